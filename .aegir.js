@@ -1,0 +1,6 @@
+/** @type {import('aegir').PartialOptions} */
+export default {
+  build: {
+    bundlesizeMax: '10kB'
+  }
+}

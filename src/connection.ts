@@ -1,0 +1,290 @@
+import { TimeoutError } from '@libp2p/interface'
+import { AbstractMultiaddrConnection, StreamClosedError, ipPortToMultiaddr } from '@libp2p/utils'
+import pDefer from 'p-defer'
+import { pEvent } from 'p-event'
+import { untilAborted } from './race.ts'
+import type { AbortOptions, CounterGroup, Logger, MessageStreamDirection, MultiaddrConnection } from '@libp2p/interface'
+import type { SendResult } from '@libp2p/utils'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import type { Socket } from 'node:net'
+import type { Uint8ArrayList } from 'uint8arraylist'
+
+/**
+ * How long a socket may stay silent before its connection is aborted, in ms, as
+ * in `@libp2p/tcp`
+ */
+const DEFAULT_INACTIVITY_TIMEOUT = 120_000
+
+/**
+ * How long to wait for the peer's FIN after ours was sent, in ms
+ */
+const FIN_TIMEOUT = 1_000
+
+const NOTHING = new Uint8Array(0)
+
+export interface ConnectionInit {
+  socket: Socket
+  direction: MessageStreamDirection
+  log: Logger
+
+  /**
+   * Taken from the socket if not given
+   */
+  remoteAddr?: Multiaddr
+
+  /**
+   * Taken from the socket if not given
+   */
+  localAddr?: Multiaddr
+
+  /**
+   * In ms, 0 to turn it off
+   *
+   * @default 120_000
+   */
+  inactivityTimeout?: number
+
+  /**
+   * Keep our half open when the peer has closed its half
+   *
+   * @default false
+   */
+  allowHalfOpen?: boolean
+  metrics?: CounterGroup
+  metricPrefix?: string
+}
+
+/**
+ * A raw TCP or unix socket connection: not encrypted, not multiplexed
+ */
+export interface RawConnection extends MultiaddrConnection {
+  /**
+   * The local end. Unix sockets that dial have none
+   */
+  readonly localAddr?: Multiaddr
+
+  /**
+   * Sends a FIN after what was sent so far, and goes on reading. The connection
+   * closes when the peer sends its FIN.
+   *
+   * @throws {AbortError} when the signal aborts before all data is with the kernel
+   */
+  closeWrite(options?: AbortOptions): Promise<void>
+}
+
+/**
+ * Makes a connection of a socket, which must be connected and have
+ * `allowHalfOpen: true`: the connection decides itself when to send its FIN, so
+ * that an abort can send RST at any time (libuv does not let a socket be reset
+ * while it is shutting down).
+ *
+ * @throws {InvalidParametersError} if the peer has gone already and its address
+ * is not known any more
+ */
+export function toConnection (init: ConnectionInit): RawConnection {
+  return new SocketConnection(init)
+}
+
+class SocketConnection extends AbstractMultiaddrConnection implements RawConnection {
+  readonly localAddr?: Multiaddr
+  readonly #socket: Socket
+  readonly #allowHalfOpen: boolean
+
+  constructor (init: ConnectionInit) {
+    const { socket } = init
+    const remoteAddr = init.remoteAddr ?? ipPortToMultiaddr(socket.remoteAddress ?? '', socket.remotePort ?? '')
+
+    super({ ...init, remoteAddr, inactivityTimeout: init.inactivityTimeout ?? DEFAULT_INACTIVITY_TIMEOUT })
+
+    this.#socket = socket
+    this.#allowHalfOpen = init.allowHalfOpen ?? false
+    this.localAddr = init.localAddr ?? localAddrOf(socket)
+
+    socket.setTimeout(this.inactivityTimeout)
+    socket.on('data', buf => {
+      // once we close, what arrives is only in the way of the peer's FIN
+      if (this.status !== 'closing') {
+        this.onData(buf)
+      }
+    })
+    socket.on('drain', () => { this.safeDispatchEvent('drain') })
+    socket.on('error', err => { this.abort(err) })
+    socket.on('timeout', () => { this.abort(new TimeoutError(`No data for ${this.inactivityTimeout}ms`)) })
+    socket.once('end', () => { this.#onFin() })
+    socket.once('close', () => { this.onTransportClosed() })
+  }
+
+  sendData (data: Uint8ArrayList): SendResult {
+    let canSendMore = true
+
+    // one system call for all parts
+    this.#socket.cork()
+
+    for (const buf of data) {
+      canSendMore = this.#socket.write(buf)
+    }
+
+    this.#socket.uncork()
+
+    return { sentBytes: data.byteLength, canSendMore }
+  }
+
+  async closeWrite (options?: AbortOptions): Promise<void> {
+    if (this.writeStatus !== 'writable') {
+      return
+    }
+
+    this.writeStatus = 'closing'
+
+    if (this.writeBuffer.byteLength > 0) {
+      await pEvent(this, 'idle', { ...options, rejectionEvents: ['close'] })
+    }
+
+    await this.#flush(options)
+    this.writeStatus = 'closed'
+    this.#socket.end()
+
+    if (this.remoteWriteStatus === 'closed') {
+      this.onTransportClosed()
+      await this.#finish()
+    }
+  }
+
+  /**
+   * Sends what is left and a FIN, then waits for the peer's FIN. A peer that
+   * does not close its end within a second, or within the signal, is not waited
+   * for: all is sent by then.
+   *
+   * @throws {AbortError} when the signal aborts before all data is with the
+   * kernel. The connection is aborted then, as the rest is lost
+   */
+  async close (options?: AbortOptions): Promise<void> {
+    try {
+      await super.close(options)
+    } catch (err: any) {
+      this.abort(toError(err))
+      throw toError(err)
+    }
+  }
+
+  async sendClose (options?: AbortOptions): Promise<void> {
+    this.#socket.resume()
+
+    await this.#flush(options)
+    await this.#finish(options)
+  }
+
+  abort (err: Error): void {
+    super.abort(err)
+
+    // the connection may be closed already and its socket still busy sending
+    this.#socket.destroy()
+  }
+
+  sendReset (): void {
+    const socket = this.#socket
+
+    if (socket.destroyed) {
+      return
+    }
+
+    // a unix socket has no RST. Between FIN and its completion libuv can't reset
+    if (this.remoteAddr.getComponents()[0]?.name === 'unix' || (socket.writableEnded && !socket.writableFinished)) {
+      socket.destroy()
+    } else {
+      socket.resetAndDestroy()
+    }
+  }
+
+  sendPause (): void {
+    this.#socket.pause()
+  }
+
+  sendResume (): void {
+    this.#socket.resume()
+  }
+
+  /**
+   * The peer has sent its FIN: there is nothing more to read
+   */
+  #onFin (): void {
+    if (this.#allowHalfOpen && this.writeStatus !== 'closed') {
+      this.onRemoteCloseWrite()
+      return
+    }
+
+    if (this.status === 'open') {
+      this.onTransportClosed()
+
+      this.#flush()
+        .then(async () => this.#finish())
+        .catch(err => { this.log('could not send all data after the peer closed its end - %e', err) })
+    }
+  }
+
+  /**
+   * Waits until the kernel has all data. The inactivity timeout ends it
+   *
+   * @throws {AbortError} when the signal aborts
+   */
+  async #flush ({ signal }: AbortOptions = {}): Promise<void> {
+    const socket = this.#socket
+
+    if (socket.destroyed || socket.writableEnded) {
+      return
+    }
+
+    if (this.inactivityTimeout === 0) {
+      socket.setTimeout(DEFAULT_INACTIVITY_TIMEOUT)
+    }
+
+    const flushed = pDefer<void>()
+
+    socket.write(NOTHING, err => {
+      if (err != null) {
+        flushed.reject(err)
+      } else {
+        flushed.resolve()
+      }
+    })
+
+    await untilAborted(flushed.promise, signal)
+  }
+
+  /**
+   * Sends a FIN and waits for the peer's, for a bounded time. Then the socket is
+   * gone
+   */
+  async #finish ({ signal }: AbortOptions = {}): Promise<void> {
+    const socket = this.#socket
+
+    if (socket.destroyed) {
+      return
+    }
+
+    const closed = pDefer<void>()
+    const stopWaiting = (): void => { closed.resolve() }
+    const timer = setTimeout(stopWaiting, FIN_TIMEOUT)
+    socket.once('close', stopWaiting)
+    signal?.addEventListener('abort', stopWaiting)
+
+    socket.end()
+    await closed.promise
+
+    clearTimeout(timer)
+    socket.off('close', stopWaiting)
+    signal?.removeEventListener('abort', stopWaiting)
+    socket.destroy()
+  }
+}
+
+function localAddrOf ({ localAddress, localPort }: Socket): Multiaddr | undefined {
+  return localAddress == null || localPort == null ? undefined : ipPortToMultiaddr(localAddress, localPort)
+}
+
+/**
+ * `pEvent` rejects with the event that says why the connection was closed
+ */
+export function toError (reason: Error | { error?: Error }): Error {
+  return reason instanceof Error ? reason : reason.error ?? new StreamClosedError()
+}

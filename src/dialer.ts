@@ -1,0 +1,201 @@
+import net from 'node:net'
+import { TimeoutError } from '@libp2p/interface'
+import pDefer from 'p-defer'
+import { resolveName } from './address.ts'
+import { bindSocket, reuseUnavailable } from './bound-socket.ts'
+import { chooseSources, familyOf, isLoopback } from './port-pool.ts'
+import { abortError, race, throwIfAborted, untilAborted } from './race.ts'
+import { isOwnAddress, routeSource } from './route.ts'
+import type { Target } from './address.ts'
+import type { Endpoint, PortPool, ReuseReason, Source } from './port-pool.ts'
+import type { Logger } from '@libp2p/interface'
+import type { Socket, SocketConstructorOpts } from 'node:net'
+
+/**
+ * RFC 8305's recommended Connection Attempt Delay, in ms
+ */
+const CONNECTION_ATTEMPT_DELAY = 250
+
+/**
+ * Why a dial came from where it did: the rule that selected a listening
+ * endpoint, or `ephemeral` with the reason why none was used
+ */
+export type SourceReason = ReuseReason | 'ephemeral' | 'unix'
+
+export interface DialedSocket {
+  socket: Socket
+  reason: SourceReason
+
+  /**
+   * Why no listening port was used, if none was
+   */
+  because?: string
+}
+
+export interface DialerOptions {
+  pool: PortPool
+  reusePort: boolean
+  socketOptions: SocketConstructorOpts
+
+  /**
+   * How long the connection may stay silent, in ms, while it is opened
+   */
+  timeout?: number
+  signal: AbortSignal
+  log: Logger
+}
+
+/**
+ * Opens a connection to `target`, from a port of the pool if one can be used.
+ *
+ * @throws {AbortError} when the signal aborts
+ * @throws {TimeoutError} after `timeout` ms
+ * @throws {Error} the system's error, when the network answered with one
+ */
+export async function dial (target: Target, options: DialerOptions): Promise<DialedSocket> {
+  throwIfAborted(options.signal)
+
+  if (target.type === 'unix') {
+    const socket = new net.Socket(options.socketOptions).connect({ path: target.path })
+
+    return { socket: await connected(socket, options), reason: 'unix' }
+  }
+
+  const destinations = target.type === 'ip'
+    ? [target.endpoint]
+    : await resolveName(target.name, target.port, target.family, options.signal)
+
+  return race(destinations.map(destination => async (signal: AbortSignal) => dialEndpoint(destination, { ...options, signal })), {
+    delay: CONNECTION_ATTEMPT_DELAY,
+    signal: options.signal,
+    discard: ({ socket }) => { socket.destroy() }
+  })
+}
+
+async function dialEndpoint (destination: Endpoint, options: DialerOptions): Promise<DialedSocket> {
+  const { sources, because } = await findSources(destination, options)
+  const { log } = options
+  let unusable = because
+
+  for (const source of sources) {
+    log('dialing %s:%d from %s:%d, our %s listener', destination.host, destination.port, source.host, source.port, source.reason)
+
+    try {
+      return { socket: await dialFrom(source, destination, options), reason: source.reason }
+    } catch (err: any) {
+      if (!(err instanceof SourceUnusableError)) {
+        throw err
+      }
+
+      log('can not dial %s:%d from %s:%d - %s', destination.host, destination.port, source.host, source.port, err.message)
+      unusable = err.message
+    }
+  }
+
+  log('dialing %s:%d from an ephemeral port: %s', destination.host, destination.port, unusable)
+
+  const socket = new net.Socket(options.socketOptions).connect(destination)
+
+  return { socket: await connected(socket, options), reason: 'ephemeral', because: unusable }
+}
+
+async function findSources (destination: Endpoint, { pool, reusePort, signal }: DialerOptions): Promise<{ sources: Source[], because?: string }> {
+  if (!reusePort) {
+    return { sources: [], because: 'port reuse is turned off' }
+  }
+
+  const unavailable = reuseUnavailable()
+
+  if (unavailable != null) {
+    return { sources: [], because: unavailable }
+  }
+
+  const settled = pool.settled()
+
+  if (settled != null) {
+    await untilAborted(settled, signal)
+  }
+
+  const family = familyOf(destination.host)
+  const route = pool.needsRoute(family) && !isLoopback(destination.host)
+    ? await untilAborted(routeSource(destination), signal)
+    : undefined
+
+  const sources = chooseSources(pool.endpoints, destination, { routeSource: route, isOwnAddress })
+
+  return { sources, because: sources.length === 0 ? `no listener on IPv${family} can be dialed from` : undefined }
+}
+
+/**
+ * The source of a dial can't be used for this destination; another one may
+ */
+class SourceUnusableError extends Error {
+  constructor (cause: Error) {
+    super(cause.message, { cause })
+    this.name = 'SourceUnusableError'
+  }
+}
+
+/**
+ * What connect(2) answers when the 4-tuple is taken. Linux says EADDRNOTAVAIL,
+ * BSD-derived kernels EADDRINUSE
+ */
+const TAKEN = ['EADDRINUSE', 'EADDRNOTAVAIL']
+
+/**
+ * @throws {SourceUnusableError} if it can't be bound to, or if there is such a
+ * connection already
+ */
+async function dialFrom (source: Source, destination: Endpoint, options: DialerOptions): Promise<Socket> {
+  throwIfAborted(options.signal)
+
+  const { host, port } = source
+  let socket: Socket
+
+  try {
+    socket = bindSocket({ host, port }, { reusePort: true }).connect(destination, options.socketOptions)
+  } catch (err: any) {
+    throw new SourceUnusableError(err)
+  }
+
+  try {
+    return await connected(socket, options)
+  } catch (err: any) {
+    throw TAKEN.includes(err.code) ? new SourceUnusableError(err) : err
+  }
+}
+
+/**
+ * Waits until the socket is connected. It is destroyed if that fails
+ */
+async function connected (socket: Socket, { signal, timeout }: Pick<DialerOptions, 'signal' | 'timeout'>): Promise<Socket> {
+  const result = pDefer<Socket>()
+
+  const onConnect = (): void => { result.resolve(socket) }
+  const onError = (err: Error): void => { result.reject(err) }
+  const onTimeout = (): void => { result.reject(new TimeoutError(`Connection timeout after ${timeout}ms`)) }
+  const onAbort = (): void => { result.reject(abortError(signal)) }
+
+  socket.on('connect', onConnect)
+  // stays on: until a connection takes the socket over, nobody else listens
+  socket.on('error', onError)
+  signal.addEventListener('abort', onAbort)
+
+  if (timeout != null) {
+    socket.setTimeout(timeout, onTimeout)
+  }
+
+  try {
+    throwIfAborted(signal)
+
+    return await result.promise
+  } catch (err) {
+    socket.destroy()
+    throw err
+  } finally {
+    socket.off('connect', onConnect)
+    socket.off('timeout', onTimeout)
+    socket.setTimeout(0)
+    signal.removeEventListener('abort', onAbort)
+  }
+}

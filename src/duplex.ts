@@ -1,0 +1,94 @@
+import { StreamResetError } from '@libp2p/interface'
+import pDefer from 'p-defer'
+import { pEvent } from 'p-event'
+import { toError } from './connection.ts'
+import type { RawConnection } from './connection.ts'
+import type { StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface'
+import type { Duplex, Source } from 'it-stream-types'
+import type { Uint8ArrayList } from 'uint8arraylist'
+
+/**
+ * The ends of a raw connection, as byte streams
+ */
+export type ConnectionDuplex = Duplex<AsyncGenerator<Uint8Array | Uint8ArrayList>, Source<Uint8Array | Uint8ArrayList>, Promise<void>>
+
+/**
+ * Gives a raw connection as a duplex of async iterables, for `it-pipe` and the
+ * like. Back pressure holds both ways.
+ *
+ * When the sink's source ends, a FIN is sent and the connection stays open for
+ * reading; `source` ends with the peer's FIN. The connection is closed when both
+ * have ended. If the sink's source throws, or nobody reads `source` to its end,
+ * the connection is aborted.
+ */
+export function toDuplex (connection: RawConnection): ConnectionDuplex {
+  return {
+    source: read(connection),
+    sink: async source => write(connection, source)
+  }
+}
+
+async function * read (connection: RawConnection): AsyncGenerator<Uint8Array | Uint8ArrayList> {
+  const received: Array<Uint8Array | Uint8ArrayList> = []
+  let changed = pDefer<void>()
+  let error: Error | undefined
+
+  const onMessage = ({ data }: StreamMessageEvent): void => {
+    received.push(data)
+    changed.resolve()
+  }
+  const onClose = (event: StreamCloseEvent): void => { error = event.error }
+  const onEnd = (): void => { changed.resolve() }
+
+  connection.addEventListener('message', onMessage)
+  connection.addEventListener('close', onClose)
+  connection.addEventListener('end', onEnd)
+
+  try {
+    while (true) {
+      if (!connection.readableEnded) {
+        connection.resume()
+        await changed.promise
+        changed = pDefer()
+      }
+
+      if (error != null) {
+        throw error
+      }
+
+      if (received.length === 0 && connection.readableEnded) {
+        return
+      }
+
+      if (!connection.readableEnded) {
+        // nothing more until the reader asks for it
+        connection.pause()
+      }
+
+      yield * received.splice(0)
+    }
+  } finally {
+    connection.removeEventListener('message', onMessage)
+    connection.removeEventListener('close', onClose)
+    connection.removeEventListener('end', onEnd)
+
+    if (!connection.readableEnded) {
+      connection.abort(new StreamResetError('Stopped reading before the end'))
+    }
+  }
+}
+
+async function write (connection: RawConnection, source: Source<Uint8Array | Uint8ArrayList>): Promise<void> {
+  try {
+    for await (const data of source) {
+      if (!connection.send(data)) {
+        await pEvent(connection, 'drain', { rejectionEvents: ['close'] })
+      }
+    }
+
+    await connection.closeWrite()
+  } catch (err: any) {
+    connection.abort(toError(err))
+    throw toError(err)
+  }
+}

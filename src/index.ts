@@ -1,0 +1,51 @@
+/**
+ * @packageDocumentation
+ *
+ * A TCP transport for js-libp2p that dials out from the port it listens on, so
+ * that the address that peers observe is the address that a NAT keeps open for
+ * the listener. A drop-in replacement for `@libp2p/tcp`.
+ *
+ * @example
+ *
+ * ```TypeScript
+ * import { createLibp2p } from 'libp2p'
+ * import { reuseportTcp } from 'libp2p-reuseport-tcp'
+ * import { multiaddr } from '@multiformats/multiaddr'
+ *
+ * const node = await createLibp2p({
+ *   addresses: {
+ *     listen: ['/ip4/0.0.0.0/tcp/4001']
+ *   },
+ *   transports: [
+ *     reuseportTcp()
+ *   ]
+ * })
+ *
+ * // the peer sees this connection come from port 4001
+ * const connection = await node.dial(multiaddr('/ip4/123.123.123.123/tcp/1234'), {
+ *   signal: AbortSignal.timeout(10_000)
+ * })
+ * ```
+ */
+
+import { ReuseportTcp } from './transport.ts'
+import type { ReuseportTcpComponents, ReuseportTcpInit, ReuseportTcpTransport } from './transport.ts'
+
+export { toDuplex } from './duplex.ts'
+
+export type { RawConnection } from './connection.ts'
+export type { ReuseReason } from './port-pool.ts'
+export type { SourceReason } from './dialer.ts'
+export type { ConnectionDuplex } from './duplex.ts'
+export type { CloseServerOnMaxConnectionsOpts } from './listener.ts'
+export type { ConnectOptions, ReuseportTcpComponents, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit, ReuseportTcpTransport, SourcePort, TCPSocketOptions } from './transport.ts'
+
+/**
+ * Creates the transport, to be given to `createLibp2p`
+ *
+ * @throws {InvalidParametersError} when the transport is made, if an option has a
+ * value that can't be used
+ */
+export function reuseportTcp (init: ReuseportTcpInit = {}): (components: ReuseportTcpComponents) => ReuseportTcpTransport {
+  return (components: ReuseportTcpComponents) => new ReuseportTcp(components, init)
+}

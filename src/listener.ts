@@ -1,0 +1,368 @@
+import net from 'node:net'
+import { AlreadyStartedError, InvalidParametersError } from '@libp2p/interface'
+import { getThinWaistAddresses } from '@libp2p/utils'
+import { multiaddr } from '@multiformats/multiaddr'
+import { TypedEventEmitter, setMaxListeners } from 'main-event'
+import pDefer from 'p-defer'
+import { pEvent } from 'p-event'
+import { parseListenAddr, resolveName } from './address.ts'
+import { bindSocket, reuseUnavailable } from './bound-socket.ts'
+import { toConnection } from './connection.ts'
+import { listenerMetrics } from './metrics.ts'
+import { untilAborted } from './race.ts'
+import type { Target } from './address.ts'
+import type { ListenerMetrics } from './metrics.ts'
+import type { PoolEntry, PortPool } from './port-pool.ts'
+import type { AbortOptions, ComponentLogger, Listener, ListenerEvents, Logger, Metrics, MultiaddrConnection, Upgrader } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import type { Server, Socket } from 'node:net'
+
+export interface CloseServerOnMaxConnectionsOpts {
+  /**
+   * Listen again once there are fewer connections than this
+   */
+  listenBelow: number
+
+  /**
+   * Stop listening once there are this many connections or more
+   */
+  closeAbove: number
+
+  /**
+   * Invoked when listening again failed. It is tried again each time that a
+   * connection closes
+   */
+  onListenError?(err: Error): void
+}
+
+export interface ListenerInit {
+  pool: PortPool
+  upgrader: Upgrader
+  logger: ComponentLogger
+  metrics?: Metrics
+  sharePort: boolean
+  inactivityTimeout?: number
+  maxConnections?: number
+  backlog?: number
+  closeServerOnMaxConnections?: CloseServerOnMaxConnectionsOpts
+  noDelay: boolean
+  keepAlive: boolean
+  keepAliveInitialDelay?: number
+  allowHalfOpen: boolean
+}
+
+/**
+ * The values of the metric `libp2p_tcp_listener_status_info`
+ */
+const STATUS_CODE = { idle: 0, starting: 1, listening: 1, paused: 2 }
+
+interface Running {
+  readonly ma: Multiaddr
+  readonly entry: PoolEntry
+
+  /**
+   * Aborts what is under way when the listener closes
+   */
+  readonly shutdown: AbortController
+}
+
+/**
+ * A unix path, or an endpoint with the port that is really listened on
+ */
+type ListenTarget = Exclude<Target, { type: 'name' }>
+
+/**
+ * - `idle`: never listened, or closed
+ * - `starting`: `listen()` is under way
+ * - `listening`: accepts connections
+ * - `paused`: at its connection limit. Dials still use its port
+ */
+type State =
+  { readonly status: 'idle' } |
+  Running & { readonly status: 'starting' } |
+  Running & { readonly status: 'listening' | 'paused', readonly target: ListenTarget }
+
+/**
+ * Listens on one multiaddr
+ */
+export class ReuseportListener extends TypedEventEmitter<ListenerEvents> implements Listener {
+  readonly #init: ListenerInit
+  readonly #log: Logger
+  readonly #metrics: ListenerMetrics
+  readonly #server: Server
+  readonly #sockets = new Set<Socket>()
+  #state: State = { status: 'idle' }
+  #label = 'unknown'
+  #closing?: Promise<void>
+
+  constructor (init: ListenerInit) {
+    super()
+
+    const { closeServerOnMaxConnections: limits, maxConnections, noDelay, keepAlive, keepAliveInitialDelay } = init
+
+    if (limits != null && limits.closeAbove < limits.listenBelow) {
+      throw new InvalidParametersError(`closeServerOnMaxConnections: closeAbove (${limits.closeAbove}) must be >= listenBelow (${limits.listenBelow})`)
+    }
+
+    this.#init = init
+    this.#log = init.logger.forComponent('libp2p:reuseport-tcp:listener')
+    this.#metrics = listenerMetrics(init.metrics, this.#log, () => ({ [this.#label]: this.#sockets.size }))
+
+    // connections send their FIN themselves, see connection.ts
+    this.#server = net.createServer({ noDelay, keepAlive, keepAliveInitialDelay, allowHalfOpen: true })
+    this.#server.on('connection', socket => { this.#onSocket(socket) })
+    this.#server.on('drop', () => { this.#count('drop') })
+    this.#server.on('error', err => { this.#onError(err) })
+
+    if (maxConnections != null) {
+      this.#server.maxConnections = maxConnections
+    }
+  }
+
+  /**
+   * Two processes that start to listen on one port at the very same moment (a
+   * few microseconds) may both succeed, where SO_REUSEPORT lets them.
+   *
+   * @throws {AlreadyStartedError} if it listens already
+   * @throws {InvalidParametersError} if the multiaddr can't be listened on
+   * @throws {AbortError} if it is closed meanwhile
+   * @throws {Error} the system's error: EADDRINUSE if somebody else listens on the port,
+   * EADDRNOTAVAIL, EACCES…
+   */
+  async listen (ma: Multiaddr): Promise<void> {
+    if (this.#state.status !== 'idle') {
+      throw new AlreadyStartedError(`Already listening on ${this.#state.ma}`)
+    }
+
+    const target = parseListenAddr(ma)
+    const running: Running = { ma, entry: this.#init.pool.add(), shutdown: new AbortController() }
+    const { signal } = running.shutdown
+    setMaxListeners(Infinity, signal)
+    this.#state = { status: 'starting', ...running }
+
+    try {
+      await this.#open(target.type === 'name' ? await resolveFirst(target, signal) : target, running)
+    } catch (err) {
+      running.entry.remove()
+
+      if (!signal.aborted) {
+        this.#state = { status: 'idle' }
+      }
+
+      throw err
+    }
+  }
+
+  getAddrs (): Multiaddr[] {
+    if (this.#state.status !== 'listening') {
+      return []
+    }
+
+    const { ma, target } = this.#state
+
+    return target.type === 'unix'
+      ? [multiaddr(`/unix/${encodeURIComponent(target.path)}`)]
+      : getThinWaistAddresses(ma, target.endpoint.port)
+  }
+
+  updateAnnounceAddrs (): void {}
+
+  /**
+   * Stops accepting, aborts upgrades in flight, destroys the connections that
+   * were accepted and resolves when all of them are gone
+   *
+   * @throws {AbortError}
+   */
+  async close ({ signal }: AbortOptions = {}): Promise<void> {
+    if (this.#state.status !== 'idle') {
+      this.#closing = this.#shutDown(this.#state)
+    }
+
+    await untilAborted(Promise.resolve(this.#closing), signal)
+  }
+
+  async #shutDown ({ entry, shutdown }: Running): Promise<void> {
+    this.#log('closing %s', this.#label)
+    this.#state = { status: 'idle' }
+    entry.remove()
+    shutdown.abort()
+
+    const closed = pDefer<unknown>()
+    this.#server.close(closed.resolve)
+
+    for (const socket of this.#sockets) {
+      socket.destroy()
+    }
+
+    await closed.promise
+    this.#updateStatus()
+    this.safeDispatchEvent('close')
+  }
+
+  /**
+   * @throws {Error} the system's error
+   */
+  async #open (target: ListenTarget, running: Running): Promise<void> {
+    const opened = this.#bindAndListen(target, running.entry)
+
+    // rejects with the server's error
+    await pEvent(this.#server, 'listening', { signal: running.shutdown.signal })
+
+    const address = this.#server.address()
+    this.#label = address == null || typeof address === 'string' ? `${address}` : `${address.address}:${address.port}`
+    this.#state = { status: 'listening', ...running, target: opened }
+    this.#log('listening on %s', this.#label)
+    this.#updateStatus()
+    this.safeDispatchEvent('listening')
+  }
+
+  /**
+   * When this returns the port is in the pool: dials that begin afterwards use it
+   */
+  #bindAndListen (target: ListenTarget, entry: PoolEntry): ListenTarget {
+    const { backlog, pool, sharePort } = this.#init
+
+    if (target.type === 'unix') {
+      entry.remove()
+      this.#server.listen({ path: target.path, backlog })
+
+      return target
+    }
+
+    const { host, port } = target.endpoint
+
+    if (reuseUnavailable() != null) {
+      entry.remove()
+      this.#server.listen({ host, port, backlog, ipv6Only: net.isIPv6(host) })
+
+      return target
+    }
+
+    try {
+      if (port !== 0 && !sharePort && !pool.holds(target.endpoint)) {
+        // SO_REUSEPORT would let us in beside another process, a plain bind does not
+        bindSocket(target.endpoint, { reusePort: false }).close()
+      }
+
+      const bound = bindSocket(target.endpoint, { reusePort: true })
+      bound.listen(this.#server, backlog)
+      entry.listening(bound.local)
+
+      return { type: 'ip', endpoint: bound.local }
+    } catch (err: any) {
+      this.#onError(err)
+      throw err
+    }
+  }
+
+  #onSocket (socket: Socket): void {
+    const { upgrader, inactivityTimeout, allowHalfOpen } = this.#init
+    const state = this.#state
+    this.#count('connection')
+
+    if (state.status !== 'listening') {
+      socket.destroy()
+      return
+    }
+
+    this.#sockets.add(socket)
+    socket.once('close', () => {
+      this.#sockets.delete(socket)
+      this.#resumeBelowLimit()
+    })
+
+    let connection: MultiaddrConnection
+
+    try {
+      connection = toConnection({
+        socket,
+        direction: 'inbound',
+        ...(state.target.type === 'unix' ? { remoteAddr: state.ma, localAddr: state.ma } : {}),
+        inactivityTimeout,
+        allowHalfOpen,
+        metrics: this.#metrics.events,
+        metricPrefix: `${this.#label} `,
+        log: this.#init.logger.forComponent('libp2p:reuseport-tcp:connection')
+      })
+    } catch (err: any) {
+      this.#log('inbound connection failed - %e', err)
+      this.#metrics.errors?.increment({ [`${this.#label} inbound_to_connection`]: true })
+      socket.destroy()
+      return
+    }
+
+    this.#log('new inbound connection %a', connection.remoteAddr)
+    void this.#upgrade(connection, upgrader, state.shutdown.signal)
+  }
+
+  async #upgrade (connection: MultiaddrConnection, upgrader: Upgrader, signal: AbortSignal): Promise<void> {
+    try {
+      await upgrader.upgradeInbound(connection, { signal })
+      this.#log('inbound connection upgraded %a', connection.remoteAddr)
+      this.#pauseAboveLimit()
+    } catch (err: any) {
+      this.#log('inbound connection upgrade failed - %e', err)
+      this.#metrics.errors?.increment({ [`${this.#label} inbound_upgrade`]: true })
+      connection.abort(err)
+    }
+  }
+
+  #pauseAboveLimit (): void {
+    const state = this.#state
+    const { closeAbove = Infinity } = this.#init.closeServerOnMaxConnections ?? {}
+
+    if (state.status !== 'listening' || this.#sockets.size < closeAbove) {
+      return
+    }
+
+    this.#log('pausing %s, %d of %d connections are open', this.#label, this.#sockets.size, closeAbove)
+    this.#state = { ...state, status: 'paused' }
+    state.entry.paused()
+    this.#server.close()
+    this.#updateStatus()
+  }
+
+  #resumeBelowLimit (): void {
+    const state = this.#state
+    const { listenBelow = 0, onListenError } = this.#init.closeServerOnMaxConnections ?? {}
+
+    if (state.status !== 'paused' || this.#sockets.size >= listenBelow) {
+      return
+    }
+
+    this.#log('resuming %s, %d connections are open', this.#label, this.#sockets.size)
+    this.#state = { ...state, status: 'starting' }
+
+    this.#open(state.target, state).catch(err => {
+      if (state.shutdown.signal.aborted) {
+        return
+      }
+
+      // somebody may have taken the port. The next connection that closes leads
+      // to the next try
+      this.#state = state
+      state.entry.paused()
+      onListenError?.(err)
+    })
+  }
+
+  #onError (err: Error): void {
+    this.#log('%s failed - %e', this.#label, err)
+    this.#metrics.errors?.increment({ [`${this.#label} listen_error`]: true })
+    this.safeDispatchEvent('error', { detail: err })
+  }
+
+  #count (event: 'connection' | 'drop'): void {
+    this.#metrics.events?.increment({ [`${this.#label} ${event}`]: true })
+  }
+
+  #updateStatus (): void {
+    this.#metrics.status?.update({ [this.#label]: STATUS_CODE[this.#state.status] })
+  }
+}
+
+async function resolveFirst ({ name, port, family }: Target & { type: 'name' }, signal: AbortSignal): Promise<ListenTarget> {
+  const [endpoint] = await resolveName(name, port, family, signal)
+
+  return { type: 'ip', endpoint }
+}

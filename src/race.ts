@@ -1,0 +1,119 @@
+import { AbortError } from '@libp2p/interface'
+import pDefer from 'p-defer'
+import { raceSignal } from 'race-signal'
+
+/**
+ * One way to reach a result. It must release everything and reject when
+ * `signal` aborts
+ */
+export interface Attempt<T> {
+  (signal: AbortSignal): Promise<T>
+}
+
+export interface RaceOptions<T> {
+  /**
+   * How long an attempt has the field to itself before the next one starts
+   * beside it, in ms. One that fails earlier lets the next one start at once
+   */
+  delay: number
+
+  signal: AbortSignal
+
+  /**
+   * Releases the result of an attempt that finished, but not first
+   */
+  discard(result: T): void
+}
+
+/**
+ * Starts the attempts in order, each `delay` ms after the one before. The first
+ * to succeed wins and the others are aborted.
+ *
+ * @throws {AbortError} when `signal` aborts; the error of a lone attempt; an
+ * AggregateError with the `code` of the first failure when several failed
+ */
+export async function race <T> (attempts: Array<Attempt<T>>, { delay, signal, discard }: RaceOptions<T>): Promise<T> {
+  throwIfAborted(signal)
+
+  if (attempts.length === 1) {
+    return attempts[0](signal)
+  }
+
+  const winner = pDefer<T>()
+  const controller = new AbortController()
+  const errors: Error[] = []
+  let started = 0
+  let finished = false
+  let timer: ReturnType<typeof setTimeout> | undefined
+
+  const startNext = (): void => {
+    clearTimeout(timer)
+
+    if (finished || started === attempts.length) {
+      return
+    }
+
+    const attempt = attempts[started++]
+    timer = setTimeout(startNext, delay)
+
+    attempt(controller.signal).then(value => {
+      if (finished) {
+        discard(value)
+        return
+      }
+
+      finished = true
+      winner.resolve(value)
+    }, err => {
+      errors.push(err)
+
+      if (errors.length === attempts.length) {
+        winner.reject(allFailed(errors))
+        return
+      }
+
+      startNext()
+    })
+  }
+
+  try {
+    startNext()
+
+    return await untilAborted(winner.promise, signal)
+  } finally {
+    finished = true
+    clearTimeout(timer)
+    controller.abort()
+  }
+}
+
+/**
+ * Waits for `promise`, but not past `signal`
+ *
+ * @throws {AbortError}
+ */
+export async function untilAborted <T> (promise: Promise<T>, signal?: AbortSignal): Promise<T> {
+  return raceSignal(promise, signal, { translateError: abortError })
+}
+
+/**
+ * @throws {AbortError}
+ */
+export function throwIfAborted (signal: AbortSignal): void {
+  if (signal.aborted) {
+    throw abortError(signal)
+  }
+}
+
+export function abortError (signal: AbortSignal): AbortError {
+  const err = new AbortError()
+  err.cause = signal.reason
+
+  return err
+}
+
+function allFailed (errors: Error[]): Error {
+  const code = errors.map((err: NodeJS.ErrnoException) => err.code).find(code => code != null)
+
+  return Object.assign(new AggregateError(errors, errors.map(err => err.message).join('; ')), { code })
+}
