@@ -138,7 +138,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     const running: Running = { ma, entry: this.#init.pool.add(), shutdown: new AbortController() }
     const { signal } = running.shutdown
     setMaxListeners(Infinity, signal)
-    this.#state = { status: 'starting', ...running }
+    this.#state = { ...running, status: 'starting' }
 
     try {
       await this.#open(target.type === 'name' ? await resolveFirst(target, signal) : target, running)
@@ -210,7 +210,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
 
     const address = this.#server.address()
     this.#label = address == null || typeof address === 'string' ? `${address}` : `${address.address}:${address.port}`
-    this.#state = { status: 'listening', ...running, target: opened }
+    this.#state = { ...running, status: 'listening', target: opened }
     this.#log('listening on %s', this.#label)
     this.#updateStatus()
     this.safeDispatchEvent('listening')

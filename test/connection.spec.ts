@@ -1,0 +1,209 @@
+import { once } from 'node:events'
+import { expect } from 'aegir/chai'
+import pDefer from 'p-defer'
+import { Uint8ArrayList } from 'uint8arraylist'
+import { startServer } from './fixtures/server.ts'
+import { createTransport, rawUpgrader } from './fixtures/transport.ts'
+import type { TestServer } from './fixtures/server.ts'
+import type { TestTransport } from './fixtures/transport.ts'
+import type { RawConnection, ReuseportTcpInit } from '../src/index.ts'
+import type { MultiaddrConnection } from '@libp2p/interface'
+import type { Socket } from 'node:net'
+
+describe('connection', () => {
+  const cleanup: Array<() => unknown> = []
+
+  afterEach(async () => {
+    await Promise.all(cleanup.splice(0).map(fn => fn()))
+  })
+
+  /**
+   * One connection of ours and the other end of it as a plain socket
+   */
+  async function open (handle: (socket: Socket) => void = () => {}, init?: ReuseportTcpInit): Promise<{ connection: RawConnection, socket: Socket, local: TestTransport, server: TestServer }> {
+    const local = createTransport(init)
+    const server = await startServer('127.0.0.1', 0, handle)
+    cleanup.push(async () => local.stop(), async () => server.stop())
+    const { connection } = await local.connect(`/ip4/127.0.0.1/tcp/${server.port}`)
+
+    return { connection, socket: await server.socket(0), local, server }
+  }
+
+  function countCloses (connection: MultiaddrConnection): { count: number, error?: Error } {
+    const closes: { count: number, error?: Error } = { count: 0 }
+    connection.addEventListener('close', ({ error }) => {
+      closes.count++
+      closes.error = error
+    })
+
+    return closes
+  }
+
+  it('knows both ends', async () => {
+    const inbound = pDefer<MultiaddrConnection & { localAddr?: unknown }>()
+    const local = createTransport()
+    cleanup.push(async () => local.stop())
+    const { port } = await local.listen('/ip4/0.0.0.0/tcp/0', rawUpgrader(connection => { inbound.resolve(connection) }))
+    const { connection } = await local.connect(`/ip4/127.0.0.1/tcp/${port}`)
+
+    expect(connection.remoteAddr.toString()).to.equal(`/ip4/127.0.0.1/tcp/${port}`)
+    expect((await inbound.promise).remoteAddr.toString()).to.equal(connection.localAddr?.toString())
+    expect(`${(await inbound.promise).localAddr}`).to.equal(`/ip4/127.0.0.1/tcp/${port}`)
+    expect((await inbound.promise).direction).to.equal('inbound')
+    expect(connection.direction).to.equal('outbound')
+  })
+
+  it('sends the parts of a list in order, in one piece', async () => {
+    const { connection, socket } = await open()
+    const received = once(socket, 'data')
+
+    connection.send(new Uint8ArrayList(Uint8Array.from([1, 2]), Uint8Array.from([3]), Uint8Array.from([4, 5])))
+    expect((await received)[0]).to.equalBytes(Uint8Array.from([1, 2, 3, 4, 5]))
+  })
+
+  it('sends all data before it closes, then a FIN', async () => {
+    const bytes = 20_000_000
+    let received = 0
+    const { connection, socket } = await open(socket => {
+      socket.on('data', data => { received += data.byteLength })
+      socket.on('end', () => { socket.end() })
+    })
+    const closes = countCloses(connection)
+    const ended = once(socket, 'end')
+
+    connection.send(new Uint8Array(bytes))
+    await connection.close()
+    await ended
+    expect(received).to.equal(bytes)
+    expect(closes).to.deep.equal({ count: 1, error: undefined })
+    expect(connection.status).to.equal('closed')
+    expect(connection.timeline.close).to.be.a('number')
+  })
+
+  it('closes although the peer never closes its end', async () => {
+    const { connection, socket } = await open(socket => { socket.resume() })
+    const ended = once(socket, 'end')
+
+    await connection.close()
+    await ended
+    expect(connection.status).to.equal('closed')
+  })
+
+  it('closes within the signal of the caller', async () => {
+    const { connection } = await open(socket => { socket.resume() })
+
+    await connection.close({ signal: AbortSignal.timeout(20) })
+    expect(connection.status).to.equal('closed')
+  })
+
+  it('aborts if the signal does not leave time to send all data', async () => {
+    const { connection, socket } = await open(socket => { socket.pause() })
+    connection.send(new Uint8Array(50_000_000))
+
+    await expect(connection.close({ signal: AbortSignal.timeout(50) })).to.eventually.be.rejected()
+    expect(connection.status).to.equal('aborted')
+    socket.resume()
+    await new Promise(resolve => socket.once('close', resolve))
+  })
+
+  it('resets when it is aborted', async () => {
+    const { connection, socket } = await open(socket => { socket.resume() })
+    const closes = countCloses(connection)
+    const error = once(socket, 'error')
+
+    connection.abort(new Error('enough'))
+    connection.abort(new Error('really'))
+    expect((await error)[0]).to.have.property('code', 'ECONNRESET')
+    expect(closes).to.have.property('count', 1)
+    expect(closes.error).to.have.property('message', 'enough')
+    await connection.close()
+  })
+
+  it('notices that the peer reset it', async () => {
+    const { connection, socket } = await open()
+    const closed = once(connection as any, 'close')
+
+    socket.resetAndDestroy()
+    expect((await closed)[0].error).to.have.property('code', 'ECONNRESET')
+  })
+
+  it('delivers what the peer sent before it closed, then closes', async () => {
+    const { connection } = await open(socket => { socket.end('goodbye') })
+    const received: string[] = []
+
+    for await (const data of connection) {
+      received.push(new TextDecoder().decode(data.subarray()))
+    }
+
+    expect(received.join('')).to.equal('goodbye')
+    expect(connection.status).to.equal('closed')
+  })
+
+  it('stops reading from the socket while it is paused', async () => {
+    const { connection, socket } = await open()
+    let received = 0
+    connection.addEventListener('message', ({ data }) => { received += data.byteLength })
+    connection.pause()
+
+    const chunk = new Uint8Array(1_000_000)
+    let sent = 0
+
+    while (sent < 50_000_000 && socket.write(chunk)) {
+      sent += chunk.byteLength
+      await new Promise(resolve => setTimeout(resolve, 5))
+    }
+
+    expect(socket.writableNeedDrain).to.equal(true)
+    expect(received).to.equal(0)
+
+    connection.resume()
+    await once(socket, 'drain')
+    expect(received).to.be.greaterThan(0)
+  })
+
+  it('says when the peer is slower than the writer, and when it may go on', async () => {
+    const { connection, socket } = await open(socket => { socket.pause() })
+
+    while (connection.send(new Uint8Array(1_000_000))) { /* until the kernel's buffers are full */ }
+
+    const drained = once(connection as any, 'drain')
+    socket.resume()
+    await drained
+  })
+
+  for (const direction of ['inbound', 'outbound']) {
+    it(`aborts an ${direction} connection on which nothing happens`, async () => {
+      const aborted = pDefer<Error | undefined>()
+      const watch = (connection: MultiaddrConnection): void => {
+        connection.addEventListener('close', ({ error }) => { aborted.resolve(error) })
+      }
+      const local = createTransport({ [`${direction}SocketInactivityTimeout`]: 50 })
+      const peer = createTransport()
+      cleanup.push(async () => local.stop(), async () => peer.stop())
+
+      if (direction === 'inbound') {
+        const { port } = await local.listen('/ip4/127.0.0.1/tcp/0', rawUpgrader(watch))
+        await peer.connect(`/ip4/127.0.0.1/tcp/${port}`)
+      } else {
+        const { port } = await peer.listen('/ip4/127.0.0.1/tcp/0')
+        watch((await local.connect(`/ip4/127.0.0.1/tcp/${port}`)).connection)
+      }
+
+      expect(await aborted.promise).to.have.property('name', 'TimeoutError')
+    })
+  }
+
+  it('stays open for writing after the peer has closed its half, if it may', async () => {
+    const received = pDefer<string>()
+    const { connection } = await open(socket => {
+      socket.end()
+      socket.once('data', data => { received.resolve(`${data}`) })
+    }, { dialOpts: { allowHalfOpen: true } })
+    await once(connection as any, 'remoteCloseWrite')
+
+    expect(connection.status).to.equal('open')
+    connection.send(new TextEncoder().encode('still here'))
+    expect(await received.promise).to.equal('still here')
+    await connection.close()
+  })
+})

@@ -1,0 +1,393 @@
+import diagnostics from 'node:diagnostics_channel'
+import dns from 'node:dns/promises'
+import { expect } from 'aegir/chai'
+import pDefer from 'p-defer'
+import { startBlackhole, startServer } from './fixtures/server.ts'
+import { createTransport, rawUpgrader } from './fixtures/transport.ts'
+import type { TestServer } from './fixtures/server.ts'
+import type { TestTransport } from './fixtures/transport.ts'
+import { multiaddr } from '@multiformats/multiaddr'
+
+/**
+ * What dials look like to the peer: which port they come from
+ */
+describe('dialer', () => {
+  let local: TestTransport
+  let server: TestServer
+  let server6: TestServer
+  const cleanup: Array<() => unknown> = []
+
+  beforeEach(async () => {
+    local = createTransport()
+    server = await startServer('127.0.0.1')
+    server6 = await startServer('::1')
+  })
+
+  afterEach(async () => {
+    await local.stop()
+    await Promise.all([server.stop(), server6.stop(), ...cleanup.splice(0).map(fn => fn())])
+  })
+
+  /**
+   * Dials the server and returns the port that it sees
+   */
+  async function dialServer (to: TestServer = server, host: string = '/ip4/127.0.0.1'): Promise<number> {
+    const before = to.sockets.length
+    const { connection, source } = await local.connect(`${host}/tcp/${to.port}`)
+    const { remotePort } = await to.socket(before)
+
+    expect(connection.localAddr?.toString()).to.equal(source.localAddr?.toString())
+    expect(connection.localAddr?.toString()).to.match(new RegExp(`/tcp/${remotePort}$`))
+
+    return Number(remotePort)
+  }
+
+  describe('source port', () => {
+    it('is ephemeral without a listener', async () => {
+      const { source } = await local.connect(`/ip4/127.0.0.1/tcp/${server.port}`)
+
+      expect(source).to.have.property('reason', 'ephemeral')
+      expect(source.because).to.include('no listener on IPv4')
+    })
+
+    it('is that of the one loopback listener', async () => {
+      const { port } = await local.listen('/ip4/127.0.0.1/tcp/0')
+
+      expect(await dialServer()).to.equal(port)
+    })
+
+    it('is that of the one IPv6 loopback listener', async () => {
+      const { port } = await local.listen('/ip6/::1/tcp/0')
+
+      expect(await dialServer(server6, '/ip6/::1')).to.equal(port)
+    })
+
+    it('is that of either of two loopback listeners', async () => {
+      const listeners = [await local.listen('/ip4/127.0.0.1/tcp/0'), await local.listen('/ip4/127.0.0.1/tcp/0')]
+      const ports = new Set<number>()
+
+      // two listeners, two 4-tuples
+      ports.add(await dialServer())
+      ports.add(await dialServer())
+
+      expect([...ports]).to.have.members(listeners.map(({ port }) => port))
+    })
+
+    it('is that of the loopback listener rather than the wildcard', async () => {
+      await local.listen('/ip4/0.0.0.0/tcp/0')
+      const { port } = await local.listen('/ip4/127.0.0.1/tcp/0')
+
+      expect(await dialServer()).to.equal(port)
+    })
+
+    it('is that of the wildcard rather than another address family', async () => {
+      await local.listen('/ip6/::1/tcp/0')
+      await local.listen('/ip6/::/tcp/0')
+      const { port } = await local.listen('/ip4/0.0.0.0/tcp/0')
+
+      expect(await dialServer()).to.equal(port)
+    })
+
+    it('is ephemeral if the only listeners are of another family', async () => {
+      const { port } = await local.listen('/ip6/::/tcp/0')
+
+      expect(await dialServer()).to.not.equal(port)
+    })
+
+    it('is the IPv4 one for an IPv4-mapped IPv6 address', async () => {
+      const { port } = await local.listen('/ip4/127.0.0.1/tcp/0')
+
+      expect(await dialServer(server, '/ip6/::ffff:127.0.0.1')).to.equal(port)
+    })
+
+    it('is not that of a closed listener', async () => {
+      const { listener, port } = await local.listen('/ip4/127.0.0.1/tcp/0')
+      const { port: other } = await local.listen('/ip4/0.0.0.0/tcp/0')
+      await listener.close()
+
+      const seen = await dialServer()
+      expect(seen).to.equal(other)
+      expect(seen).to.not.equal(port)
+    })
+
+    it('is the same for many peers', async () => {
+      const { port } = await local.listen('/ip4/0.0.0.0/tcp/0')
+      const servers = await Promise.all(Array.from({ length: 20 }, async () => startServer()))
+      cleanup.push(...servers.map(server => async () => server.stop()))
+
+      const ports = await Promise.all(servers.map(async server => dialServer(server)))
+      expect(new Set(ports)).to.deep.equal(new Set([port]))
+    })
+
+    it('is that of a listener that is still starting', async () => {
+      const listening = local.listen('/ip4/127.0.0.1/tcp/0')
+      const seen = await dialServer()
+
+      expect(seen).to.equal((await listening).port)
+    })
+
+    it('is that of a listener that is still resolving its name', async () => {
+      const { lookup } = dns
+      const answer = pDefer<void>()
+      cleanup.push(() => { dns.lookup = lookup })
+      dns.lookup = (async (...args: Parameters<typeof lookup>) => {
+        await answer.promise
+        return lookup(...args)
+      }) as typeof lookup
+
+      const listening = local.listen('/dns4/localhost/tcp/0')
+      const dialing = dialServer()
+      await new Promise(resolve => setTimeout(resolve, 50))
+      expect(server.sockets).to.be.empty()
+
+      answer.resolve()
+      expect(await dialing).to.equal((await listening).port)
+    })
+
+    it('is ephemeral when reuse is turned off for the dial', async () => {
+      const { port } = await local.listen('/ip4/127.0.0.1/tcp/0')
+      const { source } = await local.connect(`/ip4/127.0.0.1/tcp/${server.port}`, { reusePort: false })
+
+      expect(source).to.have.property('reason', 'ephemeral')
+      expect((await server.socket(0)).remotePort).to.not.equal(port)
+    })
+
+    it('is ephemeral when reuse is turned off for the transport, unless the dial asks for it', async () => {
+      const other = createTransport({ reusePort: false })
+      cleanup.push(async () => other.stop())
+      const { port } = await other.listen('/ip4/127.0.0.1/tcp/0')
+
+      await other.connect(`/ip4/127.0.0.1/tcp/${server.port}`)
+      expect((await server.socket(0)).remotePort).to.not.equal(port)
+
+      await other.connect(`/ip4/127.0.0.1/tcp/${server.port}`, { reusePort: true })
+      expect((await server.socket(1)).remotePort).to.equal(port)
+    })
+
+    it('is ephemeral when the environment turns reuse off', async () => {
+      process.env.LIBP2P_TCP_REUSEPORT = 'false'
+      cleanup.push(() => { delete process.env.LIBP2P_TCP_REUSEPORT })
+      const other = createTransport({ reusePort: true })
+      cleanup.push(async () => other.stop())
+      const { port } = await other.listen('/ip4/127.0.0.1/tcp/0')
+
+      await other.connect(`/ip4/127.0.0.1/tcp/${server.port}`, { reusePort: true })
+      expect((await server.socket(0)).remotePort).to.not.equal(port)
+    })
+
+    it('is never that of another transport', async () => {
+      const other = createTransport()
+      cleanup.push(async () => other.stop())
+      const { port } = await other.listen('/ip4/127.0.0.1/tcp/0')
+
+      expect(await dialServer()).to.not.equal(port)
+    })
+  })
+
+  describe('a source that can not be used', () => {
+    it('gives way to the next candidate, then to an ephemeral port, when the 4-tuple is taken', async () => {
+      const { port: loopback } = await local.listen('/ip4/127.0.0.1/tcp/0')
+      const { port: wildcard } = await local.listen('/ip4/0.0.0.0/tcp/0')
+
+      expect(await dialServer()).to.equal(loopback)
+      expect(await dialServer()).to.equal(wildcard)
+      expect(await dialServer()).to.not.be.oneOf([loopback, wildcard])
+    })
+
+    it('gives way when the peer holds the connection in the other direction', async () => {
+      const peer = createTransport()
+      cleanup.push(async () => peer.stop())
+      const { port } = await local.listen('/ip4/127.0.0.1/tcp/0')
+      const { port: peerPort } = await peer.listen('/ip4/127.0.0.1/tcp/0')
+
+      const { source: there } = await local.connect(`/ip4/127.0.0.1/tcp/${peerPort}`)
+      expect(there).to.have.property('reason', 'loopback')
+
+      const { source: back } = await peer.connect(`/ip4/127.0.0.1/tcp/${port}`)
+      expect(back).to.have.property('reason', 'ephemeral')
+      expect(back.because).to.include('EADDRNOTAVAIL')
+    })
+  })
+
+  describe('dialing one of our own addresses', () => {
+    for (const addr of ['/ip4/127.0.0.1', '/ip4/0.0.0.0', '/ip6/::1', '/ip6/::']) {
+      it(`reaches the listener on ${addr}`, async () => {
+        const inbound = pDefer<string>()
+        const { port } = await local.listen(`${addr}/tcp/0`, rawUpgrader(connection => { inbound.resolve(connection.remoteAddr.toString()) }))
+
+        const { connection } = await local.connect(`${addr.startsWith('/ip4') ? '/ip4/127.0.0.1' : '/ip6/::1'}/tcp/${port}`)
+        expect(await inbound.promise).to.equal(connection.localAddr?.toString())
+        expect(connection.localAddr?.toString()).to.not.equal(connection.remoteAddr.toString())
+      })
+    }
+  })
+
+  describe('errors', () => {
+    it('are the result at once when the network gave them', async () => {
+      await local.listen('/ip4/127.0.0.1/tcp/0')
+      await local.listen('/ip4/0.0.0.0/tcp/0')
+      await server.stop()
+
+      let attempts = 0
+      const count = (): void => { attempts++ }
+      diagnostics.subscribe('net.client.socket', count)
+      cleanup.push(() => diagnostics.unsubscribe('net.client.socket', count))
+
+      await expect(local.connect(`/ip4/127.0.0.1/tcp/${server.port}`)).to.eventually.be.rejected()
+        .with.property('code', 'ECONNREFUSED')
+      expect(attempts).to.equal(1)
+
+      server = await startServer()
+    })
+
+    it('name what can not be dialed, and nothing is opened', async () => {
+      let attempts = 0
+      const count = (): void => { attempts++ }
+      diagnostics.subscribe('net.client.socket', count)
+      cleanup.push(() => diagnostics.unsubscribe('net.client.socket', count))
+
+      for (const addr of [
+        '/ip4/127.0.0.1/udp/4001', '/ip4/127.0.0.1/tcp/4001/ws', '/ip4/127.0.0.1', '/ip4/127.0.0.1/tcp/0', '/dns4/localhost/tcp/0',
+        '/ip4/0.0.0.0/tcp/4001', '/ip6/::/tcp/4001', '/ip6/::ffff:0.0.0.0/tcp/4001', '/dnsaddr/localhost/tcp/4001'
+      ]) {
+        await expect(local.transport.connect(multiaddr(addr)), addr).to.eventually.be.rejected()
+          .with.property('name', 'InvalidParametersError')
+        await expect(local.transport.connect(multiaddr(addr))).to.eventually.be.rejected()
+          .with.property('message').that.include(multiaddr(addr).toString())
+      }
+
+      expect(attempts).to.equal(0)
+    })
+
+    it('name a host that does not exist', async () => {
+      const { lookup } = dns
+      cleanup.push(() => { dns.lookup = lookup })
+      dns.lookup = (async () => { throw Object.assign(new Error('getaddrinfo ENOTFOUND nobody.invalid'), { code: 'ENOTFOUND' }) }) as typeof lookup
+
+      await expect(local.connect(`/dns4/nobody.invalid/tcp/${server.port}`)).to.eventually.be.rejected()
+        .with.property('code', 'ENOTFOUND')
+    })
+  })
+
+  describe('names', () => {
+    it('are resolved by the system', async () => {
+      const { port } = await local.listen('/ip4/127.0.0.1/tcp/0')
+
+      expect(await dialServer(server, '/dns4/localhost')).to.equal(port)
+      expect(await dialServer(server, '/dns/localhost')).to.be.a('number')
+    })
+
+    function resolveTo (...addresses: string[]): void {
+      const { lookup } = dns
+      cleanup.push(() => { dns.lookup = lookup })
+      dns.lookup = (async () => addresses.map(address => ({ address, family: address.includes(':') ? 6 : 4 }))) as unknown as typeof lookup
+    }
+
+    it('race both families when the first does not answer, each from its own source', async () => {
+      const blackhole = await startBlackhole('::1')
+      const answers = await startServer('127.0.0.1', blackhole.port)
+      cleanup.push(async () => blackhole.stop(), async () => answers.stop())
+      await local.listen('/ip6/::1/tcp/0')
+      const { port } = await local.listen('/ip4/127.0.0.1/tcp/0')
+      resolveTo('::1', '127.0.0.1')
+
+      expect(await dialServer(answers, '/dns/two-families.test')).to.equal(port)
+    })
+
+    it('try the other family at once when the first one refuses', async () => {
+      const { port } = await local.listen('/ip4/127.0.0.1/tcp/0')
+      resolveTo('::1', '127.0.0.1')
+
+      expect(await dialServer(server, '/dns/two-families.test')).to.equal(port)
+    })
+
+    it('fail with all reasons when no address answers', async () => {
+      await Promise.all([server.stop(), server6.stop()])
+      resolveTo('::1', '127.0.0.1')
+
+      const err = await local.connect(`/dns/two-families.test/tcp/${server.port}`).then(() => undefined, err => err)
+      expect(err).to.have.property('code', 'ECONNREFUSED')
+      expect(err).to.have.property('errors').with.lengthOf(2)
+
+      server = await startServer()
+      server6 = await startServer('::1')
+    })
+  })
+
+  describe('an abort', () => {
+    function openSockets (): number {
+      return process.getActiveResourcesInfo().filter(name => /TCP|UDP/.test(name)).length
+    }
+
+    it('before the dial opens nothing', async () => {
+      let attempts = 0
+      const count = (): void => { attempts++ }
+      diagnostics.subscribe('net.client.socket', count)
+      cleanup.push(() => diagnostics.unsubscribe('net.client.socket', count))
+
+      await expect(local.connect(`/ip4/127.0.0.1/tcp/${server.port}`, { signal: AbortSignal.abort() })).to.eventually.be.rejected()
+        .with.property('name', 'AbortError')
+      expect(attempts).to.equal(0)
+    })
+
+    it('while a name is resolved ends the dial', async () => {
+      const { lookup } = dns
+      cleanup.push(() => { dns.lookup = lookup })
+      dns.lookup = (async () => new Promise(() => {})) as unknown as typeof lookup
+
+      await expect(local.connect(`/dns4/slow.test/tcp/${server.port}`, { signal: AbortSignal.timeout(20) })).to.eventually.be.rejected()
+        .with.property('name', 'AbortError')
+    })
+
+    it('while a listener is starting ends the dial', async () => {
+      const { lookup } = dns
+      cleanup.push(() => { dns.lookup = lookup })
+      dns.lookup = (async () => new Promise(() => {})) as unknown as typeof lookup
+      const listener = local.transport.createListener({ upgrader: rawUpgrader() })
+      const listening = listener.listen(multiaddr('/dns4/slow.test/tcp/0'))
+
+      await expect(local.connect(`/ip4/127.0.0.1/tcp/${server.port}`, { signal: AbortSignal.timeout(20) })).to.eventually.be.rejected()
+        .with.property('name', 'AbortError')
+
+      await listener.close()
+      await expect(listening).to.eventually.be.rejected().with.property('name', 'AbortError')
+    })
+
+    it('while connecting leaves nothing open', async () => {
+      const blackhole = await startBlackhole()
+      cleanup.push(async () => blackhole.stop())
+      await local.listen('/ip4/127.0.0.1/tcp/0')
+      const before = openSockets()
+      const controller = new AbortController()
+
+      const dialing = local.connect(`/ip4/127.0.0.1/tcp/${blackhole.port}`, { signal: controller.signal })
+      await new Promise(resolve => setTimeout(resolve, 50))
+      expect(openSockets()).to.equal(before + 1)
+
+      controller.abort()
+      await expect(dialing).to.eventually.be.rejected().with.property('name', 'AbortError')
+      await new Promise(resolve => setTimeout(resolve, 10))
+      expect(openSockets()).to.equal(before)
+    })
+
+    it('while upgrading closes the connection', async () => {
+      const controller = new AbortController()
+      const upgrading = pDefer<void>()
+      const dialing = local.transport.dial(multiaddr(`/ip4/127.0.0.1/tcp/${server.port}`), {
+        signal: controller.signal,
+        upgrader: rawUpgrader(async (_, { signal }) => {
+          upgrading.resolve()
+          await new Promise((resolve, reject) => { signal.addEventListener('abort', () => { reject(signal.reason) }) })
+        })
+      })
+
+      await upgrading.promise
+      const socket = await server.socket(0)
+      const closed = new Promise(resolve => socket.once('close', resolve))
+      controller.abort()
+
+      await expect(dialing).to.eventually.be.rejected().with.property('name', 'AbortError')
+      await closed
+    })
+  })
+})

@@ -1,0 +1,107 @@
+import { expect } from 'aegir/chai'
+import { toDuplex } from '../src/index.ts'
+import { startServer } from './fixtures/server.ts'
+import { createTransport } from './fixtures/transport.ts'
+import type { TestServer } from './fixtures/server.ts'
+import type { TestTransport } from './fixtures/transport.ts'
+import type { RawConnection } from '../src/index.ts'
+import type { Socket } from 'node:net'
+
+describe('duplex', () => {
+  let local: TestTransport
+  let server: TestServer
+
+  async function open (handle?: (socket: Socket) => void): Promise<RawConnection> {
+    local = createTransport()
+    server = await startServer('127.0.0.1', 0, handle)
+
+    return (await local.connect(`/ip4/127.0.0.1/tcp/${server.port}`)).connection
+  }
+
+  afterEach(async () => {
+    await local.stop()
+    await server.stop()
+  })
+
+  async function collect (source: AsyncIterable<{ subarray(): Uint8Array }>): Promise<Buffer> {
+    const parts = []
+
+    for await (const part of source) {
+      parts.push(part.subarray())
+    }
+
+    return Buffer.concat(parts)
+  }
+
+  it('sends, ends its half, and reads what the peer answers after that', async () => {
+    const connection = await open(socket => {
+      let request = ''
+      socket.on('data', data => { request += `${data}` })
+      socket.on('end', () => { setTimeout(() => { socket.end(`you said: ${request}`) }, 50) })
+    })
+    const { source, sink } = toDuplex(connection)
+    const encoder = new TextEncoder()
+
+    await sink([encoder.encode('hello '), encoder.encode('there')])
+    expect(`${await collect(source)}`).to.equal('you said: hello there')
+    expect(connection.status).to.equal('closed')
+  })
+
+  it('carries many bytes both ways at once, to a reader that takes its time', async () => {
+    const connection = await open()
+    const { source, sink } = toDuplex(connection)
+    const sent = Buffer.alloc(20_000_000, 'some pattern that is not a power of two long')
+    let largest = 0
+
+    async function * slowly (): AsyncGenerator<{ subarray(): Uint8Array }> {
+      for await (const part of source) {
+        largest = Math.max(largest, connection.readBufferLength)
+        await new Promise(resolve => setImmediate(resolve))
+        yield part
+      }
+    }
+
+    const chunks = Array.from({ length: 200 }, (_, i) => sent.subarray(i * 100_000, (i + 1) * 100_000))
+    const [received] = await Promise.all([collect(slowly()), sink(chunks)])
+    expect(received.equals(sent)).to.equal(true)
+    expect(largest).to.be.lessThan(1_000_000)
+  })
+
+  it('rejects both ends when the peer resets', async () => {
+    const connection = await open(socket => { socket.once('data', () => socket.resetAndDestroy()) })
+    const { source, sink } = toDuplex(connection)
+
+    async function * forever (): AsyncGenerator<Uint8Array> {
+      while (true) {
+        yield new Uint8Array(1000)
+        await new Promise(resolve => setTimeout(resolve, 1))
+      }
+    }
+
+    await Promise.all([
+      expect(sink(forever())).to.eventually.be.rejected(),
+      expect(collect(source)).to.eventually.be.rejected().with.property('code', 'ECONNRESET')
+    ])
+  })
+
+  it('aborts when the source of the sink throws', async () => {
+    const connection = await open()
+
+    await expect(toDuplex(connection).sink((async function * () {
+      yield new Uint8Array(1)
+      throw new Error('no more')
+    })())).to.eventually.be.rejected().with.property('message', 'no more')
+    expect(connection.status).to.equal('aborted')
+  })
+
+  it('aborts when nobody reads to the end', async () => {
+    const connection = await open(socket => { socket.write('one') })
+
+    for await (const part of toDuplex(connection).source) {
+      expect(part.byteLength).to.equal(3)
+      break
+    }
+
+    expect(connection.status).to.equal('aborted')
+  })
+})

@@ -1,0 +1,349 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import net from 'node:net'
+import os from 'node:os'
+import path from 'node:path'
+import { multiaddr } from '@multiformats/multiaddr'
+import { expect } from 'aegir/chai'
+import pDefer from 'p-defer'
+import { startServer } from './fixtures/server.ts'
+import { createTransport, portOf, rawUpgrader } from './fixtures/transport.ts'
+import type { TestTransport } from './fixtures/transport.ts'
+import type { Listener } from '@libp2p/interface'
+import type { Socket } from 'node:net'
+
+describe('listener', () => {
+  let local: TestTransport
+  let other: TestTransport
+  const cleanup: Array<() => unknown> = []
+
+  beforeEach(() => {
+    local = createTransport()
+    other = createTransport()
+  })
+
+  afterEach(async () => {
+    await local.stop()
+    await other.stop()
+    await Promise.all(cleanup.splice(0).map(fn => fn()))
+  })
+
+  async function connect (port: number, host: string = '127.0.0.1'): Promise<Socket> {
+    const socket = net.connect({ host, port })
+    cleanup.push(() => { socket.destroy() })
+    socket.on('error', () => {})
+    await once(socket, 'connect')
+
+    return socket
+  }
+
+  /**
+   * Has another process listen with SO_REUSEPORT and returns its port
+   */
+  async function listenElsewhere (port: number = 0): Promise<number> {
+    const child = fork(path.join(import.meta.dirname, 'fixtures/other-process.ts'), [`${port}`], {
+      execArgv: ['--experimental-strip-types', '--no-warnings']
+    })
+    cleanup.push(async () => {
+      child.kill('SIGKILL')
+      await once(child, 'exit')
+    })
+    const [message] = await once(child, 'message')
+
+    return message
+  }
+
+  function countEvents (listener: Listener): Record<string, number> {
+    const counts: Record<string, number> = { listening: 0, error: 0, close: 0 }
+
+    for (const name of ['listening', 'error', 'close'] as const) {
+      listener.addEventListener(name, () => { counts[name]++ })
+    }
+
+    return counts
+  }
+
+  describe('addresses', () => {
+    it('has the real port when it was asked for port 0', async () => {
+      const { listener, port } = await local.listen('/ip4/127.0.0.1/tcp/0')
+
+      expect(port).to.be.greaterThan(0)
+      expect(listener.getAddrs().map(String)).to.deep.equal([`/ip4/127.0.0.1/tcp/${port}`])
+      await connect(port)
+    })
+
+    it('expands the wildcard to the addresses of the interfaces', async () => {
+      for (const [addr, family] of [['/ip4/0.0.0.0', 'IPv4'], ['/ip6/::', 'IPv6']]) {
+        const { listener, port } = await local.listen(`${addr}/tcp/0`)
+        const own = Object.values(os.networkInterfaces()).flat()
+          .filter(address => address?.family === family && !address.address.startsWith('fe80'))
+          .map(address => `/${addr.split('/')[1]}/${address?.address}/tcp/${port}`)
+
+        expect(listener.getAddrs().map(String)).to.have.members(own)
+      }
+    })
+
+    it('has none before it listens and after it has closed', async () => {
+      const listener = local.transport.createListener({ upgrader: rawUpgrader() })
+      expect(listener.getAddrs()).to.be.empty()
+
+      await listener.listen(multiaddr('/ip4/127.0.0.1/tcp/0'))
+      await listener.close()
+      expect(listener.getAddrs()).to.be.empty()
+    })
+
+    it('keeps IPv6 and IPv4 apart', async () => {
+      const { port } = await local.listen('/ip6/::/tcp/0')
+
+      await expect(connect(port)).to.eventually.be.rejected().with.property('code', 'ECONNREFUSED')
+
+      await local.listen(`/ip4/0.0.0.0/tcp/${port}`)
+      await connect(port)
+    })
+
+    it('can be a name', async () => {
+      const { listener, port } = await local.listen('/dns4/localhost/tcp/0')
+
+      expect(listener.getAddrs().map(String)).to.deep.equal([`/dns4/localhost/tcp/${port}`])
+      await connect(port)
+    })
+
+    it('must be TCP', async () => {
+      const listener = local.transport.createListener({ upgrader: rawUpgrader() })
+
+      for (const addr of ['/ip4/127.0.0.1/udp/0', '/ip4/127.0.0.1/tcp/0/ws', '/dnsaddr/localhost/tcp/0']) {
+        await expect(listener.listen(multiaddr(addr))).to.eventually.be.rejected()
+          .with.property('message').that.include(addr)
+        await expect(listener.listen(multiaddr(addr))).to.eventually.be.rejected()
+          .with.property('name', 'InvalidParametersError')
+      }
+    })
+  })
+
+  describe('events', () => {
+    it('come once each', async () => {
+      const listener = local.transport.createListener({ upgrader: rawUpgrader() })
+      const counts = countEvents(listener)
+
+      await listener.listen(multiaddr('/ip4/127.0.0.1/tcp/0'))
+      expect(counts).to.deep.equal({ listening: 1, error: 0, close: 0 })
+
+      await Promise.all([listener.close(), listener.close()])
+      await listener.close()
+      expect(counts).to.deep.equal({ listening: 1, error: 0, close: 1 })
+    })
+
+    it('has one error when it can not listen', async () => {
+      const { port } = await local.listen('/ip4/127.0.0.1/tcp/0')
+      const listener = other.transport.createListener({ upgrader: rawUpgrader() })
+      const counts = countEvents(listener)
+
+      await expect(listener.listen(multiaddr(`/ip4/127.0.0.1/tcp/${port}`))).to.eventually.be.rejected()
+      expect(counts).to.deep.equal({ listening: 0, error: 1, close: 0 })
+    })
+
+    it('refuses to listen twice at once', async () => {
+      const { listener } = await local.listen('/ip4/127.0.0.1/tcp/0')
+
+      await expect(listener.listen(multiaddr('/ip4/127.0.0.1/tcp/0'))).to.eventually.be.rejected()
+        .with.property('name', 'AlreadyStartedError')
+    })
+  })
+
+  describe('one port, several listeners', () => {
+    it('is fine within one transport: each connection reaches one of them', async () => {
+      const reached: number[] = []
+      const { port } = await local.listen('/ip4/127.0.0.1/tcp/0', rawUpgrader(() => { reached.push(0) }))
+      await local.listen(`/ip4/127.0.0.1/tcp/${port}`, rawUpgrader(() => { reached.push(1) }))
+      await local.listen(`/ip4/127.0.0.1/tcp/${port}`, rawUpgrader(() => { reached.push(2) }))
+
+      for (let i = 0; i < 30; i++) {
+        await connect(port)
+      }
+
+      await new Promise(resolve => setTimeout(resolve, 50))
+      expect(reached).to.have.lengthOf(30)
+    })
+
+    it('stays in use for dials until the last one closes', async () => {
+      const { listener, port } = await local.listen('/ip4/127.0.0.1/tcp/0')
+      const { listener: second } = await local.listen(`/ip4/127.0.0.1/tcp/${port}`)
+      const server = await startServer()
+      cleanup.push(async () => server.stop())
+
+      await listener.close()
+      await local.connect(`/ip4/127.0.0.1/tcp/${server.port}`)
+      expect((await server.socket(0)).remotePort).to.equal(port)
+
+      await second.close()
+      await local.connect(`/ip4/127.0.0.1/tcp/${server.port}`)
+      expect((await server.socket(1)).remotePort).to.not.equal(port)
+    })
+
+    for (const [name, listen] of Object.entries({
+      'another transport': async () => (await other.listen('/ip4/127.0.0.1/tcp/0')).port,
+      'another process': async () => listenElsewhere(),
+      'a plain server': async () => {
+        const server = await startServer()
+        cleanup.push(async () => server.stop())
+        return server.port
+      }
+    })) {
+      it(`is EADDRINUSE, naming the address, when the port is that of ${name}`, async () => {
+        const port = await listen()
+
+        for (const host of ['127.0.0.1', '0.0.0.0']) {
+          const err = await local.listen(`/ip4/${host}/tcp/${port}`).then(() => undefined, err => err)
+          expect(err).to.have.property('code', 'EADDRINUSE')
+          expect(err).to.have.property('message').that.include(`${host}:${port}`)
+        }
+      })
+    }
+
+    it('can be shared with another transport and another process if that is asked for', async () => {
+      const sharing = createTransport({ sharePort: true })
+      cleanup.push(async () => sharing.stop())
+      const { port } = await other.listen('/ip4/127.0.0.1/tcp/0')
+      await sharing.listen(`/ip4/127.0.0.1/tcp/${port}`)
+      await sharing.listen(`/ip4/127.0.0.1/tcp/${await listenElsewhere()}`)
+    })
+  })
+
+  describe('closing', () => {
+    it('frees the port for anybody', async () => {
+      const { listener, port } = await local.listen('/ip4/127.0.0.1/tcp/0')
+      await connect(port)
+      await listener.close()
+
+      await expect(connect(port)).to.eventually.be.rejected().with.property('code', 'ECONNREFUSED')
+
+      const { listener: next } = await local.listen(`/ip4/127.0.0.1/tcp/${port}`)
+      await connect(port)
+      await next.close()
+
+      const server = await startServer('127.0.0.1', port)
+      await server.stop()
+    })
+
+    it('frees the port although connections that were dialed from it stay open', async () => {
+      const server = await startServer()
+      cleanup.push(async () => server.stop())
+      const { listener, port } = await local.listen('/ip4/127.0.0.1/tcp/0')
+      const { connection } = await local.connect(`/ip4/127.0.0.1/tcp/${server.port}`)
+      await listener.close()
+
+      expect(connection.status).to.equal('open')
+      await other.listen(`/ip4/127.0.0.1/tcp/${port}`)
+    })
+
+    it('aborts upgrades in flight and closes connections', async () => {
+      const upgrading = pDefer<AbortSignal>()
+      const { listener, port } = await local.listen('/ip4/127.0.0.1/tcp/0', rawUpgrader(async (_, { signal }) => {
+        upgrading.resolve(signal)
+        await new Promise(() => {})
+      }))
+      const socket = await connect(port)
+      const signal = await upgrading.promise
+      const closed = once(socket, 'close')
+
+      socket.resume()
+      await listener.close()
+      expect(signal.aborted).to.equal(true)
+      await closed
+    })
+
+    it('while it starts ends the start', async () => {
+      const listener = local.transport.createListener({ upgrader: rawUpgrader() })
+      const listening = listener.listen(multiaddr('/ip4/127.0.0.1/tcp/0'))
+      await listener.close()
+
+      await expect(listening).to.eventually.be.rejected().with.property('name', 'AbortError')
+      expect(listener.getAddrs()).to.be.empty()
+    })
+
+    it('can be followed by listening again with the same listener', async () => {
+      const { listener, port } = await local.listen('/ip4/127.0.0.1/tcp/0')
+      await listener.close()
+      await listener.listen(multiaddr(`/ip4/127.0.0.1/tcp/${port}`))
+
+      expect(portOf(listener)).to.equal(port)
+      await connect(port)
+    })
+  })
+
+  describe('limits', () => {
+    it('drops connections above maxConnections', async () => {
+      const limited = createTransport({ maxConnections: 1 })
+      cleanup.push(async () => limited.stop())
+      const { port } = await limited.listen('/ip4/127.0.0.1/tcp/0')
+
+      await connect(port)
+      const second = await connect(port)
+      second.resume()
+      await once(second, 'close')
+    })
+
+    it('pauses above a number of connections, keeps its port for dials, and resumes on it', async () => {
+      const limited = createTransport({ closeServerOnMaxConnections: { closeAbove: 2, listenBelow: 2 } })
+      cleanup.push(async () => limited.stop())
+      const server = await startServer()
+      cleanup.push(async () => server.stop())
+      const { listener, port } = await limited.listen('/ip4/127.0.0.1/tcp/0')
+      const counts = countEvents(listener)
+      const [first] = [await connect(port), await connect(port)]
+      await new Promise(resolve => setTimeout(resolve, 20))
+
+      await expect(connect(port)).to.eventually.be.rejected().with.property('code', 'ECONNREFUSED')
+      expect(listener.getAddrs()).to.be.empty()
+
+      await limited.connect(`/ip4/127.0.0.1/tcp/${server.port}`)
+      expect((await server.socket(0)).remotePort).to.equal(port)
+
+      const resumed = once(listener as any, 'listening')
+      first.destroy()
+      await resumed
+      expect(portOf(listener)).to.equal(port)
+      await connect(port)
+      expect(counts).to.deep.equal({ listening: 1, error: 0, close: 0 })
+    })
+
+    it('closes when it is paused', async () => {
+      const limited = createTransport({ closeServerOnMaxConnections: { closeAbove: 1, listenBelow: 1 } })
+      cleanup.push(async () => limited.stop())
+      const { listener, port } = await limited.listen('/ip4/127.0.0.1/tcp/0')
+      const counts = countEvents(listener)
+      await connect(port)
+      await new Promise(resolve => setTimeout(resolve, 20))
+      await listener.close()
+
+      expect(counts).to.deep.equal({ listening: 0, error: 0, close: 1 })
+    })
+
+    it('can not resume above the number at which it pauses', () => {
+      const wrong = createTransport({ closeServerOnMaxConnections: { closeAbove: 1, listenBelow: 2 } })
+
+      expect(() => wrong.transport.createListener({ upgrader: rawUpgrader() })).to.throw()
+        .with.property('name', 'InvalidParametersError')
+    })
+  })
+
+  describe('unix sockets', () => {
+    it('carry data both ways', async () => {
+      const addr = `/unix/${encodeURIComponent(path.join(os.tmpdir(), `reuseport-${process.pid}.sock`))}`
+      const { listener } = await local.listen(addr, rawUpgrader(connection => {
+        connection.addEventListener('message', ({ data }) => { connection.send(data) })
+      }))
+      expect(listener.getAddrs().map(String)).to.deep.equal([multiaddr(addr).toString()])
+
+      const { connection, source } = await other.connect(addr)
+      expect(source).to.have.property('reason', 'unix')
+      expect(connection.remoteAddr.toString()).to.equal(multiaddr(addr).toString())
+
+      const echoed = once(connection as any, 'message')
+      connection.send(Uint8Array.from([1, 2, 3]))
+      expect((await echoed)[0].data.subarray()).to.equalBytes(Uint8Array.from([1, 2, 3]))
+
+      await connection.close()
+    })
+  })
+})

@@ -1,0 +1,143 @@
+import { expect } from 'aegir/chai'
+import { PortPool, chooseSources } from '../src/port-pool.ts'
+import type { DestinationFacts, Endpoint, Source } from '../src/port-pool.ts'
+
+const LOOPBACK: Endpoint = { host: '127.0.0.1', port: 1001 }
+const LOOPBACK_2: Endpoint = { host: '127.0.0.2', port: 1002 }
+const LOOPBACK_6: Endpoint = { host: '::1', port: 1003 }
+const WILDCARD: Endpoint = { host: '0.0.0.0', port: 2001 }
+const WILDCARD_2: Endpoint = { host: '0.0.0.0', port: 2002 }
+const WILDCARD_6: Endpoint = { host: '::', port: 2003 }
+const SPECIFIC: Endpoint = { host: '10.0.0.5', port: 3001 }
+const SPECIFIC_2: Endpoint = { host: '10.1.0.5', port: 3002 }
+const SPECIFIC_6: Endpoint = { host: 'fd00::5', port: 3003 }
+const EVERYWHERE = [LOOPBACK, LOOPBACK_2, LOOPBACK_6, WILDCARD, WILDCARD_2, WILDCARD_6, SPECIFIC, SPECIFIC_2, SPECIFIC_6]
+
+function choose (listening: Endpoint[], host: string, facts: Partial<DestinationFacts & { port: number }> = {}): Source[] {
+  return chooseSources(listening, { host, port: facts.port ?? 4001 }, { isOwnAddress: () => false, ...facts })
+}
+
+function ports (sources: Source[]): number[] {
+  return sources.map(({ port }) => port)
+}
+
+describe('port-pool', () => {
+  describe('choosing a source', () => {
+    it('has none without listeners', () => {
+      expect(choose([], '127.0.0.1')).to.be.empty()
+    })
+
+    it('prefers loopback listeners for a loopback destination, then the wildcard', () => {
+      const sources = choose(EVERYWHERE, '127.0.0.1', { routeSource: '127.0.0.1' })
+
+      expect(ports(sources).slice(0, 2)).to.have.members([1001, 1002])
+      expect(ports(sources).slice(2)).to.have.members([2001, 2002])
+      expect(sources.map(({ reason }) => reason)).to.deep.equal(['loopback', 'loopback', 'wildcard', 'wildcard'])
+    })
+
+    it('prefers the listener on the address that the kernel would use, then the wildcard', () => {
+      const sources = choose(EVERYWHERE, '10.1.0.9', { routeSource: '10.1.0.5' })
+
+      expect(sources[0]).to.deep.equal({ host: '10.1.0.5', port: 3002, reason: 'route' })
+      expect(ports(sources).slice(1)).to.have.members([2001, 2002])
+    })
+
+    it('never uses a specific address that the kernel would not use', () => {
+      expect(choose([SPECIFIC], '10.1.0.9', { routeSource: '10.1.0.5' })).to.be.empty()
+    })
+
+    it('never uses a loopback address for a destination elsewhere', () => {
+      expect(choose([LOOPBACK, LOOPBACK_6], '10.1.0.9', { routeSource: '127.0.0.1' })).to.be.empty()
+    })
+
+    it('never uses the other address family', () => {
+      expect(ports(choose(EVERYWHERE, 'fd00::9', { routeSource: 'fd00::5' }))).to.deep.equal([3003, 2003])
+      expect(ports(choose(EVERYWHERE, '::1'))).to.deep.equal([1003, 2003])
+      expect(choose([LOOPBACK_6, WILDCARD_6, SPECIFIC_6], '10.1.0.9')).to.be.empty()
+    })
+
+    it('never lets a socket connect to itself', () => {
+      expect(choose([LOOPBACK], '127.0.0.1', { port: 1001 })).to.be.empty()
+      expect(choose([WILDCARD], '127.0.0.1', { port: 2001 })).to.be.empty()
+      expect(choose([WILDCARD], '127.0.0.7', { port: 2001 })).to.be.empty()
+      expect(choose([SPECIFIC], '10.0.0.5', { port: 3001, routeSource: '10.0.0.5' })).to.be.empty()
+      expect(choose([WILDCARD], '10.0.0.5', { port: 2001, isOwnAddress: host => host === '10.0.0.5' })).to.be.empty()
+    })
+
+    it('uses the same port number as the destination has when that is another host', () => {
+      expect(ports(choose([WILDCARD], '10.0.0.9', { port: 2001 }))).to.deep.equal([2001])
+    })
+
+    it('picks among several at random', () => {
+      const first = new Set(Array.from({ length: 200 }, () => choose([LOOPBACK, LOOPBACK_2], '127.0.0.1')[0].port))
+
+      expect([...first]).to.have.members([1001, 1002])
+    })
+  })
+
+  describe('the pool', () => {
+    it('knows an endpoint while somebody listens on it', () => {
+      const pool = new PortPool()
+      const [first, second] = [pool.add(), pool.add()]
+
+      first.listening(WILDCARD)
+      second.listening(WILDCARD)
+      expect(pool.endpoints).to.deep.equal([WILDCARD])
+
+      first.remove()
+      expect(pool.endpoints).to.deep.equal([WILDCARD])
+
+      second.remove()
+      expect(pool.endpoints).to.be.empty()
+    })
+
+    it('is settled when all listeners have started or failed to', async () => {
+      const pool = new PortPool()
+      expect(pool.settled()).to.equal(undefined)
+
+      const [first, second] = [pool.add(), pool.add()]
+      let settled = false
+      const settling = pool.settled()?.then(() => { settled = true })
+
+      first.listening(LOOPBACK)
+      await Promise.resolve()
+      expect(settled).to.equal(false)
+
+      second.remove()
+      await settling
+      expect(pool.settled()).to.equal(undefined)
+    })
+
+    it('dials from a paused listener, but does not hold its port', () => {
+      const pool = new PortPool()
+      const entry = pool.add()
+
+      entry.listening(LOOPBACK)
+      expect(pool.holds(LOOPBACK)).to.equal(true)
+
+      entry.paused()
+      expect(pool.endpoints).to.deep.equal([LOOPBACK])
+      expect(pool.holds(LOOPBACK)).to.equal(false)
+    })
+
+    it('holds a port at every address that overlaps', () => {
+      const pool = new PortPool()
+      pool.add().listening(WILDCARD)
+
+      expect(pool.holds({ host: '10.0.0.5', port: 2001 })).to.equal(true)
+      expect(pool.holds({ host: '10.0.0.5', port: 2002 })).to.equal(false)
+      expect(pool.holds({ host: '::1', port: 2001 })).to.equal(false)
+    })
+
+    it('needs the route only for a listener on a specific address of the family', () => {
+      const pool = new PortPool()
+      pool.add().listening(LOOPBACK)
+      pool.add().listening(WILDCARD)
+      expect(pool.needsRoute(4)).to.equal(false)
+
+      pool.add().listening(SPECIFIC)
+      expect(pool.needsRoute(4)).to.equal(true)
+      expect(pool.needsRoute(6)).to.equal(false)
+    })
+  })
+})
