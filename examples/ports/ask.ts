@@ -1,10 +1,11 @@
 import { InvalidMultiaddrError } from '@libp2p/interface'
-import { multiaddr } from '@multiformats/multiaddr'
+import { CODE_P2P, multiaddr } from '@multiformats/multiaddr'
 import { TCP } from '@multiformats/multiaddr-matcher'
 import { reuseportTcp } from '../../src/index.ts'
-import { SOURCE_COLUMNS, dial, sourceCells, whyFailed } from './dial.ts'
+import { SOURCE_COLUMNS, SOURCE_LEGEND, dial, sourceCells, whyFailed } from './dial.ts'
 import { TIMEOUT, listeningPorts, startNode } from './node.ts'
-import { print, printTable } from './print.ts'
+import { print } from './print.ts'
+import { formatTable } from './table.ts'
 import type { Node } from './node.ts'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
@@ -37,7 +38,7 @@ export async function ask (addresses: string[]): Promise<boolean> {
       answers.push(await askPeer(node, address))
     }
 
-    printTable(TABLE, answers.flatMap(({ rows }) => rows))
+    print('', ...formatTable(TABLE, answers.flatMap(({ rows }) => rows.map(row => row.map(withShortPeerIds)))), '', SOURCE_LEGEND)
 
     return answers.every(({ failed }) => !failed)
   } finally {
@@ -50,7 +51,7 @@ export async function ask (addresses: string[]): Promise<boolean> {
  * takes the place of the next cell
  */
 async function askPeer (node: Node, address: string): Promise<Answer> {
-  const row = [withShortPeerId(address)]
+  const row = [address]
   const rows = [row]
 
   try {
@@ -62,7 +63,7 @@ async function askPeer (node: Node, address: string): Promise<Answer> {
     }
 
     const { observedAddr } = await node.services.identify.identify(connection, { signal: AbortSignal.timeout(TIMEOUT) })
-    row.push(observedAddr?.toString() ?? 'it does not say')
+    row.push(observedAddr?.decapsulateCode(CODE_P2P).toString() ?? 'it does not say')
 
     return { rows, failed: observedAddr == null }
   } catch (err: any) {
@@ -88,6 +89,6 @@ function parse (address: string): Multiaddr {
   return ma
 }
 
-function withShortPeerId (address: string): string {
-  return address.replace(/(?<=\/p2p\/)\w+(?=\w{6}$)/, '…')
+function withShortPeerIds (text: string): string {
+  return text.replaceAll(/\w{40,}(?=\w{6})/g, '…')
 }

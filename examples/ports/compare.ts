@@ -1,14 +1,15 @@
 import { tcp } from '@libp2p/tcp'
 import { CODE_P2P } from '@multiformats/multiaddr'
 import { reuseportTcp } from '../../src/index.ts'
-import { SOURCE_COLUMNS, dial, sourceCells } from './dial.ts'
+import { SOURCE_COLUMNS, SOURCE_LEGEND, dial, sourceCells } from './dial.ts'
 import { hasIPv6 } from './ipv6.ts'
 import { listeningPorts, listensOnPortOf, portOf, startNode } from './node.ts'
 import { startPeer } from './peer-process.ts'
-import { print, printTable } from './print.ts'
-import type { SourcePort } from '../../src/index.ts'
+import { print } from './print.ts'
+import { formatTable } from './table.ts'
 import type { Node } from './node.ts'
 import type { PeerProcess } from './peer-process.ts'
+import type { SourcePort } from '../../src/index.ts'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
 const IP4 = '/ip4/127.0.0.1/tcp/0'
@@ -37,6 +38,7 @@ export async function compare (): Promise<void> {
   const plain = await startNode(tcp())
 
   try {
+    print('Peers on this machine, each in a process of its own, tell which port we dial from.', '')
     print(`reuseportTcp listens on ${listeningPorts(reusing)}`)
     print(`@libp2p/tcp  listens on ${listeningPorts(plain)}`)
 
@@ -52,7 +54,7 @@ export async function compare (): Promise<void> {
       }
     }
 
-    printTable(TABLE, rows)
+    print('', ...formatTable(TABLE, rows), '', SOURCE_LEGEND)
   } finally {
     await Promise.all([reusing.stop(), plain.stop()])
     await Promise.all(peers.map(async peer => peer.stop()))

@@ -1,6 +1,6 @@
 import { TIMEOUT, listensOnPortOf, portOf } from './node.ts'
-import type { ReuseportTcpDialEvents, SourcePort } from '../../src/index.ts'
 import type { Node } from './node.ts'
+import type { ReuseportTcpDialEvents, SourcePort } from '../../src/index.ts'
 import type { Connection, OpenConnectionProgressEvents } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
@@ -33,14 +33,15 @@ export async function dial (node: Node, address: Multiaddr): Promise<Dialed> {
 }
 
 export const SOURCE_COLUMNS = ['dialed from', 'reused', 'reason']
+export const SOURCE_LEGEND = 'wildcard: from the listener on 0.0.0.0 or ::, ephemeral: from a port that the kernel chose'
 
 /**
  * What belongs into the {@link SOURCE_COLUMNS} of a table
  */
-export function sourceCells (node: Node, { localAddr, reason = '' }: Partial<SourcePort> = {}): string[] {
-  return localAddr == null
-    ? ['', 'no', reason]
-    : [portOf(localAddr), listensOnPortOf(node, localAddr) ? 'yes' : 'no', reason]
+export function sourceCells (node: Node, source?: SourcePort): string[] {
+  return source?.localAddr == null
+    ? ['unknown', 'no', '']
+    : [portOf(source.localAddr), listensOnPortOf(node, source.localAddr) ? 'yes' : 'no', source.reason]
 }
 
 /**

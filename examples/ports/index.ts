@@ -1,10 +1,8 @@
 /**
- * Shows from which port a dial comes, as the dialed peer sees it.
+ * Shows which port a dial comes from, as the dialed peer sees it.
  *
- * ```
- * npm start                                          peers on this machine, this transport next to @libp2p/tcp
- * npm start -- /ip4/192.0.2.1/tcp/4001/p2p/12D3…     the peers that you name
- * ```
+ * - `npm start`: peers on this machine; this transport next to `@libp2p/tcp`
+ * - `npm start -- /ip4/192.0.2.1/tcp/4001/p2p/12D3Koo…`: the peers that you name
  */
 
 import { ask } from './ask.ts'

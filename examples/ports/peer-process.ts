@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { multiaddr } from '@multiformats/multiaddr'
 import { pEvent } from 'p-event'
 import { TIMEOUT } from './node.ts'
-import type { PeerMessage } from './peer.ts'
+import type { ConnectionMessage, ListeningMessage } from './peer.ts'
 import type { PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
@@ -23,17 +23,34 @@ export interface PeerProcess {
 
 export async function startPeer (listen: string[]): Promise<PeerProcess> {
   const child = fork(new URL('./peer.ts', import.meta.url), listen)
-  const exited = once(child, 'exit')
   const ended = new AbortController()
-  const killChild = (): void => { child.kill() }
+  const kill = (): void => { child.kill() }
 
-  process.once('exit', killChild)
+  process.once('exit', kill)
 
-  child.once('exit', code => {
-    process.off('exit', killChild)
-    ended.abort(new Error(`The peer process ended with code ${code}`))
+  child.once('exit', (code, signal) => {
+    process.off('exit', kill)
+    ended.abort(new Error(`A peer process ended: ${signal ?? `code ${code}`}`))
   })
 
-  const next = async <T> (read: (message: PeerMessage) => T | undefined): Promise<T> => {
+  const nextMessage = async <T> (filter?: (message: T) => boolean): Promise<T> => {
+    return pEvent<'message', T>(child, 'message', { filter, signal: ended.signal, timeout: TIMEOUT })
+  }
+
+  const addresses = await nextMessage<ListeningMessage>()
+
+  return {
+    addresses: addresses.map(address => multiaddr(address)),
+    nextConnectionFrom: async dialer => {
+      const { remoteAddr } = await nextMessage<ConnectionMessage>(({ from }) => from === dialer.toString())
+
+      return multiaddr(remoteAddr)
+    },
+    stop: async () => {
+      if (!ended.signal.aborted) {
+        kill()
+        await once(ended.signal, 'abort')
+      }
+    }
   }
 }

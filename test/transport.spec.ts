@@ -1,0 +1,198 @@
+import fs from 'node:fs/promises'
+import { isTransport, serviceCapabilities } from '@libp2p/interface'
+import { multiaddr } from '@multiformats/multiaddr'
+import { expect } from 'aegir/chai'
+import { ReuseportTcp as BrowserTransport } from '../src/transport.browser.ts'
+import { startServer } from './fixtures/server.ts'
+import { createTransport, rawUpgrader } from './fixtures/transport.ts'
+import type { TestServer } from './fixtures/server.ts'
+import type { TestTransport } from './fixtures/transport.ts'
+import type { TCPSocketOptions } from '../src/index.ts'
+import type { MultiaddrConnection } from '@libp2p/interface'
+
+const PEER = '12D3KooWJRSrypvnpHgc6ZAgyCni4KcSmbV7uGRaMw5LgMKT18fq'
+
+describe('transport', () => {
+  let local: TestTransport
+  let server: TestServer
+
+  beforeEach(async () => {
+    local = createTransport()
+    server = await startServer()
+  })
+
+  afterEach(async () => {
+    await local.stop()
+    await server.stop()
+  })
+
+  it('is a libp2p transport', () => {
+    expect(isTransport(local.transport)).to.equal(true)
+    expect(local.transport[Symbol.toStringTag]).to.equal('libp2p-reuseport-tcp')
+    expect((local.transport as any)[serviceCapabilities]).to.deep.equal(['@libp2p/transport'])
+  })
+
+  it('dials and listens on TCP over IP4, IP6 and DNS, and on unix sockets', () => {
+    const fine = [
+      '/ip4/127.0.0.1/tcp/4001', '/ip6/::1/tcp/4001', '/dns/example.com/tcp/4001', '/dns4/example.com/tcp/4001',
+      `/dns6/example.com/tcp/4001/p2p/${PEER}`, '/unix/%2Ftmp%2Fa.sock'
+    ].map(addr => multiaddr(addr))
+    const other = [
+      '/ip4/127.0.0.1/udp/4001', '/ip4/127.0.0.1/tcp/4001/ws', '/ip4/127.0.0.1/tcp/4001/tls/ws', '/ip4/127.0.0.1',
+      `/ip4/127.0.0.1/tcp/4001/p2p/${PEER}/p2p-circuit`, '/ip4/127.0.0.1/udp/4001/quic-v1', `/p2p/${PEER}`
+    ].map(addr => multiaddr(addr))
+
+    expect(local.transport.dialFilter([...fine, ...other])).to.deep.equal(fine)
+    expect(local.transport.listenFilter([...fine, ...other])).to.deep.equal(fine)
+  })
+
+  it('hands its options to the upgrader, the role as well', async () => {
+    for (const [initiator, direction] of [[undefined, 'outbound'], [true, 'outbound'], [false, 'inbound']] as const) {
+      let seen: { connection?: MultiaddrConnection, options?: any } = {}
+      const upgrader = rawUpgrader((connection, options) => { seen = { connection, options } })
+
+      const connection = await local.transport.dial(multiaddr(`/ip4/127.0.0.1/tcp/${server.port}`), { upgrader, initiator, signal: AbortSignal.timeout(5_000) })
+      expect(seen.options).to.have.property('initiator', initiator)
+      expect(seen.connection).to.have.property('direction', direction)
+      expect(seen.connection).to.have.property('localAddr')
+      connection.abort(new Error('seen'))
+    }
+  })
+
+  it('closes the connection when the upgrade fails', async () => {
+    const failed = new Error('can not upgrade')
+    const upgrader = rawUpgrader(() => { throw failed })
+
+    await expect(local.transport.dial(multiaddr(`/ip4/127.0.0.1/tcp/${server.port}`), { upgrader, signal: AbortSignal.timeout(5_000) }))
+      .to.eventually.be.rejectedWith(failed)
+
+    const socket = await server.socket(0)
+    await new Promise(resolve => socket.destroyed ? resolve(true) : socket.once('close', resolve))
+  })
+
+  it('tells of its progress, and does not mind a handler that throws', async () => {
+    const events: string[] = []
+    const connection = await local.transport.connect(multiaddr(`/ip4/127.0.0.1/tcp/${server.port}`), {
+      onProgress: ({ type }) => {
+        events.push(type)
+        throw new Error('handler')
+      }
+    })
+
+    expect(events).to.deep.equal(['tcp:open-connection', 'tcp:source-port'])
+    connection.abort(new Error('seen'))
+  })
+
+  describe('socket options', () => {
+    /**
+     * Is a keep-alive timer running at the end that has this port?
+     */
+    async function keptAlive (port: number): Promise<boolean> {
+      const [, ...lines] = (await fs.readFile('/proc/net/tcp', 'utf-8')).trim().split('\n')
+      const line = lines.map(line => line.trim().split(/\s+/))
+        .find(([, local, , state]) => state === '01' && parseInt(local.split(':')[1], 16) === port)
+
+      return line?.[5].startsWith('02:') ?? false
+    }
+
+    before(function () {
+      if (process.platform !== 'linux') {
+        // timers of sockets can be seen only there
+        this.skip()
+      }
+    })
+
+    for (const [forAll, forThis, expected] of [
+      [undefined, undefined, true],
+      [false, undefined, false],
+      [true, false, false],
+      [false, true, true]
+    ]) {
+      const options = (keepAlive?: boolean): TCPSocketOptions => keepAlive == null ? {} : { keepAlive }
+
+      it(`keeps a dialed connection alive: ${expected} (all: ${forAll ?? 'default'}, this: ${forThis ?? 'default'})`, async () => {
+        const other = createTransport({ dialOpts: options(forAll) })
+        await other.listen('/ip4/127.0.0.1/tcp/0')
+        await other.connect(`/ip4/127.0.0.1/tcp/${server.port}`, options(forThis))
+
+        expect(await keptAlive(Number((await server.socket(0)).remotePort))).to.equal(expected)
+        await other.stop()
+      })
+
+      it(`keeps an accepted connection alive: ${expected} (all: ${forAll ?? 'default'}, this: ${forThis ?? 'default'})`, async () => {
+        const other = createTransport({ listenOpts: options(forAll) })
+        const accepted = Promise.withResolvers<void>()
+        const listener = other.transport.createListener({ upgrader: rawUpgrader(() => { accepted.resolve() }), ...options(forThis) })
+        await listener.listen(multiaddr('/ip4/127.0.0.1/tcp/0'))
+        const [addr] = listener.getAddrs()
+        await local.connect(addr.toString())
+        await accepted.promise
+
+        // the listening socket has that port too, but is in another state
+        expect(await keptAlive(Number(addr.toString().split('/').pop()))).to.equal(expected)
+        await listener.close()
+      })
+    }
+  })
+
+  describe('metrics', () => {
+    it('have the names and labels of @libp2p/tcp', async () => {
+      const counted: Record<string, Record<string, number>> = {}
+      const calculated: Record<string, () => Record<string, number>> = {}
+      const register = (name: string, options: { calculate?(): Record<string, number> }): unknown => {
+        const values: Record<string, number> = counted[name] ??= {}
+
+        if (options.calculate != null) {
+          calculated[name] = options.calculate
+        }
+
+        return {
+          increment: (labels: Record<string, true>) => { Object.keys(labels).forEach(label => { values[label] = (values[label] ?? 0) + 1 }) },
+          update: (labels: Record<string, number>) => { Object.assign(values, labels) }
+        }
+      }
+      const metrics: any = { registerCounterGroup: register, registerMetricGroup: register }
+      const measured = createTransport({}, { metrics })
+      const { port, listener } = await measured.listen('/ip4/127.0.0.1/tcp/0', rawUpgrader(connection => {
+        if (connection.direction === 'inbound') {
+          throw new Error('not upgraded')
+        }
+      }))
+      const label = `127.0.0.1:${port}`
+      expect(counted.libp2p_tcp_listener_status_info).to.deep.equal({ [label]: 1 })
+
+      const { connection } = await measured.connect(`/ip4/127.0.0.1/tcp/${server.port}`)
+      expect(counted.libp2p_tcp_dialer_events_total).to.deep.equal({ connect: 1 })
+
+      await connection.close()
+      expect(counted.libp2p_tcp_dialer_events_total).to.deep.equal({ connect: 1, end: 1, _remote_close: 1 })
+
+      await measured.connect(`/ip4/127.0.0.1/tcp/${server.port}`, { signal: AbortSignal.abort() }).catch(() => {})
+      expect(counted.libp2p_tcp_dialer_events_total).to.have.property('abort', 1)
+
+      await measured.transport.dial(multiaddr(`/ip4/127.0.0.1/tcp/${server.port}`), {
+        signal: AbortSignal.timeout(5_000),
+        upgrader: rawUpgrader(() => { throw new Error('not upgraded') })
+      }).catch(() => {})
+      expect(counted.libp2p_tcp_dialer_errors_total).to.deep.equal({ outbound_upgrade: 1 })
+
+      await local.connect(`/ip4/127.0.0.1/tcp/${port}`)
+      await new Promise(resolve => setTimeout(resolve, 20))
+      expect(counted.libp2p_tcp_listener_events_total).to.include({ [`${label} connection`]: 1 })
+      expect(counted.libp2p_tcp_listener_errors_total).to.deep.equal({ [`${label} inbound_upgrade`]: 1 })
+      expect(calculated.libp2p_tcp_inbound_connections_total()).to.deep.equal({ [label]: 0 })
+
+      await listener.close()
+      expect(counted.libp2p_tcp_listener_status_info).to.deep.equal({ [label]: 0 })
+
+      const closed = await startServer()
+      await closed.stop()
+      await measured.connect(`/ip4/127.0.0.1/tcp/${closed.port}`).catch(() => {})
+      expect(counted.libp2p_tcp_dialer_events_total).to.have.property('error', 1)
+    })
+  })
+
+  it('says in a browser that it can not be used there', () => {
+    expect(() => new BrowserTransport()).to.throw('TCP connections are not possible in browsers')
+  })
+})
