@@ -1,12 +1,12 @@
 import diagnostics from 'node:diagnostics_channel'
 import dns from 'node:dns/promises'
+import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
 import pDefer from 'p-defer'
 import { startBlackhole, startServer } from './fixtures/server.ts'
 import { createTransport, rawUpgrader } from './fixtures/transport.ts'
 import type { TestServer } from './fixtures/server.ts'
 import type { TestTransport } from './fixtures/transport.ts'
-import { multiaddr } from '@multiformats/multiaddr'
 
 /**
  * What dials look like to the peer: which port they come from
@@ -210,7 +210,7 @@ describe('dialer', () => {
   })
 
   describe('dialing one of our own addresses', () => {
-    for (const addr of ['/ip4/127.0.0.1', '/ip4/0.0.0.0', '/ip6/::1', '/ip6/::']) {
+    ['/ip4/127.0.0.1', '/ip4/0.0.0.0', '/ip6/::1', '/ip6/::'].forEach(addr => {
       it(`reaches the listener on ${addr}`, async () => {
         const inbound = pDefer<string>()
         const { port } = await local.listen(`${addr}/tcp/0`, rawUpgrader(connection => { inbound.resolve(connection.remoteAddr.toString()) }))
@@ -219,7 +219,7 @@ describe('dialer', () => {
         expect(await inbound.promise).to.equal(connection.localAddr?.toString())
         expect(connection.localAddr?.toString()).to.not.equal(connection.remoteAddr.toString())
       })
-    }
+    })
   })
 
   describe('errors', () => {

@@ -36,8 +36,9 @@ describe('duplex', () => {
   it('sends, ends its half, and reads what the peer answers after that', async () => {
     const connection = await open(socket => {
       let request = ''
+      const answer = (): void => { socket.end(`you said: ${request}`) }
       socket.on('data', data => { request += `${data}` })
-      socket.on('end', () => { setTimeout(() => { socket.end(`you said: ${request}`) }, 50) })
+      socket.on('end', () => setTimeout(answer, 50))
     })
     const { source, sink } = toDuplex(connection)
     const encoder = new TextEncoder()
@@ -97,11 +98,11 @@ describe('duplex', () => {
   it('aborts when nobody reads to the end', async () => {
     const connection = await open(socket => { socket.write('one') })
 
-    for await (const part of toDuplex(connection).source) {
-      expect(part.byteLength).to.equal(3)
-      break
-    }
+    const { source } = toDuplex(connection)
+    const { value } = await source.next()
+    expect(value.byteLength).to.equal(3)
 
+    await source.return(undefined)
     expect(connection.status).to.equal('aborted')
   })
 })

@@ -180,7 +180,7 @@ describe('listener', () => {
       expect((await server.socket(1)).remotePort).to.not.equal(port)
     })
 
-    for (const [name, listen] of Object.entries({
+    Object.entries({
       'another transport': async () => (await other.listen('/ip4/127.0.0.1/tcp/0')).port,
       'another process': async () => listenElsewhere(),
       'a plain server': async () => {
@@ -188,7 +188,7 @@ describe('listener', () => {
         cleanup.push(async () => server.stop())
         return server.port
       }
-    })) {
+    }).forEach(([name, listen]) => {
       it(`is EADDRINUSE, naming the address, when the port is that of ${name}`, async () => {
         const port = await listen()
 
@@ -198,7 +198,7 @@ describe('listener', () => {
           expect(err).to.have.property('message').that.include(`${host}:${port}`)
         }
       })
-    }
+    })
 
     it('can be shared with another transport and another process if that is asked for', async () => {
       const sharing = createTransport({ sharePort: true })

@@ -3,7 +3,7 @@ import { isTransport, serviceCapabilities } from '@libp2p/interface'
 import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
 import { ReuseportTcp as BrowserTransport } from '../src/transport.browser.ts'
-import { startServer } from './fixtures/server.ts'
+import { closed, startServer } from './fixtures/server.ts'
 import { createTransport, rawUpgrader } from './fixtures/transport.ts'
 import type { TestServer } from './fixtures/server.ts'
 import type { TestTransport } from './fixtures/transport.ts'
@@ -15,6 +15,7 @@ const PEER = '12D3KooWJRSrypvnpHgc6ZAgyCni4KcSmbV7uGRaMw5LgMKT18fq'
 describe('transport', () => {
   let local: TestTransport
   let server: TestServer
+  const cleanup: Array<() => unknown> = []
 
   beforeEach(async () => {
     local = createTransport()
@@ -24,6 +25,7 @@ describe('transport', () => {
   afterEach(async () => {
     await local.stop()
     await server.stop()
+    await Promise.all(cleanup.splice(0).map(fn => fn()))
   })
 
   it('is a libp2p transport', () => {
@@ -66,8 +68,7 @@ describe('transport', () => {
     await expect(local.transport.dial(multiaddr(`/ip4/127.0.0.1/tcp/${server.port}`), { upgrader, signal: AbortSignal.timeout(5_000) }))
       .to.eventually.be.rejectedWith(failed)
 
-    const socket = await server.socket(0)
-    await new Promise(resolve => socket.destroyed ? resolve(true) : socket.once('close', resolve))
+    await closed(await server.socket(0))
   })
 
   it('tells of its progress, and does not mind a handler that throws', async () => {
@@ -102,25 +103,28 @@ describe('transport', () => {
       }
     })
 
-    for (const [forAll, forThis, expected] of [
+    const cases = [
       [undefined, undefined, true],
       [false, undefined, false],
       [true, false, false],
       [false, true, true]
-    ]) {
+    ]
+
+    cases.forEach(([forAll, forThis, expected]) => {
       const options = (keepAlive?: boolean): TCPSocketOptions => keepAlive == null ? {} : { keepAlive }
 
       it(`keeps a dialed connection alive: ${expected} (all: ${forAll ?? 'default'}, this: ${forThis ?? 'default'})`, async () => {
         const other = createTransport({ dialOpts: options(forAll) })
+        cleanup.push(async () => other.stop())
         await other.listen('/ip4/127.0.0.1/tcp/0')
         await other.connect(`/ip4/127.0.0.1/tcp/${server.port}`, options(forThis))
 
         expect(await keptAlive(Number((await server.socket(0)).remotePort))).to.equal(expected)
-        await other.stop()
       })
 
       it(`keeps an accepted connection alive: ${expected} (all: ${forAll ?? 'default'}, this: ${forThis ?? 'default'})`, async () => {
         const other = createTransport({ listenOpts: options(forAll) })
+        cleanup.push(async () => other.stop())
         const accepted = Promise.withResolvers<void>()
         const listener = other.transport.createListener({ upgrader: rawUpgrader(() => { accepted.resolve() }), ...options(forThis) })
         await listener.listen(multiaddr('/ip4/127.0.0.1/tcp/0'))
@@ -132,7 +136,7 @@ describe('transport', () => {
         expect(await keptAlive(Number(addr.toString().split('/').pop()))).to.equal(expected)
         await listener.close()
       })
-    }
+    })
   })
 
   describe('metrics', () => {
@@ -153,10 +157,10 @@ describe('transport', () => {
       }
       const metrics: any = { registerCounterGroup: register, registerMetricGroup: register }
       const measured = createTransport({}, { metrics })
-      const { port, listener } = await measured.listen('/ip4/127.0.0.1/tcp/0', rawUpgrader(connection => {
-        if (connection.direction === 'inbound') {
-          throw new Error('not upgraded')
-        }
+      cleanup.push(async () => measured.stop())
+      const { port, listener } = await measured.listen('/ip4/127.0.0.1/tcp/0', rawUpgrader(async () => {
+        await new Promise(resolve => setTimeout(resolve, 10))
+        throw new Error('not upgraded')
       }))
       const label = `127.0.0.1:${port}`
       expect(counted.libp2p_tcp_listener_status_info).to.deep.equal({ [label]: 1 })
@@ -177,7 +181,7 @@ describe('transport', () => {
       expect(counted.libp2p_tcp_dialer_errors_total).to.deep.equal({ outbound_upgrade: 1 })
 
       await local.connect(`/ip4/127.0.0.1/tcp/${port}`)
-      await new Promise(resolve => setTimeout(resolve, 20))
+      await new Promise(resolve => setTimeout(resolve, 50))
       expect(counted.libp2p_tcp_listener_events_total).to.include({ [`${label} connection`]: 1 })
       expect(counted.libp2p_tcp_listener_errors_total).to.deep.equal({ [`${label} inbound_upgrade`]: 1 })
       expect(calculated.libp2p_tcp_inbound_connections_total()).to.deep.equal({ [label]: 0 })

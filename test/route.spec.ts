@@ -1,0 +1,69 @@
+import { execFile } from 'node:child_process'
+import path from 'node:path'
+import { promisify } from 'node:util'
+import { expect } from 'aegir/chai'
+import { isOwnAddress, routeSource } from '../src/route.ts'
+
+const exec = promisify(execFile)
+
+/**
+ * In a network namespace of its own, which has two addresses that are not
+ * loopback and goes away with the process
+ */
+const SCRIPT = `
+ip link set lo up
+ip address add 11.0.0.1/32 dev lo
+ip address add 11.0.1.1/32 dev lo
+ip -6 address add fd11::1/128 dev lo nodad
+exec "$0" --experimental-strip-types --no-warnings "$1"
+`
+
+interface Observed {
+  specific: number
+  other: number
+  wildcard: number
+  seen: Record<string, { port: number, reason: string }>
+  own: Record<string, boolean>
+  routes: Record<string, string | undefined>
+}
+
+describe('route', () => {
+  it('of a loopback address is loopback', async () => {
+    expect(await routeSource({ host: '127.0.0.1', port: 4001 })).to.equal('127.0.0.1')
+    expect(await routeSource({ host: '::1', port: 4001 })).to.equal('::1')
+    expect(isOwnAddress('127.0.0.1')).to.equal(true)
+  })
+
+  it('decides which of the listeners on specific addresses is dialed from', async function () {
+    if (process.platform !== 'linux') {
+      // there are no network namespaces
+      return this.skip()
+    }
+
+    const unshare = process.getuid?.() === 0 ? ['-n'] : ['-r', '-n']
+
+    try {
+      await exec('unshare', [...unshare, 'ip', 'link'])
+    } catch (err) {
+      if (process.env.CI != null) {
+        throw err
+      }
+
+      // this user may not make namespaces, or has no iproute2
+      return this.skip()
+    }
+
+    const { stdout } = await exec('unshare', [...unshare, 'sh', '-ec', SCRIPT, process.execPath, path.join(import.meta.dirname, 'fixtures/specific-addresses.ts')])
+    const { specific, other, wildcard, seen, own, routes }: Observed = JSON.parse(stdout)
+
+    expect(seen['11.0.0.1']).to.deep.equal({ port: specific, reason: 'route' })
+    expect(seen['11.0.1.1']).to.deep.equal({ port: other, reason: 'route' })
+    expect(seen['127.0.0.1']).to.deep.equal({ port: wildcard, reason: 'wildcard' })
+    expect(seen['fd11::1']).to.have.property('reason', 'ephemeral')
+    // our own listener, at the port it would be dialed from
+    expect(seen['wildcard listener']).to.deep.equal({ port: specific, reason: 'route' })
+    expect(seen['specific listener']).to.deep.equal({ port: wildcard, reason: 'wildcard' })
+    expect(own).to.deep.equal({ '11.0.0.1': true, '11.0.0.2': false, 'fd11::1': true })
+    expect(routes).to.deep.equal({ '11.0.1.1': '11.0.1.1' })
+  })
+})
