@@ -1,6 +1,16 @@
 /** @type {import('aegir').PartialOptions} */
 export default {
   build: {
-    bundlesizeMax: '10kB'
+    bundlesizeMax: '20kB'
+  },
+  dependencyCheck: {
+    // these run from a checkout, with the development dependencies
+    productionIgnorePatterns: [
+      '/benchmarks',
+      '/dist',
+      '/examples',
+      '/test',
+      '.aegir.js'
+    ]
   }
 }
