@@ -2,7 +2,7 @@ import dns from 'node:dns/promises'
 import path from 'node:path'
 import { InvalidParametersError } from '@libp2p/interface'
 import { getNetConfig } from '@libp2p/utils'
-import { CODE_UNIX } from '@multiformats/multiaddr'
+import { CODE_UNIX, isMultiaddr } from '@multiformats/multiaddr'
 import { TCP } from '@multiformats/multiaddr-matcher'
 import { familyOf, isWildcard } from './port-pool.ts'
 import { untilAborted } from './race.ts'
@@ -28,6 +28,10 @@ export function isSupported (ma: Multiaddr): boolean {
  * @throws {InvalidParametersError} if the multiaddr can't be listened on
  */
 export function parseListenAddr (ma: Multiaddr): Target {
+  if (!isMultiaddr(ma)) {
+    throw new InvalidParametersError(`${String(ma)} is not a multiaddr`)
+  }
+
   const [first] = ma.getComponents()
 
   if (first?.code === CODE_UNIX && first.value != null) {

@@ -2,7 +2,9 @@ import { TimeoutError } from '@libp2p/interface'
 import { AbstractMultiaddrConnection, StreamClosedError, ipPortToMultiaddr } from '@libp2p/utils'
 import pDefer from 'p-defer'
 import { pEvent } from 'p-event'
+import { guardListener } from './guarded.ts'
 import { untilAborted } from './race.ts'
+import type { ListenerErrorTarget } from './guarded.ts'
 import type { AbortOptions, CounterGroup, Logger, MessageStreamDirection, MultiaddrConnection } from '@libp2p/interface'
 import type { SendResult } from '@libp2p/utils'
 import type { Multiaddr } from '@multiformats/multiaddr'
@@ -85,7 +87,7 @@ export function toConnection (init: ConnectionInit): RawConnection {
   return new SocketConnection(init)
 }
 
-class SocketConnection extends AbstractMultiaddrConnection implements RawConnection {
+class SocketConnection extends AbstractMultiaddrConnection implements RawConnection, ListenerErrorTarget {
   readonly localAddr?: Multiaddr
   readonly #socket: Socket
   readonly #allowHalfOpen: boolean
@@ -196,6 +198,23 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
     }
   }
 
+  addEventListener (type: any, listener: any, options?: any): void {
+    super.addEventListener(type, guardListener(listener), options)
+  }
+
+  removeEventListener (type: any, listener: any, options?: any): void {
+    super.removeEventListener(type, guardListener(listener), options)
+  }
+
+  onListenerError ({ type }: Event, err: Error): void {
+    this.log.error('a listener for %s failed - %e', type, err)
+
+    if (type === 'message') {
+      // that part of the data is lost to it
+      this.abort(err)
+    }
+  }
+
   sendPause (): void {
     this.#socket.pause()
   }
@@ -211,6 +230,12 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
     if (this.#allowHalfOpen && this.writeStatus !== 'closed') {
       this.onRemoteCloseWrite()
       return
+    }
+
+    if (this.#socket.writableLength === 0) {
+      // at once, so that the same 4-tuple can be dialed again by whoever hears
+      // that this one has closed
+      this.#socket.destroy()
     }
 
     if (this.status === 'open') {

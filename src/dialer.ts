@@ -7,7 +7,10 @@ import { chooseSources, familyOf, isLoopback } from './port-pool.ts'
 import { abortError, race, throwIfAborted, untilAborted } from './race.ts'
 import { isOwnAddress, routeSource } from './route.ts'
 import type { Target } from './address.ts'
-import type { Endpoint, PortPool, ReuseReason, Source } from './port-pool.ts'
+import type { DialerMetrics } from './metrics.ts'
+import type { SourceReason } from './options.ts'
+import type { Endpoint, PortPool, Source } from './port-pool.ts'
+import type { Suspicion } from './suspicion.ts'
 import type { Logger } from '@libp2p/interface'
 import type { Socket, SocketConstructorOpts } from 'node:net'
 
@@ -15,12 +18,6 @@ import type { Socket, SocketConstructorOpts } from 'node:net'
  * RFC 8305's recommended Connection Attempt Delay, in ms
  */
 const CONNECTION_ATTEMPT_DELAY = 250
-
-/**
- * Why a dial came from where it did: the rule that selected a listening
- * endpoint, or `ephemeral` with the reason why none was used
- */
-export type SourceReason = ReuseReason | 'ephemeral' | 'unix'
 
 export interface DialedSocket {
   socket: Socket
@@ -34,7 +31,14 @@ export interface DialedSocket {
 
 export interface DialerOptions {
   pool: PortPool
+  suspicion: Suspicion
   reusePort: boolean
+
+  /**
+   * How long a dial from a listening port may be without an answer before one
+   * from an ephemeral port starts beside it, in ms. `Infinity`: never
+   */
+  reusePortTimeout: number
   socketOptions: SocketConstructorOpts
 
   /**
@@ -43,6 +47,7 @@ export interface DialerOptions {
   timeout?: number
   signal: AbortSignal
   log: Logger
+  metrics: Pick<DialerMetrics, 'reuse'>
 }
 
 /**
@@ -67,8 +72,9 @@ export async function dial (target: Target, options: DialerOptions): Promise<Dia
 
   return race(destinations.map(destination => async (signal: AbortSignal) => dialEndpoint(destination, { ...options, signal })), {
     delay: CONNECTION_ATTEMPT_DELAY,
+    whenFailed: 'start next',
     signal: options.signal,
-    discard: ({ socket }) => { socket.destroy() }
+    discard
   })
 }
 
@@ -81,7 +87,7 @@ async function dialEndpoint (destination: Endpoint, options: DialerOptions): Pro
     log('dialing %s:%d from %s:%d, our %s listener', destination.host, destination.port, source.host, source.port, source.reason)
 
     try {
-      return { socket: await dialFrom(source, destination, options), reason: source.reason }
+      return await dialFromOrBeside(source, destination, options)
     } catch (err: any) {
       if (!(err instanceof SourceUnusableError)) {
         throw err
@@ -94,12 +100,58 @@ async function dialEndpoint (destination: Endpoint, options: DialerOptions): Pro
 
   log('dialing %s:%d from an ephemeral port: %s', destination.host, destination.port, unusable)
 
-  const socket = new net.Socket(options.socketOptions).connect(destination)
-
-  return { socket: await connected(socket, options), reason: 'ephemeral', because: unusable }
+  return dialEphemeral(destination, unusable, options)
 }
 
-async function findSources (destination: Endpoint, { pool, reusePort, signal }: DialerOptions): Promise<{ sources: Source[], because?: string }> {
+/**
+ * Some networks drop what comes from a listening port (go-tcp-transport issue
+ * 18). If there is no answer for a while, an ephemeral port is tried beside it,
+ * and the first to connect wins
+ */
+async function dialFromOrBeside (source: Source, destination: Endpoint, options: DialerOptions): Promise<DialedSocket> {
+  const { log, metrics, reusePortTimeout, signal, suspicion } = options
+  const endpoint = `${source.host}:${source.port}`
+
+  if (reusePortTimeout === Infinity) {
+    return dialFrom(source, destination, options)
+  }
+
+  const dialed = await race([
+    async signal => dialFrom(source, destination, { ...options, signal }),
+    async signal => {
+      log('%s:%d did not answer %s within %dms, dialing from an ephemeral port as well', destination.host, destination.port, endpoint, reusePortTimeout)
+
+      return dialEphemeral(destination, `no answer to ${endpoint} within ${reusePortTimeout}ms`, { ...options, signal })
+    }
+  ], { delay: reusePortTimeout, whenFailed: 'give up', signal, discard })
+
+  if (dialed.reason !== 'ephemeral') {
+    suspicion.answered(source)
+
+    return dialed
+  }
+
+  metrics.reuse?.increment({ ephemeral_won: true })
+
+  if (suspicion.unanswered(source, destination.host)) {
+    metrics.reuse?.increment({ endpoint_suspended: true })
+    log('several peers in a row answered an ephemeral port, but not %s: not dialing from it for ten minutes', endpoint)
+  }
+
+  return dialed
+}
+
+async function dialEphemeral (destination: Endpoint, because: string | undefined, options: DialerOptions): Promise<DialedSocket> {
+  const socket = new net.Socket(options.socketOptions).connect(destination)
+
+  return { socket: await connected(socket, options), reason: 'ephemeral', because }
+}
+
+function discard ({ socket }: DialedSocket): void {
+  socket.destroy()
+}
+
+async function findSources (destination: Endpoint, { pool, reusePort, signal, suspicion }: DialerOptions): Promise<{ sources: Source[], because?: string }> {
   if (!reusePort) {
     return { sources: [], because: 'port reuse is turned off' }
   }
@@ -123,7 +175,13 @@ async function findSources (destination: Endpoint, { pool, reusePort, signal }: 
 
   const sources = chooseSources(pool.endpoints, destination, { routeSource: route, isOwnAddress })
 
-  return { sources, because: sources.length === 0 ? `no listener on IPv${family} can be dialed from` : undefined }
+  if (sources.length === 0) {
+    return { sources, because: `no listener on IPv${family} can be dialed from` }
+  }
+
+  const trusted = sources.filter(source => !suspicion.isSuspended(source))
+
+  return { sources: trusted, because: trusted.length === 0 ? 'peers do not answer the listening port' : undefined }
 }
 
 /**
@@ -146,10 +204,10 @@ const TAKEN = ['EADDRINUSE', 'EADDRNOTAVAIL']
  * @throws {SourceUnusableError} if it can't be bound to, or if there is such a
  * connection already
  */
-async function dialFrom (source: Source, destination: Endpoint, options: DialerOptions): Promise<Socket> {
+async function dialFrom (source: Source, destination: Endpoint, options: DialerOptions): Promise<DialedSocket> {
   throwIfAborted(options.signal)
 
-  const { host, port } = source
+  const { host, port, reason } = source
   let socket: Socket
 
   try {
@@ -159,7 +217,7 @@ async function dialFrom (source: Source, destination: Endpoint, options: DialerO
   }
 
   try {
-    return await connected(socket, options)
+    return { socket: await connected(socket, options), reason }
   } catch (err: any) {
     throw TAKEN.includes(err.code) ? new SourceUnusableError(err) : err
   }

@@ -28,24 +28,26 @@
  * ```
  */
 
+import { checkInit } from './options.ts'
 import { ReuseportTcp } from './transport.ts'
-import type { ReuseportTcpComponents, ReuseportTcpInit, ReuseportTcpTransport } from './transport.ts'
+import type { ReuseportTcpInit } from './options.ts'
+import type { ReuseportTcpComponents, ReuseportTcpTransport } from './transport.ts'
 
 export { toDuplex } from './duplex.ts'
 
 export type { RawConnection } from './connection.ts'
-export type { ReuseReason } from './port-pool.ts'
-export type { SourceReason } from './dialer.ts'
 export type { ConnectionDuplex } from './duplex.ts'
-export type { CloseServerOnMaxConnectionsOpts } from './listener.ts'
-export type { ConnectOptions, ReuseportTcpComponents, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit, ReuseportTcpTransport, SourcePort, TCPSocketOptions } from './transport.ts'
+export type { CloseServerOnMaxConnectionsOpts, ConnectOptions, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit, SourcePort, SourceReason, TCPSocketOptions } from './options.ts'
+export type { ReuseReason } from './port-pool.ts'
+export type { ReuseportTcpComponents, ReuseportTcpTransport } from './transport.ts'
 
 /**
  * Creates the transport, to be given to `createLibp2p`
  *
- * @throws {InvalidParametersError} when the transport is made, if an option has a
- * value that can't be used
+ * @throws {InvalidParametersError} if an option has a value that can't be used
  */
 export function reuseportTcp (init: ReuseportTcpInit = {}): (components: ReuseportTcpComponents) => ReuseportTcpTransport {
+  checkInit(init)
+
   return (components: ReuseportTcpComponents) => new ReuseportTcp(components, init)
 }

@@ -1,5 +1,5 @@
 import net from 'node:net'
-import { AlreadyStartedError, InvalidParametersError } from '@libp2p/interface'
+import { AlreadyStartedError } from '@libp2p/interface'
 import { getThinWaistAddresses } from '@libp2p/utils'
 import { multiaddr } from '@multiformats/multiaddr'
 import { TypedEventEmitter, setMaxListeners } from 'main-event'
@@ -8,32 +8,17 @@ import { pEvent } from 'p-event'
 import { parseListenAddr, resolveName } from './address.ts'
 import { bindSocket, reuseUnavailable } from './bound-socket.ts'
 import { toConnection } from './connection.ts'
+import { guardCall, guardListener } from './guarded.ts'
 import { listenerMetrics } from './metrics.ts'
 import { untilAborted } from './race.ts'
 import type { Target } from './address.ts'
+import type { ListenerErrorTarget } from './guarded.ts'
 import type { ListenerMetrics } from './metrics.ts'
+import type { CloseServerOnMaxConnectionsOpts } from './options.ts'
 import type { PoolEntry, PortPool } from './port-pool.ts'
 import type { AbortOptions, ComponentLogger, Listener, ListenerEvents, Logger, Metrics, MultiaddrConnection, Upgrader } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { Server, Socket } from 'node:net'
-
-export interface CloseServerOnMaxConnectionsOpts {
-  /**
-   * Listen again once there are fewer connections than this
-   */
-  listenBelow: number
-
-  /**
-   * Stop listening once there are this many connections or more
-   */
-  closeAbove: number
-
-  /**
-   * Invoked when listening again failed. It is tried again each time that a
-   * connection closes
-   */
-  onListenError?(err: Error): void
-}
 
 export interface ListenerInit {
   pool: PortPool
@@ -85,7 +70,7 @@ type State =
 /**
  * Listens on one multiaddr
  */
-export class ReuseportListener extends TypedEventEmitter<ListenerEvents> implements Listener {
+export class ReuseportListener extends TypedEventEmitter<ListenerEvents> implements Listener, ListenerErrorTarget {
   readonly #init: ListenerInit
   readonly #log: Logger
   readonly #metrics: ListenerMetrics
@@ -98,11 +83,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
   constructor (init: ListenerInit) {
     super()
 
-    const { closeServerOnMaxConnections: limits, maxConnections, noDelay, keepAlive, keepAliveInitialDelay } = init
-
-    if (limits != null && limits.closeAbove < limits.listenBelow) {
-      throw new InvalidParametersError(`closeServerOnMaxConnections: closeAbove (${limits.closeAbove}) must be >= listenBelow (${limits.listenBelow})`)
-    }
+    const { maxConnections, noDelay, keepAlive, keepAliveInitialDelay } = init
 
     this.#init = init
     this.#log = init.logger.forComponent('libp2p:reuseport-tcp:listener')
@@ -166,6 +147,18 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
   }
 
   updateAnnounceAddrs (): void {}
+
+  addEventListener (type: any, listener: any, options?: any): void {
+    super.addEventListener(type, guardListener(listener), options)
+  }
+
+  removeEventListener (type: any, listener: any, options?: any): void {
+    super.removeEventListener(type, guardListener(listener), options)
+  }
+
+  onListenerError ({ type }: Event, err: Error): void {
+    this.#log.error('a listener for %s failed - %e', type, err)
+  }
 
   /**
    * Stops accepting, aborts upgrades in flight, destroys the connections that
@@ -342,7 +335,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
       // to the next try
       this.#state = state
       state.entry.paused()
-      onListenError?.(err)
+      guardCall(this.#log, () => onListenError?.(err))
     })
   }
 

@@ -1,3 +1,4 @@
+import { guardMethods } from './guarded.ts'
 import type { CounterGroup, Logger, MetricGroup, Metrics } from '@libp2p/interface'
 
 /**
@@ -6,6 +7,11 @@ import type { CounterGroup, Logger, MetricGroup, Metrics } from '@libp2p/interfa
 export interface DialerMetrics {
   events?: CounterGroup<'error' | 'timeout' | 'connect' | 'abort'>
   errors?: CounterGroup<'outbound_to_connection' | 'outbound_upgrade'>
+
+  /**
+   * What only port reuse has, under a name of its own
+   */
+  reuse?: CounterGroup<'ephemeral_won' | 'endpoint_suspended' | 'simultaneous_open'>
 }
 
 /**
@@ -27,6 +33,10 @@ export function dialerMetrics (metrics: Metrics | undefined, log: Logger): Diale
     errors: guarded(metrics?.registerCounterGroup('libp2p_tcp_dialer_errors_total', {
       label: 'event',
       help: 'Total count of TCP dialer errors by type'
+    }), log),
+    reuse: guarded(metrics?.registerCounterGroup('libp2p_reuseport_tcp_dialer_events_total', {
+      label: 'event',
+      help: 'Dials that an ephemeral port won, listening endpoints that were suspended, dials repeated after a simultaneous open'
     }), log)
   }
 }
@@ -54,30 +64,6 @@ export function listenerMetrics (metrics: Metrics | undefined, log: Logger, inbo
   }
 }
 
-/**
- * A metric that fails must not take a connection with it: many are updated from
- * socket events, where nobody could catch the error
- */
 function guarded <T extends MetricGroup | CounterGroup> (group: T | undefined, log: Logger): T | undefined {
-  if (group == null) {
-    return
-  }
-
-  return new Proxy(group, {
-    get: (target, name) => {
-      const value = Reflect.get(target, name)
-
-      if (typeof value !== 'function') {
-        return value
-      }
-
-      return (...args: unknown[]) => {
-        try {
-          return value.apply(target, args)
-        } catch (err) {
-          log('could not update a metric - %e', err)
-        }
-      }
-    }
-  })
+  return group == null ? undefined : guardMethods(group, log)
 }

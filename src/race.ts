@@ -13,9 +13,15 @@ export interface Attempt<T> {
 export interface RaceOptions<T> {
   /**
    * How long an attempt has the field to itself before the next one starts
-   * beside it, in ms. One that fails earlier lets the next one start at once
+   * beside it, in ms
    */
   delay: number
+
+  /**
+   * What follows when every attempt that was started has failed: does the next
+   * one start at once, or is that the result?
+   */
+  whenFailed: 'start next' | 'give up'
 
   signal: AbortSignal
 
@@ -32,7 +38,7 @@ export interface RaceOptions<T> {
  * @throws {AbortError} when `signal` aborts; the error of a lone attempt; an
  * AggregateError with the `code` of the first failure when several failed
  */
-export async function race <T> (attempts: Array<Attempt<T>>, { delay, signal, discard }: RaceOptions<T>): Promise<T> {
+export async function race <T> (attempts: Array<Attempt<T>>, { delay, whenFailed, signal, discard }: RaceOptions<T>): Promise<T> {
   throwIfAborted(signal)
 
   if (attempts.length === 1) {
@@ -67,12 +73,11 @@ export async function race <T> (attempts: Array<Attempt<T>>, { delay, signal, di
     }, err => {
       errors.push(err)
 
-      if (errors.length === attempts.length) {
-        winner.reject(allFailed(errors))
-        return
+      if (errors.length === attempts.length || (whenFailed === 'give up' && errors.length === started)) {
+        winner.reject(errors.length === 1 ? err : allFailed(errors))
+      } else if (whenFailed === 'start next') {
+        startNext()
       }
-
-      startNext()
     })
   }
 

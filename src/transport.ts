@@ -4,168 +4,23 @@ import { isSupported, parseDialAddr } from './address.ts'
 import { reuseUnavailable } from './bound-socket.ts'
 import { toConnection } from './connection.ts'
 import { dial } from './dialer.ts'
+import { guardCall, guardLogger } from './guarded.ts'
 import { ReuseportListener } from './listener.ts'
 import { dialerMetrics } from './metrics.ts'
+import { checkDialOptions, checkListenerOptions, withDefaults } from './options.ts'
 import { PortPool } from './port-pool.ts'
+import { watchForInitiator } from './simultaneous-open.ts'
+import { Suspicion } from './suspicion.ts'
 import type { RawConnection } from './connection.ts'
-import type { SourceReason } from './dialer.ts'
-import type { CloseServerOnMaxConnectionsOpts } from './listener.ts'
 import type { DialerMetrics } from './metrics.ts'
-import type { AbortOptions, ComponentLogger, Connection, CreateListenerOptions, DialTransportOptions, Listener, Logger, Metrics, OutboundConnectionUpgradeEvents, Transport } from '@libp2p/interface'
+import type { ConnectOptions, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit } from './options.ts'
+import type { ComponentLogger, Connection, Listener, Logger, Metrics, Transport, Upgrader } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
-import type { ProgressEvent, ProgressOptions } from 'progress-events'
 
 export interface ReuseportTcpComponents {
   logger: ComponentLogger
   metrics?: Metrics
 }
-
-/**
- * What can be set for a socket, with the meaning it has in `node:net`
- */
-export interface TCPSocketOptions {
-  /**
-   * Send small packets at once (TCP_NODELAY)
-   *
-   * @default true
-   */
-  noDelay?: boolean
-
-  /**
-   * Have the kernel notice a vanished peer (SO_KEEPALIVE)
-   *
-   * @default true
-   */
-  keepAlive?: boolean
-
-  /**
-   * How long a connection is silent before the kernel sends the first keep-alive
-   * probe, in ms. 0 leaves it to the system
-   *
-   * @default 0
-   */
-  keepAliveInitialDelay?: number
-
-  /**
-   * Keep our half of a connection open when the peer has closed its half
-   *
-   * @default false
-   */
-  allowHalfOpen?: boolean
-}
-
-export interface ReuseportTcpInit {
-  /**
-   * Dial from a port that this transport listens on. `false`: from an ephemeral
-   * port, like `PortUse::New` of rust-libp2p. Can be set per dial as well.
-   *
-   * The environment variable `LIBP2P_TCP_REUSEPORT=false` (or `f`, or `0`) turns
-   * it off whatever is set here, as it does in go-libp2p.
-   *
-   * @default true
-   */
-  reusePort?: boolean
-
-  /**
-   * Listen on a port that another process or another transport already listens
-   * on. The kernel spreads the inbound connections over them. Both must be of
-   * the same user and set SO_REUSEPORT. Without this, it is EADDRINUSE
-   *
-   * @default false
-   */
-  sharePort?: boolean
-
-  /**
-   * Abort a connection that was accepted after this many ms without data. 0 turns
-   * it off
-   *
-   * @default 120_000
-   */
-  inboundSocketInactivityTimeout?: number
-
-  /**
-   * Abort a connection that was dialed after this many ms without data. 0 turns
-   * it off
-   *
-   * @default 120_000
-   */
-  outboundSocketInactivityTimeout?: number
-
-  /**
-   * A listener drops further connections while it has this many
-   *
-   * @default Infinity
-   */
-  maxConnections?: number
-
-  /**
-   * The maximum length of the queue of pending connections, see listen(2)
-   *
-   * @default 511
-   */
-  backlog?: number
-
-  /**
-   * Stop listening while there are many connections. Dials go on using the port
-   */
-  closeServerOnMaxConnections?: CloseServerOnMaxConnectionsOpts
-
-  /**
-   * For the sockets that are dialed
-   */
-  dialOpts?: TCPSocketOptions
-
-  /**
-   * For the sockets that are accepted
-   */
-  listenOpts?: TCPSocketOptions
-}
-
-/**
- * Where a connection was dialed from
- */
-export interface SourcePort {
-  /**
-   * The local end of the connection. Unix sockets have none
-   */
-  localAddr?: Multiaddr
-
-  /**
-   * `loopback`, `route`, `wildcard`: the rule that selected a listening endpoint.
-   * `ephemeral`: none was used. `unix`: there is no port
-   */
-  reason: SourceReason
-
-  /**
-   * Why no listening port was used, if none was
-   */
-  because?: string
-}
-
-export type ReuseportTcpDialEvents =
-  OutboundConnectionUpgradeEvents |
-  ProgressEvent<'tcp:open-connection'> |
-  ProgressEvent<'tcp:source-port', SourcePort>
-
-/**
- * How to open a raw connection
- */
-export interface ConnectOptions extends AbortOptions, ProgressOptions<ReuseportTcpDialEvents>, TCPSocketOptions {
-  /**
-   * Overrides the transport's own setting for this dial
-   */
-  reusePort?: boolean
-
-  /**
-   * `false` if the upgrade is going to act as the responder, as one end of a
-   * hole punch does (libp2p specs, `relay/DCUtR.md`). It is handed to the upgrader
-   */
-  initiator?: boolean
-}
-
-export interface ReuseportTcpDialOptions extends DialTransportOptions<ReuseportTcpDialEvents>, Omit<ConnectOptions, 'signal' | 'onProgress'> {}
-
-export interface ReuseportTcpCreateListenerOptions extends CreateListenerOptions, TCPSocketOptions {}
 
 export interface ReuseportTcpTransport extends Transport<ReuseportTcpDialEvents> {
   /**
@@ -202,18 +57,21 @@ export class ReuseportTcp implements ReuseportTcpTransport {
   readonly [Symbol.toStringTag] = 'libp2p-reuseport-tcp'
   readonly [serviceCapabilities]: string[] = ['@libp2p/transport']
 
-  readonly #components: ReuseportTcpComponents
   readonly #init: ReuseportTcpInit
+  readonly #logger: ComponentLogger
   readonly #log: Logger
+  readonly #libp2pMetrics?: Metrics
   readonly #metrics: DialerMetrics
   readonly #pool = new PortPool()
+  readonly #suspicion = new Suspicion()
   readonly #reuseTurnedOff: boolean
 
-  constructor (components: ReuseportTcpComponents, init: ReuseportTcpInit = {}) {
-    this.#components = components
+  constructor ({ logger, metrics }: ReuseportTcpComponents, init: ReuseportTcpInit = {}) {
     this.#init = init
-    this.#log = components.logger.forComponent('libp2p:reuseport-tcp')
-    this.#metrics = dialerMetrics(components.metrics, this.#log)
+    this.#logger = guardLogger(logger)
+    this.#log = this.#logger.forComponent('libp2p:reuseport-tcp')
+    this.#libp2pMetrics = metrics
+    this.#metrics = dialerMetrics(metrics, this.#log)
     this.#reuseTurnedOff = isFalse(process.env.LIBP2P_TCP_REUSEPORT)
 
     const unavailable = reuseUnavailable()
@@ -225,7 +83,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
   }
 
   async dial (ma: Multiaddr, options: ReuseportTcpDialOptions): Promise<Connection> {
-    const connection = await this.connect(ma, options)
+    const { connection, peerIsInitiator } = await this.#open(ma, options)
 
     try {
       return await options.upgrader.upgradeOutbound(connection, options)
@@ -233,58 +91,34 @@ export class ReuseportTcp implements ReuseportTcpTransport {
       this.#metrics.errors?.increment({ outbound_upgrade: true })
       this.#log('could not upgrade the connection to %a - %e', ma, err)
       connection.abort(err)
-      throw err
+
+      if (options.signal?.aborted === true || DENIED.includes(err?.name) || !peerIsInitiator(firstProposal(options.upgrader))) {
+        throw err
+      }
     }
+
+    // an ephemeral port of ours has nothing to meet
+    this.#log('%a dialed us at the same moment and both ends acted as initiator, dialing once more', ma)
+    this.#metrics.reuse?.increment({ simultaneous_open: true })
+
+    return this.dial(ma, { ...options, reusePort: false })
   }
 
   async connect (ma: Multiaddr, options: ConnectOptions = {}): Promise<RawConnection> {
-    const target = parseDialAddr(ma)
-    const { allowHalfOpen, ...socketOptions } = withDefaults(this.#init.dialOpts, options)
-
-    this.#progress(options, new CustomProgressEvent('tcp:open-connection'))
-    this.#log('dialing %a', ma)
-
-    const { socket, reason, because } = await this.#counted(dial(target, {
-      pool: this.#pool,
-      reusePort: !this.#reuseTurnedOff && (options.reusePort ?? this.#init.reusePort ?? true),
-      // connections send their FIN themselves, see connection.ts
-      socketOptions: { ...socketOptions, allowHalfOpen: true },
-      signal: options.signal ?? new AbortController().signal,
-      log: this.#log
-    }))
-
-    try {
-      const connection = toConnection({
-        socket,
-        remoteAddr: ma,
-        // the muxer takes its role from here, not from the upgrader
-        direction: options.initiator === false ? 'inbound' : 'outbound',
-        inactivityTimeout: this.#init.outboundSocketInactivityTimeout,
-        allowHalfOpen,
-        metrics: this.#metrics.events,
-        log: this.#log.newScope('connection')
-      })
-
-      this.#log('connected to %a from %s', ma, connection.localAddr ?? 'a unix socket')
-      this.#progress(options, new CustomProgressEvent('tcp:source-port', { localAddr: connection.localAddr, reason, because }))
-
-      return connection
-    } catch (err: any) {
-      this.#metrics.errors?.increment({ outbound_to_connection: true })
-      socket.destroy()
-      throw err
-    }
+    return (await this.#open(ma, options)).connection
   }
 
   createListener (options: ReuseportTcpCreateListenerOptions): Listener {
+    checkListenerOptions(options)
+
     const { inboundSocketInactivityTimeout, maxConnections, backlog, closeServerOnMaxConnections, listenOpts, sharePort = false } = this.#init
 
     return new ReuseportListener({
       ...withDefaults(listenOpts, options),
       pool: this.#pool,
       upgrader: options.upgrader,
-      logger: this.#components.logger,
-      metrics: this.#components.metrics,
+      logger: this.#logger,
+      metrics: this.#libp2pMetrics,
       sharePort,
       inactivityTimeout: inboundSocketInactivityTimeout,
       maxConnections,
@@ -301,6 +135,57 @@ export class ReuseportTcp implements ReuseportTcpTransport {
     return this.listenFilter(multiaddrs)
   }
 
+  /**
+   * Opens a raw connection. `peerIsInitiator` tells if the peer turned out to
+   * act as an initiator on it, which only a dial from a listening port can meet
+   */
+  async #open (ma: Multiaddr, options: ConnectOptions): Promise<{ connection: RawConnection, peerIsInitiator(proposed?: string): boolean }> {
+    checkDialOptions(options)
+
+    const { dialOpts, reusePort = true, reusePortTimeout = 1_000, outboundSocketInactivityTimeout } = this.#init
+    const { allowHalfOpen, ...socketOptions } = withDefaults(dialOpts, options)
+    const target = parseDialAddr(ma)
+
+    this.#progress(options, new CustomProgressEvent('tcp:open-connection'))
+    this.#log('dialing %a', ma)
+
+    const { socket, reason, because } = await this.#counted(dial(target, {
+      pool: this.#pool,
+      suspicion: this.#suspicion,
+      reusePort: !this.#reuseTurnedOff && (options.reusePort ?? reusePort),
+      reusePortTimeout: options.initiator == null ? reusePortTimeout : Infinity,
+      // connections send their FIN themselves, see connection.ts
+      socketOptions: { ...socketOptions, allowHalfOpen: true },
+      signal: options.signal ?? new AbortController().signal,
+      log: this.#log,
+      metrics: this.#metrics
+    }))
+
+    try {
+      const connection = toConnection({
+        socket,
+        remoteAddr: ma,
+        // the muxer takes its role from here, not from the upgrader
+        direction: options.initiator === false ? 'inbound' : 'outbound',
+        inactivityTimeout: outboundSocketInactivityTimeout,
+        allowHalfOpen,
+        metrics: this.#metrics.events,
+        log: this.#log.newScope('connection')
+      })
+      const reused = reason !== 'ephemeral' && reason !== 'unix'
+      const peerIsInitiator = reused && options.initiator == null ? watchForInitiator(socket) : () => false
+
+      this.#log('connected to %a from %s', ma, connection.localAddr ?? 'a unix socket')
+      this.#progress(options, new CustomProgressEvent('tcp:source-port', { localAddr: connection.localAddr, reason, because }))
+
+      return { connection, peerIsInitiator }
+    } catch (err: any) {
+      this.#metrics.errors?.increment({ outbound_to_connection: true })
+      socket.destroy()
+      throw err
+    }
+  }
+
   async #counted <T> (dialing: Promise<T>): Promise<T> {
     try {
       const result = await dialing
@@ -313,25 +198,22 @@ export class ReuseportTcp implements ReuseportTcpTransport {
     }
   }
 
-  /**
-   * What a progress handler throws is its own affair
-   */
   #progress ({ onProgress }: Pick<ConnectOptions, 'onProgress'>, event: ReuseportTcpDialEvents): void {
-    try {
-      onProgress?.(event)
-    } catch (err) {
-      this.#log('progress handler failed - %e', err)
-    }
+    guardCall(this.#log, () => onProgress?.(event))
   }
 }
 
-function withDefaults (forAll: TCPSocketOptions = {}, forThis: TCPSocketOptions): Pick<TCPSocketOptions, 'keepAliveInitialDelay'> & Required<Omit<TCPSocketOptions, 'keepAliveInitialDelay'>> {
-  return {
-    noDelay: forThis.noDelay ?? forAll.noDelay ?? true,
-    keepAlive: forThis.keepAlive ?? forAll.keepAlive ?? true,
-    keepAliveInitialDelay: forThis.keepAliveInitialDelay ?? forAll.keepAliveInitialDelay,
-    allowHalfOpen: forThis.allowHalfOpen ?? forAll.allowHalfOpen ?? false
-  }
+/**
+ * The names of libp2p's errors for a connection that one of the ends does not
+ * want, whatever the way it came about
+ */
+const DENIED = ['ConnectionInterceptedError', 'ConnectionDeniedError']
+
+/**
+ * What the upgrader proposes first to encrypt a connection
+ */
+function firstProposal (upgrader: Upgrader): string | undefined {
+  return upgrader.getConnectionEncrypters?.().keys().next().value
 }
 
 /**

@@ -1,0 +1,260 @@
+import { InvalidParametersError } from '@libp2p/interface'
+import { checkOptions, isBoolean, isCount, isDelay, isDelayOrInfinity, isFunction, isObject, isSignal } from './checks.ts'
+import type { Checks } from './checks.ts'
+import type { ReuseReason } from './port-pool.ts'
+import type { AbortOptions, CreateListenerOptions, DialTransportOptions, OutboundConnectionUpgradeEvents } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import type { ProgressEvent, ProgressOptions } from 'progress-events'
+
+/**
+ * What can be set for a socket, with the meaning it has in `node:net`
+ */
+export interface TCPSocketOptions {
+  /**
+   * Send small packets at once (TCP_NODELAY)
+   *
+   * @default true
+   */
+  noDelay?: boolean
+
+  /**
+   * Have the kernel notice a vanished peer (SO_KEEPALIVE)
+   *
+   * @default true
+   */
+  keepAlive?: boolean
+
+  /**
+   * How long a connection is silent before the kernel sends the first keep-alive
+   * probe, in ms. 0 leaves it to the system
+   *
+   * @default 0
+   */
+  keepAliveInitialDelay?: number
+
+  /**
+   * Keep our half of a connection open when the peer has closed its half
+   *
+   * @default false
+   */
+  allowHalfOpen?: boolean
+}
+
+export interface CloseServerOnMaxConnectionsOpts {
+  /**
+   * Listen again once there are fewer connections than this
+   */
+  listenBelow: number
+
+  /**
+   * Stop listening once there are this many connections or more
+   */
+  closeAbove: number
+
+  /**
+   * Invoked when listening again failed. It is tried again each time that a
+   * connection closes
+   */
+  onListenError?(err: Error): void
+}
+
+export interface ReuseportTcpInit {
+  /**
+   * Dial from a port that this transport listens on. `false`: from an ephemeral
+   * port, like `PortUse::New` of rust-libp2p. Can be set per dial as well.
+   *
+   * The environment variable `LIBP2P_TCP_REUSEPORT=false` (or `f`, or `0`) turns
+   * it off whatever is set here, as it does in go-libp2p.
+   *
+   * @default true
+   */
+  reusePort?: boolean
+
+  /**
+   * Listen on a port that another process or another transport already listens
+   * on. The kernel spreads the inbound connections over them. Both must be of
+   * the same user and set SO_REUSEPORT. Without this, it is EADDRINUSE
+   *
+   * @default false
+   */
+  sharePort?: boolean
+
+  /**
+   * How long a dial from a listening port may be without an answer, in ms, before
+   * one from an ephemeral port starts beside it; the first to connect is used.
+   * `Infinity`: never. Not for dials with `initiator`: a hole punch has one port
+   * only.
+   *
+   * @default 1_000
+   */
+  reusePortTimeout?: number
+
+  /**
+   * Abort a connection that was accepted after this many ms without data. 0 turns
+   * it off
+   *
+   * @default 120_000
+   */
+  inboundSocketInactivityTimeout?: number
+
+  /**
+   * Abort a connection that was dialed after this many ms without data. 0 turns
+   * it off
+   *
+   * @default 120_000
+   */
+  outboundSocketInactivityTimeout?: number
+
+  /**
+   * A listener drops further connections while it has this many
+   *
+   * @default Infinity
+   */
+  maxConnections?: number
+
+  /**
+   * The maximum length of the queue of pending connections, see listen(2)
+   *
+   * @default 511
+   */
+  backlog?: number
+
+  /**
+   * Stop listening while there are many connections. Dials go on using the port
+   */
+  closeServerOnMaxConnections?: CloseServerOnMaxConnectionsOpts
+
+  /**
+   * For the sockets that are dialed
+   */
+  dialOpts?: TCPSocketOptions
+
+  /**
+   * For the sockets that are accepted
+   */
+  listenOpts?: TCPSocketOptions
+}
+
+/**
+ * Why a dial came from where it did: the rule that selected a listening
+ * endpoint, or `ephemeral` with the reason why none was used
+ */
+export type SourceReason = ReuseReason | 'ephemeral' | 'unix'
+
+/**
+ * Where a connection was dialed from
+ */
+export interface SourcePort {
+  /**
+   * The local end of the connection. Unix sockets have none
+   */
+  localAddr?: Multiaddr
+
+  /**
+   * `loopback`, `route`, `wildcard`: the rule that selected a listening endpoint.
+   * `ephemeral`: none was used. `unix`: there is no port
+   */
+  reason: SourceReason
+
+  /**
+   * Why no listening port was used, if none was
+   */
+  because?: string
+}
+
+export type ReuseportTcpDialEvents =
+  OutboundConnectionUpgradeEvents |
+  ProgressEvent<'tcp:open-connection'> |
+  ProgressEvent<'tcp:source-port', SourcePort>
+
+/**
+ * How to open a raw connection
+ */
+export interface ConnectOptions extends AbortOptions, ProgressOptions<ReuseportTcpDialEvents>, TCPSocketOptions {
+  /**
+   * Overrides the transport's own setting for this dial
+   */
+  reusePort?: boolean
+
+  /**
+   * `false` if the upgrade is going to act as the responder, as one end of a
+   * hole punch does (libp2p specs, `relay/DCUtR.md`). It is handed to the upgrader
+   */
+  initiator?: boolean
+}
+
+export interface ReuseportTcpDialOptions extends DialTransportOptions<ReuseportTcpDialEvents>, Omit<ConnectOptions, 'signal' | 'onProgress'> {}
+
+export interface ReuseportTcpCreateListenerOptions extends CreateListenerOptions, TCPSocketOptions {}
+
+const SOCKET_OPTIONS: Checks = {
+  noDelay: isBoolean,
+  keepAlive: isBoolean,
+  keepAliveInitialDelay: isDelay,
+  allowHalfOpen: isBoolean
+}
+
+const DIAL_OPTIONS: Checks = {
+  ...SOCKET_OPTIONS,
+  reusePort: isBoolean,
+  initiator: isBoolean,
+  signal: isSignal,
+  onProgress: isFunction
+}
+
+const INIT_OPTIONS: Checks = {
+  reusePort: isBoolean,
+  sharePort: isBoolean,
+  reusePortTimeout: isDelayOrInfinity,
+  inboundSocketInactivityTimeout: isDelay,
+  outboundSocketInactivityTimeout: isDelay,
+  maxConnections: isCount,
+  backlog: isCount,
+  closeServerOnMaxConnections: isObject({
+    listenBelow: isCount,
+    closeAbove: isCount,
+    onListenError: isFunction
+  }, ['listenBelow', 'closeAbove']),
+  dialOpts: isObject(SOCKET_OPTIONS),
+  listenOpts: isObject(SOCKET_OPTIONS)
+}
+
+/**
+ * @throws {InvalidParametersError} that names the option at fault
+ */
+export function checkInit (init: ReuseportTcpInit): void {
+  checkOptions(init, INIT_OPTIONS)
+
+  const { closeAbove, listenBelow } = init.closeServerOnMaxConnections ?? { closeAbove: 0, listenBelow: 0 }
+
+  if (closeAbove < listenBelow) {
+    throw new InvalidParametersError(`options.closeServerOnMaxConnections.closeAbove (${closeAbove}) must not be less than listenBelow (${listenBelow})`)
+  }
+}
+
+/**
+ * @throws {InvalidParametersError} that names the option at fault
+ */
+export function checkDialOptions (options: ConnectOptions): void {
+  checkOptions(options, DIAL_OPTIONS)
+}
+
+/**
+ * @throws {InvalidParametersError} that names the option at fault
+ */
+export function checkListenerOptions (options: ReuseportTcpCreateListenerOptions): void {
+  checkOptions(options, SOCKET_OPTIONS)
+}
+
+/**
+ * The options of one socket: its own, else those of the transport, else the
+ * defaults
+ */
+export function withDefaults (forAll: TCPSocketOptions = {}, forThis: TCPSocketOptions): Pick<TCPSocketOptions, 'keepAliveInitialDelay'> & Required<Omit<TCPSocketOptions, 'keepAliveInitialDelay'>> {
+  return {
+    noDelay: forThis.noDelay ?? forAll.noDelay ?? true,
+    keepAlive: forThis.keepAlive ?? forAll.keepAlive ?? true,
+    keepAliveInitialDelay: forThis.keepAliveInitialDelay ?? forAll.keepAliveInitialDelay,
+    allowHalfOpen: forThis.allowHalfOpen ?? forAll.allowHalfOpen ?? false
+  }
+}

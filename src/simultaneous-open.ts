@@ -1,0 +1,108 @@
+import type { Socket } from 'node:net'
+
+/**
+ * How many of the peer's first bytes are looked at: the multistream header (20),
+ * a protocol name, and the start of the first handshake message
+ */
+const WATCHED_BYTES = 256
+
+/**
+ * The first line that either end sends, see the multistream-select spec
+ */
+const MULTISTREAM = '/multistream/1.0.0'
+
+/**
+ * A Noise XX initiator begins with its ephemeral key and nothing else: a length
+ * of 32 as two bytes. A responder's first message is longer: it also has the
+ * encrypted static key and a payload (libp2p specs, `noise/README.md`)
+ */
+const NOISE_FIRST_MESSAGE = [0, 32]
+
+/**
+ * A TLS client begins with a handshake record (22) that has a ClientHello (1) at
+ * its sixth byte (RFC 8446, sections 4 and 5.1)
+ */
+const TLS_HANDSHAKE = 22
+const TLS_CLIENT_HELLO = 1
+
+/**
+ * Keeps the first bytes that the peer sends on a connection that we dialed, to
+ * find out whether it thinks that it dialed, too: both SYNs crossed, TCP made one
+ * connection of them (a simultaneous open, RFC 9293 section 3.5), and both ends
+ * act as initiator (libp2p specs, `connections/simopen.md`).
+ *
+ * The kernel does not tell how a connection came about, the peer's bytes do. A
+ * responder only repeats what we propose or says `na`, and its first handshake
+ * message is that of a responder. So the peer is an initiator if
+ *
+ * - it names a protocol that is not the one we proposed first, or
+ * - it names the same one and goes on with the first message of an initiator, or
+ * - its bytes can't be read, as in a private network (pnet), and it has sent as
+ * many of them as we have: initiators with the same software do, while a
+ * responder's messages have other lengths.
+ *
+ * An upgrade that fails for any other reason (no common protocol, wrong peer,
+ * wrong keys, garbage, silence) shows none of these, and is not dialed twice.
+ */
+export function watchForInitiator (socket: Socket): (proposed: string | undefined) => boolean {
+  let start = Buffer.alloc(0)
+
+  const onData = (data: Buffer): void => {
+    start = Buffer.concat([start, data.subarray(0, WATCHED_BYTES - start.byteLength)])
+
+    if (start.byteLength === WATCHED_BYTES) {
+      socket.off('data', onData)
+    }
+  }
+
+  socket.on('data', onData)
+
+  return proposed => {
+    socket.off('data', onData)
+
+    return isInitiator(start, proposed, socket)
+  }
+}
+
+function isInitiator (start: Buffer, proposed: string | undefined, { bytesRead, bytesWritten }: Pick<Socket, 'bytesRead' | 'bytesWritten'>): boolean {
+  const header = readLine(start)
+
+  if (header?.line !== MULTISTREAM) {
+    return bytesRead > 0 && bytesRead === bytesWritten
+  }
+
+  const named = readLine(header.rest)
+
+  if (named?.line.startsWith('/') !== true) {
+    return false
+  }
+
+  if (named.line !== proposed) {
+    return true
+  }
+
+  const { rest } = named
+
+  switch (proposed) {
+    case '/noise':
+      return rest[0] === NOISE_FIRST_MESSAGE[0] && rest[1] === NOISE_FIRST_MESSAGE[1]
+    case '/tls/1.0.0':
+      return rest[0] === TLS_HANDSHAKE && rest[5] === TLS_CLIENT_HELLO
+    default:
+      return false
+  }
+}
+
+/**
+ * A multistream line has its length in front and ends with a newline. The names
+ * that matter here are short, so the length is one byte
+ */
+function readLine (bytes: Buffer): { line: string, rest: Buffer } | undefined {
+  const end = 1 + bytes[0]
+
+  if (bytes.byteLength < end || bytes[end - 1] !== 0x0a) {
+    return
+  }
+
+  return { line: bytes.toString('utf-8', 1, end - 1), rest: bytes.subarray(end) }
+}

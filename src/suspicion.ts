@@ -1,0 +1,76 @@
+import type { Endpoint } from './port-pool.ts'
+
+/**
+ * How many destinations in a row must be out of reach for an endpoint
+ */
+const DESTINATIONS = 3
+
+/**
+ * How long a suspended endpoint is not dialed from, in ms
+ */
+const SUSPENSION = 10 * 60_000
+
+interface Suspect {
+  /**
+   * The hosts that did not answer the endpoint, but answered an ephemeral port
+   */
+  readonly hosts: Set<string>
+  suspendedUntil?: number
+}
+
+/**
+ * Notices that a network does not like connections from a listening port
+ * (go-tcp-transport issue 18): several destinations in a row gave it no answer
+ * and answered an ephemeral port. It is then left alone for ten minutes. One
+ * dial from it that connects clears the suspicion.
+ */
+export class Suspicion {
+  readonly #suspects = new Map<string, Suspect>()
+
+  /**
+   * `host` did not answer a dial from `source`, but answered one from an
+   * ephemeral port
+   *
+   * @returns whether that suspends the endpoint, from now on
+   */
+  unanswered (source: Endpoint, host: string, now: number = Date.now()): boolean {
+    const suspect: Suspect = this.#suspects.get(keyOf(source)) ?? { hosts: new Set() }
+    this.#suspects.set(keyOf(source), suspect)
+    suspect.hosts.add(host)
+
+    if (suspect.suspendedUntil != null || suspect.hosts.size < DESTINATIONS) {
+      return false
+    }
+
+    suspect.suspendedUntil = now + SUSPENSION
+
+    return true
+  }
+
+  /**
+   * A dial from `source` connected
+   */
+  answered (source: Endpoint): void {
+    this.#suspects.delete(keyOf(source))
+  }
+
+  isSuspended (source: Endpoint, now: number = Date.now()): boolean {
+    const { suspendedUntil } = this.#suspects.get(keyOf(source)) ?? {}
+
+    if (suspendedUntil == null) {
+      return false
+    }
+
+    if (now < suspendedUntil) {
+      return true
+    }
+
+    this.#suspects.delete(keyOf(source))
+
+    return false
+  }
+}
+
+function keyOf ({ host, port }: Endpoint): string {
+  return `${host} ${port}`
+}
