@@ -199,11 +199,11 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
   }
 
   addEventListener (type: any, listener: any, options?: any): void {
-    super.addEventListener(type, guardListener(listener), options)
+    super.addEventListener(type, guardListener(this, listener), options)
   }
 
   removeEventListener (type: any, listener: any, options?: any): void {
-    super.removeEventListener(type, guardListener(listener), options)
+    super.removeEventListener(type, guardListener(this, listener), options)
   }
 
   onListenerError ({ type }: Event, err: Error): void {

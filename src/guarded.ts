@@ -73,24 +73,28 @@ export interface ListenerErrorTarget {
 
 type EventListener = ((event: any) => void) | { handleEvent(event: any): void }
 
-const guardedListeners = new WeakMap<object, (event: Event) => void>()
+const guardedListeners = new WeakMap<ListenerErrorTarget, WeakMap<EventListener, (event: Event) => void>>()
 
 /**
  * An event listener that hands what it throws, or rejects, to its target. The
  * same listener always gives the same result, so that it can be removed again
  */
-export function guardListener (listener: EventListener | null): ((event: Event) => void) | null {
+export function guardListener (target: ListenerErrorTarget, listener: EventListener | null): ((event: Event) => void) | null {
   if (listener == null) {
     return null
   }
 
-  let guarded = guardedListeners.get(listener)
+  let ofTarget = guardedListeners.get(target)
+
+  if (ofTarget == null) {
+    ofTarget = new WeakMap()
+    guardedListeners.set(target, ofTarget)
+  }
+
+  let guarded = ofTarget.get(listener)
 
   if (guarded == null) {
     guarded = event => {
-      // the event forgets it when all listeners were called
-      const target = event.currentTarget as unknown as ListenerErrorTarget
-
       try {
         const result: unknown = typeof listener === 'function' ? listener(event) : listener.handleEvent(event)
 
@@ -101,7 +105,7 @@ export function guardListener (listener: EventListener | null): ((event: Event) 
         target.onListenerError(event, err)
       }
     }
-    guardedListeners.set(listener, guarded)
+    ofTarget.set(listener, guarded)
   }
 
   return guarded

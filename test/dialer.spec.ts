@@ -1,5 +1,6 @@
 import diagnostics from 'node:diagnostics_channel'
 import dns from 'node:dns/promises'
+import { once } from 'node:events'
 import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
 import pDefer from 'p-defer'
@@ -7,6 +8,8 @@ import { startBlackhole, startServer } from './fixtures/server.ts'
 import { createTransport, rawUpgrader } from './fixtures/transport.ts'
 import type { TestServer } from './fixtures/server.ts'
 import type { TestTransport } from './fixtures/transport.ts'
+import type { RawConnection, SourcePort } from '../src/index.ts'
+import type { Socket } from 'node:net'
 
 /**
  * What dials look like to the peer: which port they come from
@@ -206,6 +209,144 @@ describe('dialer', () => {
       const { source: back } = await peer.connect(`/ip4/127.0.0.1/tcp/${port}`)
       expect(back).to.have.property('reason', 'ephemeral')
       expect(back.because).to.include('EADDRNOTAVAIL')
+    })
+  })
+
+  describe('a listening port that gets no answer', () => {
+    /**
+     * Dials a port that begins to answer after the reused dial's SYN was lost and
+     * before the ephemeral dial starts
+     */
+    async function dialLosingFirstSyn (from: TestTransport, host: string): Promise<SourcePort> {
+      const blackhole = await startBlackhole(host)
+      cleanup.push(async () => blackhole.stop())
+      setTimeout(() => { blackhole.release() }, 20)
+
+      return (await from.connect(`/ip4/${host}/tcp/${blackhole.port}`)).source
+    }
+
+    function countEvents (counted: Record<string, number>): any {
+      const group = {
+        increment: (labels: Record<string, true>) => { Object.keys(labels).forEach(label => { counted[label] = (counted[label] ?? 0) + 1 }) },
+        update: () => {}
+      }
+
+      return { registerCounterGroup: () => group, registerMetricGroup: () => group }
+    }
+
+    it('loses to an ephemeral one, and is left alone after it lost to several destinations', async () => {
+      const counted: Record<string, number> = {}
+      const impatient = createTransport({ reusePortTimeout: 500 }, { metrics: countEvents(counted) })
+      cleanup.push(async () => impatient.stop())
+      const { port } = await impatient.listen('/ip4/127.0.0.1/tcp/0')
+
+      for (const host of ['127.0.0.1', '127.0.0.2', '127.0.0.3']) {
+        const { reason, because } = await dialLosingFirstSyn(impatient, host)
+        expect(reason).to.equal('ephemeral')
+        expect(because).to.include(`no answer to 127.0.0.1:${port} within 500ms`)
+      }
+
+      expect(counted).to.include({ ephemeral_won: 3, endpoint_suspended: 1 })
+
+      const { source } = await impatient.connect(`/ip4/127.0.0.1/tcp/${server.port}`)
+      expect(source).to.deep.include({ reason: 'ephemeral', because: 'peers do not answer the listening port' })
+    })
+
+    it('is trusted again as soon as one dial from it connects', async () => {
+      const impatient = createTransport({ reusePortTimeout: 500 })
+      cleanup.push(async () => impatient.stop())
+      const { port } = await impatient.listen('/ip4/127.0.0.1/tcp/0')
+
+      for (const host of ['127.0.0.1', '127.0.0.2']) {
+        await dialLosingFirstSyn(impatient, host)
+      }
+
+      await impatient.connect(`/ip4/127.0.0.1/tcp/${server.port}`)
+      expect(server.ports[0]).to.equal(port)
+
+      await dialLosingFirstSyn(impatient, '127.0.0.3')
+      const other = await startServer()
+      cleanup.push(async () => other.stop())
+      await impatient.connect(`/ip4/127.0.0.1/tcp/${other.port}`)
+      expect(other.ports[0]).to.equal(port)
+    })
+
+    it('has no rival in a hole punch', async () => {
+      const impatient = createTransport({ reusePortTimeout: 50 })
+      cleanup.push(async () => impatient.stop())
+      const { port } = await impatient.listen('/ip4/127.0.0.1/tcp/0')
+      const blackhole = await startBlackhole()
+      cleanup.push(async () => blackhole.stop())
+      setTimeout(() => { blackhole.release() }, 200)
+
+      const { connection, source } = await impatient.connect(`/ip4/127.0.0.1/tcp/${blackhole.port}`, { initiator: true })
+      expect(source).to.have.property('reason', 'loopback')
+      expect(connection.localAddr?.toString()).to.equal(`/ip4/127.0.0.1/tcp/${port}`)
+    })
+
+    it('does not go on after the signal', async () => {
+      const impatient = createTransport({ reusePortTimeout: 50 })
+      cleanup.push(async () => impatient.stop())
+      await impatient.listen('/ip4/127.0.0.1/tcp/0')
+      const blackhole = await startBlackhole()
+      cleanup.push(async () => blackhole.stop())
+      const sockets = (): number => process.getActiveResourcesInfo().filter(name => name.includes('TCP')).length
+      const before = sockets()
+
+      await expect(impatient.connect(`/ip4/127.0.0.1/tcp/${blackhole.port}`, { signal: AbortSignal.timeout(100) })).to.eventually.be.rejected()
+        .with.property('name', 'AbortError')
+      await new Promise(resolve => setTimeout(resolve, 100))
+      expect(sockets()).to.equal(before)
+    })
+  })
+
+  describe('a peer that was connected a moment ago', () => {
+    const ends: Record<string, (connection: RawConnection, socket: Socket) => Promise<unknown>> = {
+      'we closed': async connection => connection.close(),
+      'we aborted': async connection => { connection.abort(new Error('enough')) },
+      'the peer closed': async (connection, socket) => {
+        const closed = once(connection as any, 'close')
+        socket.end()
+        await closed
+      },
+      'the peer reset': async (connection, socket) => {
+        const closed = once(connection as any, 'close')
+        socket.resetAndDestroy()
+        await closed
+      }
+    }
+
+    Object.entries(ends).forEach(([name, end]) => {
+      it(`is dialed from the listening port again, 1,000 times in a row, right after ${name}`, async () => {
+        const { port } = await local.listen('/ip4/127.0.0.1/tcp/0')
+        const peer = await startServer('127.0.0.1', 0, socket => {
+          socket.resume()
+          socket.on('end', () => socket.end())
+        })
+        cleanup.push(async () => peer.stop())
+
+        for (let i = 0; i < 1000; i++) {
+          const { connection } = await local.connect(`/ip4/127.0.0.1/tcp/${peer.port}`)
+          await end(connection, await peer.socket(i))
+        }
+
+        expect(peer.ports).to.deep.equal(Array.from({ length: 1000 }, () => port))
+      })
+    })
+  })
+
+  describe('many transports in one process', () => {
+    it('each dial from their own port', async () => {
+      const transports = Array.from({ length: 10 }, () => createTransport())
+      cleanup.push(...transports.map(transport => async () => transport.stop()))
+      const ports = await Promise.all(transports.map(async ({ listen }) => (await listen('/ip4/0.0.0.0/tcp/0')).port))
+
+      for (let i = 0; i < transports.length; i++) {
+        await transports[i].connect(`/ip4/127.0.0.1/tcp/${server.port}`)
+        await server.socket(i)
+      }
+
+      expect(server.ports).to.deep.equal(ports)
     })
   })
 

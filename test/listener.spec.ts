@@ -307,6 +307,38 @@ describe('listener', () => {
       expect(counts).to.deep.equal({ listening: 1, error: 0, close: 0 })
     })
 
+    it('lives on when the port was taken while it was paused, and takes it back when it can', async () => {
+      const errors: Error[] = []
+      const limited = createTransport({
+        closeServerOnMaxConnections: {
+          closeAbove: 2,
+          listenBelow: 2,
+          onListenError: err => {
+            errors.push(err)
+            throw new Error('this handler is broken')
+          }
+        }
+      })
+      cleanup.push(async () => limited.stop())
+      const { listener, port } = await limited.listen('/ip4/127.0.0.1/tcp/0')
+      const [first, second] = [await connect(port), await connect(port)]
+      await new Promise(resolve => setTimeout(resolve, 20))
+
+      const { listener: thief } = await other.listen(`/ip4/127.0.0.1/tcp/${port}`)
+      const failed = once(listener as any, 'error')
+      first.destroy()
+      const [{ detail }] = await failed
+      await Promise.resolve()
+      expect(detail).to.have.property('code', 'EADDRINUSE')
+      expect(errors).to.deep.equal([detail])
+
+      await thief.close()
+      const resumed = once(listener as any, 'listening')
+      second.destroy()
+      await resumed
+      await connect(port)
+    })
+
     it('closes when it is paused', async () => {
       const limited = createTransport({ closeServerOnMaxConnections: { closeAbove: 1, listenBelow: 1 } })
       cleanup.push(async () => limited.stop())

@@ -1,4 +1,5 @@
 import { expect } from 'aegir/chai'
+import fc from 'fast-check'
 import { PortPool, chooseSources } from '../src/port-pool.ts'
 import type { DestinationFacts, Endpoint, Source } from '../src/port-pool.ts'
 
@@ -72,6 +73,91 @@ describe('port-pool', () => {
       const first = new Set(Array.from({ length: 200 }, () => choose([LOOPBACK, LOOPBACK_2], '127.0.0.1')[0].port))
 
       expect([...first]).to.have.members([1001, 1002])
+    })
+  })
+
+  describe('for any set of listeners and any destination', () => {
+    const hosts4 = ['127.0.0.1', '127.0.0.2', '0.0.0.0', '10.0.0.5', '10.1.0.5']
+    const hosts6 = ['::1', '::', 'fd00::5', 'fd01::5', 'fe80::1%eth0']
+    const port = fc.integer({ min: 1, max: 4 })
+    const endpoint = fc.record({ host: fc.constantFrom(...hosts4, ...hosts6), port })
+    const destination = fc.record({ host: fc.constantFrom('127.0.0.1', '127.0.0.2', '127.9.9.9', '10.0.0.5', '10.0.0.9', '203.0.113.7', '::1', 'fd00::5', 'fd00::9', 'fe80::1%eth0'), port })
+    const facts = fc.record({
+      routeSource: fc.option(fc.constantFrom('127.0.0.1', '::1', '10.0.0.5', '10.1.0.5', 'fd00::5', 'fd01::5', 'fe80::1%eth0'), { nil: undefined }),
+      own: fc.subarray(['10.0.0.5', '10.1.0.5', 'fd00::5', 'fe80::1%eth0'])
+    })
+
+    /**
+     * The rules once more, as plainly as they can be written: which endpoints may
+     * come first?
+     */
+    function bestSources (listening: Endpoint[], to: Endpoint, routeSource: string | undefined, own: string[]): Endpoint[] {
+      const is6 = to.host.includes(':')
+      const toLoopback = to.host === '::1' || to.host.startsWith('127.')
+      const wildcard = is6 ? '::' : '0.0.0.0'
+      const loopback: Endpoint[] = []
+      const route: Endpoint[] = []
+      const wild: Endpoint[] = []
+
+      for (const from of listening) {
+        if (from.host.includes(':') !== is6) {
+          continue
+        }
+
+        if (from.host === wildcard) {
+          if (from.port !== to.port || !(toLoopback || own.includes(to.host))) {
+            wild.push(from)
+          }
+        } else if (from.host === to.host && from.port === to.port) {
+          continue
+        } else if (from.host === '::1' || from.host.startsWith('127.')) {
+          if (toLoopback) {
+            loopback.push(from)
+          }
+        } else if (from.host === routeSource) {
+          route.push(from)
+        }
+      }
+
+      return [loopback, route, wild].find(endpoints => endpoints.length > 0) ?? []
+    }
+
+    it('obeys the rules', () => {
+      fc.assert(fc.property(fc.uniqueArray(endpoint, { selector: ({ host, port }) => `${host} ${port}` }), destination, facts, (listening, to, { routeSource, own }) => {
+        const sources = chooseSources(listening, to, { routeSource, isOwnAddress: host => own.includes(host) })
+        const best = bestSources(listening, to, routeSource, own)
+
+        expect(new Set(sources).size).to.equal(sources.length)
+        expect(sources.length > 0).to.equal(best.length > 0)
+
+        if (sources.length > 0) {
+          expect(best).to.deep.include({ host: sources[0].host, port: sources[0].port })
+        }
+
+        // each rule's endpoints come before those of the next
+        const rank = { loopback: 0, route: 1, wildcard: 2 }
+        const ranks = sources.map(({ reason }) => rank[reason])
+        expect(ranks).to.deep.equal([...ranks].sort())
+
+        for (const source of sources) {
+          expect(listening).to.deep.include({ host: source.host, port: source.port })
+          expect(source.host.includes(':')).to.equal(to.host.includes(':'))
+          expect(`${source.host} ${source.port}`).to.not.equal(`${to.host} ${to.port}`)
+        }
+      }), { numRuns: 5_000 })
+    })
+
+    it('chooses each of the best ones, sooner or later, and nothing else', () => {
+      fc.assert(fc.property(fc.uniqueArray(endpoint, { maxLength: 6, selector: ({ host, port }) => `${host} ${port}` }), destination, facts, (listening, to, { routeSource, own }) => {
+        const best = bestSources(listening, to, routeSource, own)
+        const chosen = new Set(Array.from({ length: 40 * best.length }, () => {
+          const [{ host, port }] = chooseSources(listening, to, { routeSource, isOwnAddress: host => own.includes(host) })
+
+          return `${host} ${port}`
+        }))
+
+        expect([...chosen]).to.have.members(best.map(({ host, port }) => `${host} ${port}`))
+      }), { numRuns: 200 })
     })
   })
 

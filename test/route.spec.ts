@@ -25,6 +25,7 @@ interface Observed {
   seen: Record<string, { port: number, reason: string }>
   own: Record<string, boolean>
   routes: Record<string, string | undefined>
+  withoutAddress: string[]
 }
 
 describe('route', () => {
@@ -54,7 +55,7 @@ describe('route', () => {
     }
 
     const { stdout } = await exec('unshare', [...unshare, 'sh', '-ec', SCRIPT, process.execPath, path.join(import.meta.dirname, 'fixtures/specific-addresses.ts')])
-    const { specific, other, wildcard, seen, own, routes }: Observed = JSON.parse(stdout)
+    const { specific, other, wildcard, seen, own, routes, withoutAddress }: Observed = JSON.parse(stdout)
 
     expect(seen['11.0.0.1']).to.deep.equal({ port: specific, reason: 'route' })
     expect(seen['11.0.1.1']).to.deep.equal({ port: other, reason: 'route' })
@@ -64,6 +65,8 @@ describe('route', () => {
     expect(seen['wildcard listener']).to.deep.equal({ port: specific, reason: 'route' })
     expect(seen['specific listener']).to.deep.equal({ port: wildcard, reason: 'wildcard' })
     expect(own).to.deep.equal({ '11.0.0.1': true, '11.0.0.2': false, 'fd11::1': true })
+    // the listener on an address that is gone is in nobody's way
+    expect(withoutAddress).to.deep.equal(['route', 'wildcard'])
     expect(routes).to.deep.equal({ '11.0.1.1': '11.0.1.1' })
   })
 })

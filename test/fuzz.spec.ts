@@ -1,0 +1,166 @@
+import { multiaddr } from '@multiformats/multiaddr'
+import { expect } from 'aegir/chai'
+import fc from 'fast-check'
+import { reuseportTcp } from '../src/index.ts'
+import { createTransport, rawUpgrader } from './fixtures/transport.ts'
+import { startServer } from './fixtures/server.ts'
+import type { TestServer } from './fixtures/server.ts'
+import type { TestTransport } from './fixtures/transport.ts'
+import type { Multiaddr } from '@multiformats/multiaddr'
+
+/**
+ * Whatever comes in, what comes out is a result or an error with a name that
+ * says what kind it is, in bounded time
+ */
+describe('fuzzed input', () => {
+  let local: TestTransport
+  let server: TestServer
+
+  before(async () => {
+    local = createTransport()
+    server = await startServer()
+    await local.listen('/ip4/127.0.0.1/tcp/0')
+  })
+
+  after(async () => {
+    await local.stop()
+    await server.stop()
+  })
+
+  const anything = fc.oneof(
+    fc.anything(), fc.integer(), fc.double(), fc.boolean(), fc.string(),
+    fc.constantFrom(null, undefined, NaN, Infinity, -1, 0, 2 ** 31, '1000', [], {}, () => {})
+  )
+
+  /**
+   * Loopback hosts and nonsense only: no address of anybody else
+   */
+  const host = fc.constantFrom('/ip4/127.0.0.1', '/ip4/127.0.0.9', '/ip6/::1', '/ip4/0.0.0.0', '/ip6/::', '/ip6/::ffff:127.0.0.1', '/dns4/localhost', '/dns/localhost', '/dnsaddr/localhost', '/ip6zone/lo/ip6/::1', '')
+  const suffix = fc.array(fc.constantFrom('/tcp/0', '/tcp/PORT', '/udp/PORT', '/ws', '/tls', '/p2p-circuit', '/quic-v1', '/http', '/p2p/12D3KooWJRSrypvnpHgc6ZAgyCni4KcSmbV7uGRaMw5LgMKT18fq', '/ipcidr/8', '/unix/%2Fnowhere%2Fa', '/ip4/127.0.0.1', '/sni/localhost'), { maxLength: 3 })
+
+  const addresses = fc.tuple(host, suffix).map(([host, suffix]) => parse(`${host}${suffix.join('')}`.replaceAll('PORT', `${server.port}`)))
+    .filter(ma => ma != null)
+
+  function parse (text: string): Multiaddr | undefined {
+    try {
+      return multiaddr(text)
+    } catch {
+      // not every combination is a multiaddr
+    }
+  }
+
+  /**
+   * A typed error of libp2p, or one of the system
+   */
+  function isTyped (err: any): boolean {
+    return err instanceof Error && (['InvalidParametersError', 'AbortError', 'AlreadyStartedError'].includes(err.name) || /^E[A-Z_]+$/.test((err as NodeJS.ErrnoException).code ?? ''))
+  }
+
+  it('multiaddrs to dial', async () => {
+    await fc.assert(fc.asyncProperty(addresses, async ma => {
+      try {
+        const connection = await local.transport.connect(ma, { signal: AbortSignal.timeout(5_000) })
+        connection.abort(new Error('that was all'))
+        expect(local.transport.dialFilter([ma])).to.have.lengthOf(1)
+      } catch (err: any) {
+        if (!isTyped(err)) {
+          throw err
+        }
+      }
+    }), { numRuns: 500 })
+  })
+
+  it('multiaddrs to listen on', async () => {
+    await fc.assert(fc.asyncProperty(addresses, async ma => {
+      const listener = local.transport.createListener({ upgrader: rawUpgrader() })
+
+      try {
+        await listener.listen(ma)
+        expect(local.transport.listenFilter([ma])).to.have.lengthOf(1)
+      } catch (err: any) {
+        if (!isTyped(err)) {
+          throw err
+        }
+      } finally {
+        await listener.close()
+      }
+    }), { numRuns: 300 })
+  })
+
+  it('what is no multiaddr at all', async () => {
+    await fc.assert(fc.asyncProperty(anything, async value => {
+      await expect(local.transport.connect(value as Multiaddr)).to.eventually.be.rejected()
+        .with.property('name', 'InvalidParametersError')
+      await expect(local.transport.createListener({ upgrader: rawUpgrader() }).listen(value as Multiaddr)).to.eventually.be.rejected()
+        .with.property('name', 'InvalidParametersError')
+    }))
+  })
+
+  const socketOptions = { noDelay: anything, keepAlive: anything, keepAliveInitialDelay: anything, allowHalfOpen: anything }
+
+  it('options of the transport', () => {
+    const init = fc.oneof(anything, fc.record({
+      reusePort: anything,
+      sharePort: anything,
+      reusePortTimeout: anything,
+      inboundSocketInactivityTimeout: anything,
+      outboundSocketInactivityTimeout: anything,
+      maxConnections: anything,
+      backlog: anything,
+      closeServerOnMaxConnections: fc.oneof(anything, fc.record({ closeAbove: anything, listenBelow: anything }, { requiredKeys: [] })),
+      dialOpts: fc.oneof(anything, fc.record(socketOptions, { requiredKeys: [] })),
+      listenOpts: fc.oneof(anything, fc.record(socketOptions, { requiredKeys: [] }))
+    }, { requiredKeys: [] }))
+
+    fc.assert(fc.property(init, value => {
+      try {
+        reuseportTcp(value as any)
+      } catch (err: any) {
+        expect(err).to.have.property('name', 'InvalidParametersError')
+        expect(err.message).to.match(/^options(\.\w+)* .*must/)
+      }
+    }), { numRuns: 2_000 })
+  })
+
+  it('options that were accepted', async () => {
+    const flag = fc.boolean()
+    const delay = fc.integer({ min: 0, max: 2 ** 31 - 1 })
+    const accepted = fc.record({ noDelay: flag, keepAlive: flag, keepAliveInitialDelay: delay, allowHalfOpen: flag }, { requiredKeys: [] })
+    const init = fc.record({
+      reusePort: flag,
+      sharePort: flag,
+      reusePortTimeout: fc.oneof(delay, fc.constant(Infinity)),
+      inboundSocketInactivityTimeout: fc.constantFrom(0, 1_000, 2 ** 31 - 1),
+      outboundSocketInactivityTimeout: fc.constantFrom(0, 1_000, 2 ** 31 - 1),
+      maxConnections: fc.integer({ min: 1, max: 1_000 }),
+      backlog: fc.integer({ min: 1, max: 100_000 }),
+      dialOpts: accepted,
+      listenOpts: accepted
+    }, { requiredKeys: [] })
+
+    await fc.assert(fc.asyncProperty(init, accepted, async (init, options) => {
+      const transport = createTransport(init)
+      const { port } = await transport.listen('/ip4/127.0.0.1/tcp/0')
+
+      for (const to of [port, server.port]) {
+        const { connection } = await transport.connect(`/ip4/127.0.0.1/tcp/${to}`, options)
+        connection.send(Uint8Array.from([1]))
+      }
+
+      await transport.stop()
+    }), { numRuns: 100 })
+  })
+
+  it('options of a dial', async () => {
+    const options = fc.record({ ...socketOptions, reusePort: anything, initiator: anything, onProgress: anything, signal: anything }, { requiredKeys: [] })
+
+    await fc.assert(fc.asyncProperty(options, async options => {
+      try {
+        const connection = await local.transport.connect(multiaddr(`/ip4/127.0.0.1/tcp/${server.port}`), options as any)
+        connection.abort(new Error('that was all'))
+      } catch (err: any) {
+        expect(err).to.have.property('name', 'InvalidParametersError')
+      }
+    }), { numRuns: 500 })
+  })
+})
