@@ -1,4 +1,3 @@
-import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import net from 'node:net'
 import os from 'node:os'
@@ -6,6 +5,7 @@ import path from 'node:path'
 import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
 import pDefer from 'p-defer'
+import { startChild } from './fixtures/child.ts'
 import { startServer } from './fixtures/server.ts'
 import { createTransport, portOf, rawUpgrader } from './fixtures/transport.ts'
 import type { TestTransport } from './fixtures/transport.ts'
@@ -41,16 +41,10 @@ describe('listener', () => {
    * Has another process listen with SO_REUSEPORT and returns its port
    */
   async function listenElsewhere (port: number = 0): Promise<number> {
-    const child = fork(path.join(import.meta.dirname, 'fixtures/other-process.ts'), [`${port}`], {
-      execArgv: ['--experimental-strip-types', '--no-warnings']
-    })
-    cleanup.push(async () => {
-      child.kill('SIGKILL')
-      await once(child, 'exit')
-    })
-    const [message] = await once(child, 'message')
+    const child = startChild('other-process.ts', [`${port}`])
+    cleanup.push(async () => child.kill())
 
-    return message
+    return child.message()
   }
 
   function countEvents (listener: Listener): Record<string, number> {
