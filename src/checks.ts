@@ -83,5 +83,10 @@ function isNumberFrom0 (value: unknown): value is number {
 }
 
 function show (value: unknown): string {
-  return typeof value === 'string' ? JSON.stringify(value) : Object.prototype.toString.call(value) === '[object Object]' ? 'an object' : String(value)
+  if (typeof value === 'string') {
+    return JSON.stringify(value)
+  }
+
+  // String() throws for objects without a prototype
+  return value != null && typeof value === 'object' ? 'an object' : String(value)
 }

@@ -67,7 +67,7 @@ describe('callbacks that fail', () => {
     await local.transport.connect(multiaddr('/ip4/127.0.0.1/tcp/1')).catch(() => {})
   })
 
-  for (const [name, broken] of Object.entries({ throwing: fail, rejecting: reject })) {
+  Object.entries({ throwing: fail, rejecting: reject }).forEach(([name, broken]) => {
     it(`in a ${name} upgrader`, async () => {
       local = createTransport()
       const upgrader: any = { upgradeInbound: broken, upgradeOutbound: broken }
@@ -119,7 +119,7 @@ describe('callbacks that fail', () => {
       await listener.listen(multiaddr('/ip4/127.0.0.1/tcp/0'))
       await listener.close()
     })
-  }
+  })
 
   it('does not keep a listener from being removed', async () => {
     local = createTransport()

@@ -1,3 +1,4 @@
+import net from 'node:net'
 import { identify } from '@libp2p/identify'
 import { noise } from '@libp2p/noise'
 import { ping } from '@libp2p/ping'
@@ -5,7 +6,6 @@ import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
 import { createLibp2p } from 'libp2p'
-import net from 'node:net'
 import { reuseportTcp } from '../src/index.ts'
 import { startServer } from './fixtures/server.ts'
 import { createTransport, rawUpgrader } from './fixtures/transport.ts'
@@ -99,7 +99,7 @@ describe('simultaneous open', () => {
       'an accepted proposal and a TLS ServerHello': [Buffer.concat([HEADER, line('/tls/1.0.0'), TLS_SERVER_HELLO]), '/tls/1.0.0'],
       'an accepted proposal and nothing else': [Buffer.concat([HEADER, line('/noise')]), '/noise'],
       'a header and nothing else': [HEADER, '/noise'],
-      'garbage': [Buffer.alloc(100, 200), '/noise'],
+      garbage: [Buffer.alloc(100, 200), '/noise'],
       'text of another protocol': [Buffer.from('SSH-2.0-OpenSSH_9.2p1\r\n'), '/noise']
     } as const
 

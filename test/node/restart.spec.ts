@@ -37,10 +37,11 @@ describe('a process that is killed and started again on its port', () => {
 
   it('listens at once and dials the same peers from its port', async () => {
     const port = await freePort()
-    const peers = await Promise.all(Array.from({ length: 5 }, async () => startPeer(socket => {
+    const endWithPeer = (socket: Socket): void => {
       socket.resume()
       socket.on('end', () => socket.end())
-    })))
+    }
+    const peers = await Promise.all(Array.from({ length: 5 }, async () => startPeer(endWithPeer)))
 
     for (let i = 0; i < 5; i++) {
       const child = await start(port)
