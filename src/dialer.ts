@@ -1,5 +1,5 @@
 import net from 'node:net'
-import { TimeoutError } from '@libp2p/interface'
+import { DialError, TimeoutError } from '@libp2p/interface'
 import pDefer from 'p-defer'
 import { resolveName } from './address.ts'
 import { bindSocket, reuseUnavailable } from './bound-socket.ts'
@@ -24,6 +24,11 @@ export interface DialedSocket {
   reason: SourceReason
 
   /**
+   * The listening endpoint that it was dialed from, if it was
+   */
+  local?: Endpoint
+
+  /**
    * Why no listening port was used, if none was
    */
   because?: string
@@ -32,7 +37,11 @@ export interface DialedSocket {
 export interface DialerOptions {
   pool: PortPool
   suspicion: Suspicion
-  reusePort: boolean
+
+  /**
+   * Dial from a listening port? `require`: or not at all
+   */
+  reusePort: boolean | 'require'
 
   /**
    * How long a dial from a listening port may be without an answer before one
@@ -55,6 +64,7 @@ export interface DialerOptions {
  *
  * @throws {AbortError} when the signal aborts
  * @throws {TimeoutError} after `timeout` ms
+ * @throws {DialError} if a listening port is required and there is none
  * @throws {Error} the system's error, when the network answered with one
  */
 export async function dial (target: Target, options: DialerOptions): Promise<DialedSocket> {
@@ -80,8 +90,9 @@ export async function dial (target: Target, options: DialerOptions): Promise<Dia
 
 async function dialEndpoint (destination: Endpoint, options: DialerOptions): Promise<DialedSocket> {
   const { sources, because } = await findSources(destination, options)
-  const { log } = options
+  const { log, reusePort } = options
   let unusable = because
+  let lastError: Error | undefined
 
   for (const source of sources) {
     log('dialing %s:%d from %s:%d, our %s listener', destination.host, destination.port, source.host, source.port, source.reason)
@@ -95,7 +106,12 @@ async function dialEndpoint (destination: Endpoint, options: DialerOptions): Pro
 
       log('can not dial %s:%d from %s:%d - %s', destination.host, destination.port, source.host, source.port, err.message)
       unusable = err.message
+      lastError = err.reason
     }
+  }
+
+  if (reusePort === 'require') {
+    throw lastError ?? new DialError(`Can not dial ${destination.host}:${destination.port} from a listening port: ${unusable}`)
   }
 
   log('dialing %s:%d from an ephemeral port: %s', destination.host, destination.port, unusable)
@@ -152,7 +168,7 @@ function discard ({ socket }: DialedSocket): void {
 }
 
 async function findSources (destination: Endpoint, { pool, reusePort, signal, suspicion }: DialerOptions): Promise<{ sources: Source[], because?: string }> {
-  if (!reusePort) {
+  if (reusePort === false) {
     return { sources: [], because: 'port reuse is turned off' }
   }
 
@@ -179,7 +195,7 @@ async function findSources (destination: Endpoint, { pool, reusePort, signal, su
     return { sources, because: `no listener on IPv${family} can be dialed from` }
   }
 
-  const trusted = sources.filter(source => !suspicion.isSuspended(source))
+  const trusted = reusePort === 'require' ? sources : sources.filter(source => !suspicion.isSuspended(source))
 
   return { sources: trusted, because: trusted.length === 0 ? 'peers do not answer the listening port' : undefined }
 }
@@ -188,9 +204,12 @@ async function findSources (destination: Endpoint, { pool, reusePort, signal, su
  * The source of a dial can't be used for this destination; another one may
  */
 class SourceUnusableError extends Error {
-  constructor (cause: Error) {
-    super(cause.message, { cause })
+  readonly reason: Error
+
+  constructor (reason: Error) {
+    super(reason.message)
     this.name = 'SourceUnusableError'
+    this.reason = reason
   }
 }
 
@@ -217,7 +236,7 @@ async function dialFrom (source: Source, destination: Endpoint, options: DialerO
   }
 
   try {
-    return { socket: await connected(socket, options), reason }
+    return { socket: await connected(socket, options), reason, local: { host, port } }
   } catch (err: any) {
     throw TAKEN.includes(err.code) ? new SourceUnusableError(err) : err
   }

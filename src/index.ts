@@ -37,6 +37,8 @@ export { toDuplex } from './duplex.ts'
 
 export type { RawConnection } from './connection.ts'
 export type { ConnectionDuplex } from './duplex.ts'
+export type { NatMapping } from './observed/nat-mapping.ts'
+export type { ObservedEndpoint } from './observed/observed.ts'
 export type { CloseServerOnMaxConnectionsOpts, ConnectOptions, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit, SourcePort, SourceReason, TCPSocketOptions } from './options.ts'
 export type { ReuseReason } from './port-pool.ts'
 export type { ReuseportTcpComponents, ReuseportTcpTransport } from './transport.ts'

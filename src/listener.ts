@@ -12,10 +12,11 @@ import { guardCall, guardListener } from './guarded.ts'
 import { listenerMetrics } from './metrics.ts'
 import { untilAborted } from './race.ts'
 import type { Target } from './address.ts'
+import type { RawConnection } from './connection.ts'
 import type { ListenerErrorTarget } from './guarded.ts'
 import type { ListenerMetrics } from './metrics.ts'
 import type { CloseServerOnMaxConnectionsOpts } from './options.ts'
-import type { PoolEntry, PortPool } from './port-pool.ts'
+import type { Endpoint, PoolEntry, PortPool } from './port-pool.ts'
 import type { AbortOptions, ComponentLogger, Listener, ListenerEvents, Logger, Metrics, MultiaddrConnection, Upgrader } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { Server, Socket } from 'node:net'
@@ -34,6 +35,11 @@ export interface ListenerInit {
   keepAlive: boolean
   keepAliveInitialDelay?: number
   allowHalfOpen: boolean
+
+  /**
+   * Told of every connection that arrives at a TCP port
+   */
+  onConnection(connection: RawConnection, local: Endpoint): void
 }
 
 /**
@@ -264,7 +270,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
       this.#resumeBelowLimit()
     })
 
-    let connection: MultiaddrConnection
+    let connection: RawConnection
 
     try {
       connection = toConnection({
@@ -285,6 +291,11 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     }
 
     this.#log('new inbound connection %a', connection.remoteAddr)
+
+    if (state.target.type === 'ip') {
+      this.#init.onConnection(connection, state.target.endpoint)
+    }
+
     void this.#upgrade(connection, upgrader, state.shutdown.signal)
   }
 

@@ -90,6 +90,15 @@ export interface ReuseportTcpInit {
   reusePortTimeout?: number
 
   /**
+   * How many observers must agree on an external address of ours before it is
+   * handed to libp2p's address manager, to be verified. An IPv4 address or a /56 of
+   * IPv6 counts as one observer. The same as go-libp2p's `ActivationThresh`
+   *
+   * @default 4
+   */
+  observedAddressThreshold?: number
+
+  /**
    * Abort a connection that was accepted after this many ms without data. 0 turns
    * it off
    *
@@ -172,13 +181,17 @@ export type ReuseportTcpDialEvents =
  */
 export interface ConnectOptions extends AbortOptions, ProgressOptions<ReuseportTcpDialEvents>, TCPSocketOptions {
   /**
-   * Overrides the transport's own setting for this dial
+   * Overrides the transport's own setting for this dial. `require`: dial from a
+   * listening port or fail, as for a hole punch, for which no other port will do
    */
-  reusePort?: boolean
+  reusePort?: boolean | 'require'
 
   /**
    * `false` if the upgrade is going to act as the responder, as one end of a
-   * hole punch does (libp2p specs, `relay/DCUtR.md`). It is handed to the upgrader
+   * hole punch does (libp2p specs, `relay/DCUtR.md`). It is handed to the
+   * upgrader. If the peer says nothing well after the connection opened, it takes
+   * us for the initiator as well (its listener accepted what was to be a
+   * simultaneous open), and that is what we are then.
    */
   initiator?: boolean
 }
@@ -196,7 +209,7 @@ const SOCKET_OPTIONS: Checks = {
 
 const DIAL_OPTIONS: Checks = {
   ...SOCKET_OPTIONS,
-  reusePort: isBoolean,
+  reusePort: value => value === 'require' ? undefined : isBoolean(value),
   initiator: isBoolean,
   signal: isSignal,
   onProgress: isFunction
@@ -206,6 +219,7 @@ const INIT_OPTIONS: Checks = {
   reusePort: isBoolean,
   sharePort: isBoolean,
   reusePortTimeout: isDelayOrInfinity,
+  observedAddressThreshold: isCount,
   inboundSocketInactivityTimeout: isDelay,
   outboundSocketInactivityTimeout: isDelay,
   maxConnections: isCount,

@@ -1,25 +1,38 @@
 import { serviceCapabilities, transportSymbol } from '@libp2p/interface'
+import { tryGetNetConfig } from '@libp2p/utils'
 import { CustomProgressEvent } from 'progress-events'
 import { isSupported, parseDialAddr } from './address.ts'
 import { reuseUnavailable } from './bound-socket.ts'
 import { toConnection } from './connection.ts'
 import { dial } from './dialer.ts'
+import { peerSpeaks } from './first-byte.ts'
 import { guardCall, guardLogger } from './guarded.ts'
 import { ReuseportListener } from './listener.ts'
 import { dialerMetrics } from './metrics.ts'
+import { Observed } from './observed/observed.ts'
 import { checkDialOptions, checkListenerOptions, withDefaults } from './options.ts'
 import { PortPool } from './port-pool.ts'
 import { watchForInitiator } from './simultaneous-open.ts'
 import { Suspicion } from './suspicion.ts'
 import type { RawConnection } from './connection.ts'
 import type { DialerMetrics } from './metrics.ts'
+import type { ObservedEndpoint } from './observed/observed.ts'
 import type { ConnectOptions, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit } from './options.ts'
-import type { ComponentLogger, Connection, Listener, Logger, Metrics, Transport, Upgrader } from '@libp2p/interface'
+import type { Endpoint } from './port-pool.ts'
+import type { ComponentLogger, Connection, Libp2pEvents, Listener, Logger, Metrics, Transport, Upgrader } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
+import type { TypedEventTarget } from 'main-event'
+import type { Socket } from 'node:net'
 
+/**
+ * Only the logger is needed. With `events` and `addressManager` the transport
+ * follows what peers observe
+ */
 export interface ReuseportTcpComponents {
   logger: ComponentLogger
   metrics?: Metrics
+  events?: TypedEventTarget<Libp2pEvents>
+  addressManager?: { addObservedAddr(ma: Multiaddr): void }
 }
 
 export interface ReuseportTcpTransport extends Transport<ReuseportTcpDialEvents> {
@@ -41,6 +54,12 @@ export interface ReuseportTcpTransport extends Transport<ReuseportTcpDialEvents>
   connect(ma: Multiaddr, options?: ConnectOptions): Promise<RawConnection>
 
   createListener(options: ReuseportTcpCreateListenerOptions): Listener
+
+  /**
+   * What peers see the listening endpoints as, and how a NAT maps them. What a
+   * peer reports counts while it is connected and ten minutes longer
+   */
+  observed(): ObservedEndpoint[]
 }
 
 /**
@@ -64,15 +83,21 @@ export class ReuseportTcp implements ReuseportTcpTransport {
   readonly #metrics: DialerMetrics
   readonly #pool = new PortPool()
   readonly #suspicion = new Suspicion()
+  readonly #observed?: Observed
   readonly #reuseTurnedOff: boolean
 
-  constructor ({ logger, metrics }: ReuseportTcpComponents, init: ReuseportTcpInit = {}) {
+  constructor ({ logger, metrics, events, addressManager }: ReuseportTcpComponents, init: ReuseportTcpInit = {}) {
     this.#init = init
     this.#logger = guardLogger(logger)
     this.#log = this.#logger.forComponent('libp2p:reuseport-tcp')
     this.#libp2pMetrics = metrics
     this.#metrics = dialerMetrics(metrics, this.#log)
     this.#reuseTurnedOff = isFalse(process.env.LIBP2P_TCP_REUSEPORT)
+
+    if (events != null) {
+      const { observedAddressThreshold: threshold = 4 } = init
+      this.#observed = new Observed({ threshold, events, addressManager, log: this.#log.newScope('observed') })
+    }
 
     const unavailable = reuseUnavailable()
 
@@ -83,9 +108,16 @@ export class ReuseportTcp implements ReuseportTcpTransport {
   }
 
   async dial (ma: Multiaddr, options: ReuseportTcpDialOptions): Promise<Connection> {
-    const { connection, peerIsInitiator } = await this.#open(ma, options)
+    const start = Date.now()
+    const { connection, socket, peerIsInitiator } = await this.#open(ma, options)
 
     try {
+      if (options.initiator === false && !await peerSpeaks(socket, silenceLimit(Date.now() - start), options.signal)) {
+        this.#log('%a waits for an initiator, so we are', ma)
+        connection.direction = 'outbound'
+        options = { ...options, initiator: true }
+      }
+
       return await options.upgrader.upgradeOutbound(connection, options)
     } catch (err: any) {
       this.#metrics.errors?.increment({ outbound_upgrade: true })
@@ -123,8 +155,13 @@ export class ReuseportTcp implements ReuseportTcpTransport {
       inactivityTimeout: inboundSocketInactivityTimeout,
       maxConnections,
       backlog,
-      closeServerOnMaxConnections
+      closeServerOnMaxConnections,
+      onConnection: (connection, local) => { this.#observe(connection, local, hostIn(connection.remoteAddr), false) }
     })
+  }
+
+  observed (): ObservedEndpoint[] {
+    return this.#observed?.endpoints() ?? []
   }
 
   listenFilter (multiaddrs: Multiaddr[]): Multiaddr[] {
@@ -139,7 +176,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
    * Opens a raw connection. `peerIsInitiator` tells if the peer turned out to
    * act as an initiator on it, which only a dial from a listening port can meet
    */
-  async #open (ma: Multiaddr, options: ConnectOptions): Promise<{ connection: RawConnection, peerIsInitiator(proposed?: string): boolean }> {
+  async #open (ma: Multiaddr, options: ConnectOptions): Promise<OpenedConnection> {
     checkDialOptions(options)
 
     const { dialOpts, reusePort = true, reusePortTimeout = 1_000, outboundSocketInactivityTimeout } = this.#init
@@ -149,10 +186,10 @@ export class ReuseportTcp implements ReuseportTcpTransport {
     this.#progress(options, new CustomProgressEvent('tcp:open-connection'))
     this.#log('dialing %a', ma)
 
-    const { socket, reason, because } = await this.#counted(dial(target, {
+    const { socket, reason, because, local } = await this.#counted(dial(target, {
       pool: this.#pool,
       suspicion: this.#suspicion,
-      reusePort: !this.#reuseTurnedOff && (options.reusePort ?? reusePort),
+      reusePort: this.#reuseTurnedOff ? false : options.reusePort ?? reusePort,
       reusePortTimeout: options.initiator == null ? reusePortTimeout : Infinity,
       // connections send their FIN themselves, see connection.ts
       socketOptions: { ...socketOptions, allowHalfOpen: true },
@@ -172,17 +209,29 @@ export class ReuseportTcp implements ReuseportTcpTransport {
         metrics: this.#metrics.events,
         log: this.#log.newScope('connection')
       })
-      const reused = reason !== 'ephemeral' && reason !== 'unix'
-      const peerIsInitiator = reused && options.initiator == null ? watchForInitiator(socket) : () => false
+      const peerIsInitiator = local != null && options.initiator == null ? watchForInitiator(socket) : () => false
 
       this.#log('connected to %a from %s', ma, connection.localAddr ?? 'a unix socket')
       this.#progress(options, new CustomProgressEvent('tcp:source-port', { localAddr: connection.localAddr, reason, because }))
 
-      return { connection, peerIsInitiator }
+      if (local != null) {
+        this.#observe(connection, local, socket.remoteAddress, true)
+      }
+
+      return { connection, socket, peerIsInitiator }
     } catch (err: any) {
       this.#metrics.errors?.increment({ outbound_to_connection: true })
       socket.destroy()
       throw err
+    }
+  }
+
+  /**
+   * Its peer may say at which address it sees `local`
+   */
+  #observe (connection: RawConnection, local: Endpoint, remoteHost: string | undefined, dialed: boolean): void {
+    if (this.#observed != null && remoteHost != null) {
+      connection.addEventListener('close', this.#observed.connected(connection.remoteAddr, { local, remoteHost, dialed }))
     }
   }
 
@@ -201,6 +250,25 @@ export class ReuseportTcp implements ReuseportTcpTransport {
   #progress ({ onProgress }: Pick<ConnectOptions, 'onProgress'>, event: ReuseportTcpDialEvents): void {
     guardCall(this.#log, () => onProgress?.(event))
   }
+}
+
+interface OpenedConnection {
+  connection: RawConnection
+  socket: Socket
+  peerIsInitiator(proposed?: string): boolean
+}
+
+/**
+ * How long to wait for an initiator's first bytes, in ms, after it took
+ * `connecting` ms to connect, which is a round trip or more. They are half a round
+ * trip behind the handshake
+ */
+function silenceLimit (connecting: number): number {
+  return Math.min(Math.max(3 * connecting, 200), 1_500)
+}
+
+function hostIn (ma: Multiaddr): string | undefined {
+  return tryGetNetConfig(ma)?.host
 }
 
 /**

@@ -49,16 +49,41 @@ describe('transport', () => {
   })
 
   it('hands its options to the upgrader, the role as well', async () => {
+    const speaker = await startServer('127.0.0.1', 0, socket => { socket.write('an initiator speaks first') })
+    cleanup.push(async () => speaker.stop())
+
     for (const [initiator, direction] of [[undefined, 'outbound'], [true, 'outbound'], [false, 'inbound']] as const) {
       let seen: { connection?: MultiaddrConnection, options?: any } = {}
       const upgrader = rawUpgrader((connection, options) => { seen = { connection, options } })
 
-      const connection = await local.transport.dial(multiaddr(`/ip4/127.0.0.1/tcp/${server.port}`), { upgrader, initiator, signal: AbortSignal.timeout(5_000) })
+      const connection = await local.transport.dial(multiaddr(`/ip4/127.0.0.1/tcp/${speaker.port}`), { upgrader, initiator, signal: AbortSignal.timeout(5_000) })
       expect(seen.options).to.have.property('initiator', initiator)
       expect(seen.connection).to.have.property('direction', direction)
       expect(seen.connection).to.have.property('localAddr')
       connection.abort(new Error('seen'))
     }
+  })
+
+  it('takes the role of the initiator if the peer, who should have it, says nothing', async () => {
+    const seen: { connection?: MultiaddrConnection, options?: any } = {}
+    const upgrader = rawUpgrader((connection, options) => { Object.assign(seen, { connection, options }) })
+
+    const connection = await local.transport.dial(multiaddr(`/ip4/127.0.0.1/tcp/${server.port}`), { upgrader, initiator: false, signal: AbortSignal.timeout(5_000) })
+    expect(seen.options).to.have.property('initiator', true)
+    expect(seen.connection).to.have.property('direction', 'outbound')
+    connection.abort(new Error('seen'))
+  })
+
+  it('fails rather than dial from another port, if a listening port is required', async () => {
+    const required = { reusePort: 'require' } as const
+    await expect(local.connect(`/ip4/127.0.0.1/tcp/${server.port}`, required)).to.eventually.be.rejected()
+      .with.property('name', 'DialError')
+
+    const { port } = await local.listen('/ip4/127.0.0.1/tcp/0')
+    await local.connect(`/ip4/127.0.0.1/tcp/${server.port}`, required)
+    await expect(local.connect(`/ip4/127.0.0.1/tcp/${server.port}`, required)).to.eventually.be.rejected()
+      .with.property('code', 'EADDRNOTAVAIL')
+    expect(server.ports).to.deep.equal([port])
   })
 
   it('closes the connection when the upgrade fails', async () => {

@@ -1,0 +1,243 @@
+/**
+ * @packageDocumentation
+ *
+ * Hole punching over TCP: `@libp2p/dcutr`, given what it needs to succeed. Its
+ * protocol code stays as it is; three things around it are different:
+ *
+ * - the addresses that peers observed are offered as candidates, although nobody
+ * could verify them: behind a NAT nobody can, before the hole is punched
+ * - the punch comes from the listening port, which is the one that was observed,
+ * and each end keeps its role in it
+ * - a direct connection counts however it came about: by simultaneous open, or
+ * because one end's SYN reached the other end's listener
+ *
+ * @example
+ *
+ * ```TypeScript
+ * import { circuitRelayTransport } from '@libp2p/circuit-relay-v2'
+ * import { identify } from '@libp2p/identify'
+ * import { createLibp2p } from 'libp2p'
+ * import { reuseportTcp } from 'libp2p-reuseport-tcp'
+ * import { dcutr } from 'libp2p-reuseport-tcp/dcutr'
+ *
+ * const node = await createLibp2p({
+ *   addresses: {
+ *     listen: ['/ip4/0.0.0.0/tcp/4001', '/p2p-circuit']
+ *   },
+ *   transports: [
+ *     reuseportTcp(),
+ *     circuitRelayTransport()
+ *   ],
+ *   services: {
+ *     identify: identify(),
+ *     dcutr: dcutr()
+ *   }
+ * })
+ * ```
+ */
+
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { dcutr as libp2pDcutr } from '@libp2p/dcutr'
+import { InvalidParametersError, serviceDependencies, start, stop } from '@libp2p/interface'
+import { CODE_P2P } from '@multiformats/multiaddr'
+import { punch } from './punch.ts'
+import type { NatMapping } from './observed/nat-mapping.ts'
+import type { ReuseportTcpTransport } from './transport.ts'
+import type { DCUtRServiceComponents, DCUtRServiceInit } from '@libp2p/dcutr'
+import type { Connection, CounterGroup, Libp2pEvents, Logger, Metrics, PeerId, Startable } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import type { TypedEventTarget } from 'main-event'
+
+export type { DCUtRServiceInit } from '@libp2p/dcutr'
+
+export interface DcutrComponents extends DCUtRServiceComponents {
+  peerId: PeerId
+  events: TypedEventTarget<Libp2pEvents>
+  metrics?: Metrics
+}
+
+/**
+ * The hole punching service
+ */
+export interface Dcutr {
+  /**
+   * The addresses that peers are asked to dial in a hole punch
+   */
+  candidates(): Multiaddr[]
+
+  /**
+   * How the NAT in front of us maps the listening endpoints, by multiaddr
+   */
+  natMappings(): Record<string, NatMapping>
+}
+
+/**
+ * How many candidates are offered at most. A DCUtR message has room for 4 KiB
+ */
+const MAX_CANDIDATES = 16
+
+/**
+ * How long the plain dial that comes before the first punch may take, in ms, if
+ * the peer announces public addresses. A dial that is going to succeed does so
+ * within a few round trips
+ */
+const PLAIN_DIAL_TIMEOUT = 2_000
+
+/**
+ * Creates the service, to be given to `createLibp2p`. It takes the options of
+ * `@libp2p/dcutr` and needs `reuseportTcp()` among the transports
+ *
+ * @throws {InvalidParametersError} when the node starts without `reuseportTcp()`
+ */
+export function dcutr (init: DCUtRServiceInit = {}): (components: DcutrComponents) => Dcutr {
+  return components => new DcutrService(components, init)
+}
+
+class DcutrService implements Dcutr, Startable {
+  readonly [Symbol.toStringTag] = 'libp2p-reuseport-tcp/dcutr'
+  readonly [serviceDependencies]: string[] = ['@libp2p/identify']
+
+  readonly #components: DcutrComponents
+  readonly #log: Logger
+  readonly #punches?: CounterGroup
+  readonly #service: unknown
+
+  /**
+   * The relayed connection that is being upgraded: `@libp2p/dcutr` does not say
+   * for whom it dials
+   */
+  readonly #relayed = new AsyncLocalStorage<Connection>()
+
+  constructor (components: DcutrComponents, init: DCUtRServiceInit) {
+    const { addressManager, connectionManager, logger, metrics, peerStore, registrar, transportManager } = components
+
+    this.#components = components
+    this.#log = logger.forComponent('libp2p:reuseport-tcp:dcutr')
+    this.#punches = metrics?.registerCounterGroup('libp2p_reuseport_tcp_hole_punches_total', {
+      label: 'result',
+      help: 'Hole punches attempted, succeeded, and failed by reason'
+    })
+    this.#service = libp2pDcutr(init)({
+      logger,
+      peerStore,
+      transportManager,
+      registrar: override(registrar, {
+        register: async (protocol, topology) => registrar.register(protocol, {
+          ...topology,
+          onConnect: (peer, connection) => this.#relayed.run(connection, () => topology.onConnect?.(peer, connection))
+        }),
+        handle: async (protocol, handler, options) => registrar.handle(protocol, (stream, connection) => {
+          return this.#relayed.run(connection, () => handler(stream, connection))
+        }, options)
+      }),
+      addressManager: override(addressManager, {
+        getAddresses: () => this.candidates()
+      }),
+      connectionManager: override(connectionManager, {
+        openConnection: async (peer, options = {}) => {
+          const relayed = this.#relayed.getStore()
+
+          // only punches have a priority
+          if (relayed == null || options.priority == null || !Array.isArray(peer)) {
+            return connectionManager.openConnection(peer, { ...options, signal: within(PLAIN_DIAL_TIMEOUT, options.signal) })
+          }
+
+          return this.#punch(peer, relayed.remotePeer, options.initiator ?? true, options.signal)
+        }
+      })
+    })
+  }
+
+  async start (): Promise<void> {
+    if (this.#transport() == null) {
+      throw new InvalidParametersError('libp2p-reuseport-tcp/dcutr needs reuseportTcp() among the transports')
+    }
+
+    await start(this.#service)
+  }
+
+  async stop (): Promise<void> {
+    await stop(this.#service)
+  }
+
+  candidates (): Multiaddr[] {
+    const { addressManager, peerId } = this.#components
+    const observed = this.#observed()
+      .flatMap(({ addresses }) => addresses)
+      .sort((a, b) => b.observers - a.observers)
+      .map(({ multiaddr }) => multiaddr.encapsulate(`/p2p/${peerId}`))
+    const candidates = [...observed, ...addressManager.getAddresses()]
+
+    return [...new Map(candidates.map(ma => [ma.toString(), ma])).values()].slice(0, MAX_CANDIDATES)
+  }
+
+  natMappings (): Record<string, NatMapping> {
+    return Object.fromEntries(this.#observed().map(({ local, mapping }) => [local.toString(), mapping]))
+  }
+
+  async #punch (multiaddrs: Multiaddr[], peer: PeerId, initiator: boolean, signal: AbortSignal = new AbortController().signal): Promise<Connection> {
+    const { connectionManager, events, transportManager } = this.#components
+    const role = initiator ? 'initiator' : 'responder'
+    this.#punches?.increment({ attempted: true })
+    this.#log('punching a hole to %p as %s: %a', peer, role, multiaddrs)
+
+    try {
+      const connection = await punch({
+        peer,
+        // some peers leave the peer id out, but it must be that peer who answers
+        dials: multiaddrs.map(ma => ma.getComponents().some(({ code }) => code === CODE_P2P) ? ma : ma.encapsulate(`/p2p/${peer}`))
+          .map(ma => async (signal: AbortSignal) => transportManager.dial(ma, Object.assign({ signal, initiator }, { reusePort: 'require' }))),
+        open: () => connectionManager.getConnections(peer),
+        events,
+        signal
+      })
+      this.#punches?.increment({ succeeded: true })
+      this.#log('connected to %p directly, %a', peer, connection.remoteAddr)
+
+      return connection
+    } catch (err: any) {
+      this.#punches?.increment({ [`failed_${reasonOf(err)}`]: true })
+      this.#log('no hole to %p - %e', peer, err)
+
+      if (Object.values(this.natMappings()).includes('endpoint-dependent')) {
+        this.#log('the NAT maps us to another endpoint for each destination, so only peers that anybody can reach can be connected to directly. %p stays on the relay', peer)
+      }
+
+      throw err
+    }
+  }
+
+  #observed (): ReturnType<ReuseportTcpTransport['observed']> {
+    return this.#transport()?.observed() ?? []
+  }
+
+  #transport (): ReuseportTcpTransport | undefined {
+    return this.#components.transportManager.getTransports()
+      .find((transport): transport is ReuseportTcpTransport => transport[Symbol.toStringTag] === 'libp2p-reuseport-tcp')
+  }
+}
+
+/**
+ * An object that is like `target` but for some methods
+ */
+function override <T extends object> (target: T, methods: Partial<T>): T {
+  return new Proxy(target, {
+    get: (target, name) => {
+      const value = Reflect.get(methods, name) ?? Reflect.get(target, name)
+
+      return typeof value === 'function' ? value.bind(target) : value
+    }
+  })
+}
+
+function within (timeout: number, signal?: AbortSignal): AbortSignal {
+  return signal == null ? AbortSignal.timeout(timeout) : AbortSignal.any([signal, AbortSignal.timeout(timeout)])
+}
+
+function reasonOf ({ name, code }: NodeJS.ErrnoException): 'timeout' | 'refused' | 'error' {
+  if (name === 'AbortError' || name === 'TimeoutError' || code === 'ETIMEDOUT') {
+    return 'timeout'
+  }
+
+  return code === 'ECONNREFUSED' || code === 'ECONNRESET' ? 'refused' : 'error'
+}
