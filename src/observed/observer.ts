@@ -24,7 +24,12 @@ export function isPublic (host: string): boolean {
     return false
   }
 
-  return familyOf(host) === 4 ? isPrivateIp(host) === false : isGlobalUnicastIp(host) === true && isPrivateIp(host) === false
+  if (familyOf(host) === 4) {
+    // from 224 on there is multicast, and nothing
+    return isPrivateIp(host) === false && Number(host.split('.')[0]) < 224
+  }
+
+  return isGlobalUnicastIp(host) === true && isPrivateIp(host) === false
 }
 
 function expandIPv6 (host: string): number[] {
