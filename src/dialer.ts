@@ -1,5 +1,5 @@
 import net from 'node:net'
-import { DialError, TimeoutError } from '@libp2p/interface'
+import { DialError } from '@libp2p/interface'
 import pDefer from 'p-defer'
 import { resolveName } from './address.ts'
 import { bindSocket, reuseUnavailable } from './bound-socket.ts'
@@ -49,11 +49,6 @@ export interface DialerOptions {
    */
   reusePortTimeout: number
   socketOptions: SocketConstructorOpts
-
-  /**
-   * How long the connection may stay silent, in ms, while it is opened
-   */
-  timeout?: number
   signal: AbortSignal
   log: Logger
   metrics: Pick<DialerMetrics, 'reuse'>
@@ -63,7 +58,6 @@ export interface DialerOptions {
  * Opens a connection to `target`, from a port of the pool if one can be used.
  *
  * @throws {AbortError} when the signal aborts
- * @throws {TimeoutError} after `timeout` ms
  * @throws {DialError} if a listening port is required and there is none
  * @throws {Error} the system's error, when the network answered with one
  */
@@ -245,22 +239,17 @@ async function dialFrom (source: Source, destination: Endpoint, options: DialerO
 /**
  * Waits until the socket is connected. It is destroyed if that fails
  */
-async function connected (socket: Socket, { signal, timeout }: Pick<DialerOptions, 'signal' | 'timeout'>): Promise<Socket> {
+async function connected (socket: Socket, { signal }: Pick<DialerOptions, 'signal'>): Promise<Socket> {
   const result = pDefer<Socket>()
 
   const onConnect = (): void => { result.resolve(socket) }
   const onError = (err: Error): void => { result.reject(err) }
-  const onTimeout = (): void => { result.reject(new TimeoutError(`Connection timeout after ${timeout}ms`)) }
   const onAbort = (): void => { result.reject(abortError(signal)) }
 
   socket.on('connect', onConnect)
   // stays on: until a connection takes the socket over, nobody else listens
   socket.on('error', onError)
   signal.addEventListener('abort', onAbort)
-
-  if (timeout != null) {
-    socket.setTimeout(timeout, onTimeout)
-  }
 
   try {
     throwIfAborted(signal)
@@ -271,8 +260,6 @@ async function connected (socket: Socket, { signal, timeout }: Pick<DialerOption
     throw err
   } finally {
     socket.off('connect', onConnect)
-    socket.off('timeout', onTimeout)
-    socket.setTimeout(0)
     signal.removeEventListener('abort', onAbort)
   }
 }
