@@ -1,0 +1,84 @@
+import { getNetConfig } from '@libp2p/utils'
+import { encodeOrder } from './echo-order.ts'
+import type { EchoOrder } from './echo-order.ts'
+import type { RawConnection } from '../../src/index.ts'
+
+/**
+ * A connection whose peer echoes, under observation
+ */
+export interface Echo {
+  /**
+   * How much was echoed so far
+   */
+  readonly received: number
+
+  /**
+   * Rejects if it was not what was sent, or if the connection closes before
+   */
+  readonly complete: Promise<void>
+
+  /**
+   * Resolves when the connection is closed, with the error if there was one
+   */
+  readonly closed: Promise<Error | undefined>
+}
+
+export interface EchoInit {
+  payload: Uint8Array
+  close?: EchoOrder['close']
+  resetAt?: EchoOrder['resetAt']
+
+  /**
+   * Invoked before anything was echoed, and with all that is
+   */
+  onReceived?(received: number): void
+}
+
+/**
+ * Sends a payload to an {@link EchoPeer} and looks at what comes back
+ */
+export function startEcho (connection: RawConnection, { payload, onReceived, ...order }: EchoInit): Echo {
+  const complete = Promise.withResolvers<void>()
+  const closed = Promise.withResolvers<Error | undefined>()
+  let received = 0
+
+  // it is awaited only where the echo is expected to be complete
+  complete.promise.catch(() => {})
+
+  connection.addEventListener('message', ({ data }) => {
+    const end = received + data.byteLength
+
+    if (Buffer.compare(data.subarray(), payload.subarray(received, end)) !== 0) {
+      connection.abort(new Error(`The echo is wrong between bytes ${received} and ${end}`))
+      return
+    }
+
+    received = end
+    onReceived?.(received)
+
+    if (received === payload.byteLength) {
+      complete.resolve()
+    }
+  })
+
+  connection.addEventListener('close', ({ error }) => {
+    closed.resolve(error)
+    complete.reject(error ?? new Error(`Closed after ${received} of ${payload.byteLength} bytes`))
+  })
+
+  connection.send(orderFor(connection, { ...order, size: payload.byteLength }))
+  connection.send(payload)
+  onReceived?.(0)
+
+  return {
+    get received () {
+      return received
+    },
+    complete: complete.promise,
+    closed: closed.promise
+  }
+}
+
+export function orderFor ({ localAddr }: RawConnection, order: Omit<EchoOrder, 'from'>): Uint8Array {
+  return encodeOrder({ ...order, from: localAddr == null ? 0 : getNetConfig(localAddr).port ?? 0 })
+}

@@ -1,0 +1,53 @@
+/**
+ * A node of the part `hostile`: the one that is attacked, or the good peer
+ */
+
+import { multiaddr } from '@multiformats/multiaddr'
+import { startNode } from './node.ts'
+import { serve } from './participant.ts'
+import { leftOver, openResources } from './resources.ts'
+import type { Counts } from './counting.ts'
+
+export type HostileNode = typeof commands
+
+const node = await startNode()
+let before: Counts = {}
+
+const commands = {
+  address (): string {
+    before = openResources()
+
+    return node.getMultiaddrs()[0].toString()
+  },
+
+  /**
+   * @returns the name of the error, if there was one, and how long it took
+   */
+  async dial (address: string, limit: number): Promise<{ error?: string, took: number }> {
+    const start = performance.now()
+
+    try {
+      await node.dial(multiaddr(address), { signal: AbortSignal.timeout(limit) })
+
+      return { took: performance.now() - start }
+    } catch (err: any) {
+      return { error: err instanceof Error ? err.name : `not an Error: ${err}`, took: performance.now() - start }
+    }
+  },
+
+  /**
+   * Dials a good peer, pings it and hangs up
+   *
+   * @throws {Error} if any of that fails
+   */
+  async greet (address: string, limit: number): Promise<void> {
+    const signal = AbortSignal.timeout(limit)
+    const { remotePeer } = await node.dial(multiaddr(address), { signal })
+
+    await node.services.ping.ping(remotePeer, { signal })
+    await node.hangUp(remotePeer, { signal })
+  },
+  leftOver: async () => ({ connection: node.getConnections().length, ...await leftOver(before) })
+}
+
+serve(commands)

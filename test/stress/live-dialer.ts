@@ -1,0 +1,87 @@
+/**
+ * The process under observation in the part `live`: holds many connections at
+ * once, all from its one listening port
+ */
+
+import { multiaddr } from '@multiformats/multiaddr'
+import { createTransport } from '../fixtures/transport.ts'
+import { count } from './counting.ts'
+import { startEcho } from './echo.ts'
+import { inParallel } from './in-parallel.ts'
+import { toMultiaddr } from './loopback.ts'
+import { serve, tellProgress } from './participant.ts'
+import { bytes, seededRandom } from './random.ts'
+import { leftOver, openFilesLimit, openResources } from './resources.ts'
+import { within } from './within.ts'
+import type { Counts } from './counting.ts'
+import type { PeerAddress } from './loopback.ts'
+import type { RawConnection, ReuseportTcpDialEvents } from '../../src/index.ts'
+
+export type LiveDialer = typeof commands
+
+/**
+ * How many dials, echoes or closes run at a time
+ */
+const CONCURRENCY = 100
+
+/**
+ * How long each of them may take, in ms
+ */
+const LIMIT = 10_000
+
+const PAYLOAD_SIZE = 1_000
+
+const { transport, listen } = createTransport()
+let connections: RawConnection[] = []
+let before: Counts = {}
+
+const commands = {
+  openFilesLimit,
+  async listen (): Promise<number> {
+    const { port } = await listen('/ip4/127.0.0.1/tcp/0')
+    before = openResources()
+
+    return port
+  },
+
+  /**
+   * @returns how many dials came from where
+   */
+  async dial (peers: PeerAddress[]): Promise<Counts> {
+    const sources: string[] = []
+
+    connections = await inParallel(CONCURRENCY, peers, async peer => {
+      if (sources.length % 100 === 0) {
+        tellProgress(`${sources.length.toLocaleString('en')} connections`)
+      }
+
+      return within(LIMIT, transport.connect(multiaddr(toMultiaddr(peer)), {
+        onProgress: (event: ReuseportTcpDialEvents) => {
+          if (event.type === 'tcp:source-port') {
+            sources.push(event.detail.because ?? event.detail.reason)
+          }
+        }
+      }), `the dial to ${toMultiaddr(peer)}`)
+    })
+
+    return count(sources)
+  },
+  async echo (seed: number): Promise<number> {
+    const random = seededRandom(seed)
+
+    const complete = await inParallel(CONCURRENCY, connections, async connection => {
+      await within(LIMIT, startEcho(connection, { payload: bytes(random, PAYLOAD_SIZE) }).complete, `the echo of ${connection.remoteAddr}`)
+    })
+
+    return complete.length
+  },
+  open: () => connections.filter(({ status }) => status === 'open').length,
+  async close (): Promise<Counts> {
+    await inParallel(CONCURRENCY, connections, async connection => within(LIMIT, connection.close(), `closing ${connection.remoteAddr}`))
+
+    return count(connections.map(({ status }) => status))
+  },
+  leftOver: async () => leftOver(before)
+}
+
+serve(commands)

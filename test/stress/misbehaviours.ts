@@ -1,0 +1,96 @@
+import { randomBytes } from 'node:crypto'
+import type { Socket } from 'node:net'
+
+/**
+ * What a hostile peer does on a connection, whichever end opened it: both ends
+ * of a handshake begin with the same lines
+ */
+export type Misbehaviour = (socket: Socket) => void
+
+const HEADER = Buffer.from('\x13/multistream/1.0.0\n')
+const NOISE = Buffer.from('\x07/noise\n')
+
+/**
+ * A message of 96 bytes has its length in front, and ends too early
+ */
+const HALF_A_MESSAGE = Buffer.concat([Buffer.from([0, 96]), randomBytes(48)])
+
+/**
+ * All that an initiator of Noise XX begins with is a key. A peer that is dialed
+ * and says so claims that there was a simultaneous open
+ */
+const INITIATORS_MESSAGE = Buffer.concat([Buffer.from([0, 32]), randomBytes(32)])
+
+/**
+ * The longest message that there can be, of which only the length is here
+ */
+const ENDLESS_MESSAGE = Buffer.from([0xff, 0xff])
+
+/**
+ * How far the peer goes before it misbehaves
+ */
+const STEPS: Record<string, Buffer> = {
+  accepting: Buffer.alloc(0),
+  'the multistream header': HEADER,
+  '/noise': Buffer.concat([HEADER, NOISE]),
+  'half a noise message': Buffer.concat([HEADER, NOISE, HALF_A_MESSAGE]),
+  'the first message of an initiator': Buffer.concat([HEADER, NOISE, INITIATORS_MESSAGE])
+}
+
+const ENDINGS: Record<string, Misbehaviour> = {
+  'is silent': () => {},
+  closes: socket => { socket.destroy() },
+  'half-closes': socket => { socket.end() },
+  resets: socket => { socket.resetAndDestroy() }
+}
+
+/**
+ * In ms: a reset overtakes what was sent just before
+ */
+const PAUSE = 20
+
+export const MISBEHAVIOURS: Record<string, Misbehaviour> = {
+  ...Object.fromEntries(Object.entries(ENDINGS).flatMap(([ending, end]) => Object.entries(STEPS).map(([step, bytes]) => [
+    `${ending} after ${step}`,
+    (socket: Socket) => {
+      socket.write(bytes)
+      whileOpen(socket, setTimeout(() => { end(socket) }, PAUSE))
+    }
+  ]))),
+
+  'sends garbage': socket => { socket.write(randomBytes(1_000)) },
+
+  'announces a line that never ends': socket => { socket.write(Buffer.alloc(1_000, 0xff)) },
+
+  'sends a byte a second': socket => {
+    let sent = 0
+
+    whileOpen(socket, setInterval(() => { socket.write(HEADER.subarray(sent, ++sent)) }, 1_000))
+  },
+
+  'never stops sending, whatever we do': socket => {
+    socket.write(Buffer.concat([HEADER, NOISE, ENDLESS_MESSAGE]))
+    whileOpen(socket, setInterval(() => { socket.write(randomBytes(10)) }, 1))
+  },
+
+  floods: socket => {
+    const flood = (): void => {
+      while (!socket.destroyed && socket.write(randomBytes(65_536))) {
+        // until the socket is full
+      }
+    }
+
+    socket.write(Buffer.concat([HEADER, NOISE]))
+    socket.on('drain', flood)
+    flood()
+  },
+
+  'never reads': socket => {
+    socket.pause()
+    socket.write(Buffer.concat([HEADER, NOISE]))
+  }
+}
+
+function whileOpen (socket: Socket, timer: ReturnType<typeof setTimeout>): void {
+  socket.once('close', () => { clearTimeout(timer) })
+}
