@@ -73,6 +73,7 @@ export interface ListenerErrorTarget {
 
 type EventListener = ((event: any) => void) | { handleEvent(event: any): void }
 
+const guards = new WeakSet<EventListener>()
 const guardedListeners = new WeakMap<ListenerErrorTarget, WeakMap<EventListener, (event: Event) => void>>()
 
 /**
@@ -82,6 +83,11 @@ const guardedListeners = new WeakMap<ListenerErrorTarget, WeakMap<EventListener,
 export function guardListener (target: ListenerErrorTarget, listener: EventListener | null): ((event: Event) => void) | null {
   if (listener == null) {
     return null
+  }
+
+  // an event target that removes a `once` listener names it as it was given it
+  if (guards.has(listener)) {
+    return listener as (event: Event) => void
   }
 
   let ofTarget = guardedListeners.get(target)
@@ -106,6 +112,7 @@ export function guardListener (target: ListenerErrorTarget, listener: EventListe
       }
     }
     ofTarget.set(listener, guarded)
+    guards.add(guarded)
   }
 
   return guarded

@@ -121,6 +121,20 @@ describe('callbacks that fail', () => {
     })
   })
 
+  it('does not keep a listener that wants one event', async () => {
+    local = createTransport()
+    const { connection } = await local.connect(`/ip4/127.0.0.1/tcp/${server.port}`)
+    const before = connection.listenerCount('message')
+
+    for (let i = 0; i < 3; i++) {
+      await exchange(connection)
+      connection.addEventListener('message', () => {}, { once: true })
+      await exchange(connection)
+    }
+
+    expect(connection.listenerCount('message')).to.equal(before)
+  })
+
   it('does not keep a listener from being removed', async () => {
     local = createTransport()
     const { connection } = await local.connect(`/ip4/127.0.0.1/tcp/${server.port}`) as { connection: MultiaddrConnection }
