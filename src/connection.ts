@@ -2,6 +2,7 @@ import { TimeoutError } from '@libp2p/interface'
 import { AbstractMultiaddrConnection, StreamClosedError, ipPortToMultiaddr } from '@libp2p/utils'
 import pDefer from 'p-defer'
 import { pEvent } from 'p-event'
+import { BatchWriter } from './batch-writer.ts'
 import { guardListener } from './guarded.ts'
 import { untilAborted } from './race.ts'
 import type { ListenerErrorTarget } from './guarded.ts'
@@ -21,8 +22,6 @@ const DEFAULT_INACTIVITY_TIMEOUT = 120_000
  * How long to wait for the peer's FIN after ours was sent, in ms
  */
 const FIN_TIMEOUT = 1_000
-
-const NOTHING = new Uint8Array(0)
 
 export interface ConnectionInit {
   socket: Socket
@@ -90,6 +89,7 @@ export function toConnection (init: ConnectionInit): RawConnection {
 class SocketConnection extends AbstractMultiaddrConnection implements RawConnection, ListenerErrorTarget {
   readonly localAddr?: Multiaddr
   readonly #socket: Socket
+  readonly #writer: BatchWriter
   readonly #allowHalfOpen: boolean
 
   constructor (init: ConnectionInit) {
@@ -99,6 +99,7 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
     super({ ...init, remoteAddr, inactivityTimeout: init.inactivityTimeout ?? DEFAULT_INACTIVITY_TIMEOUT })
 
     this.#socket = socket
+    this.#writer = new BatchWriter(socket, () => { this.safeDispatchEvent('drain') })
     this.#allowHalfOpen = init.allowHalfOpen ?? false
     this.localAddr = init.localAddr ?? localAddrOf(socket)
 
@@ -109,26 +110,29 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
         this.onData(buf)
       }
     })
-    socket.on('drain', () => { this.safeDispatchEvent('drain') })
     socket.on('error', err => { this.abort(err) })
     socket.on('timeout', () => { this.abort(new TimeoutError(`No data for ${this.inactivityTimeout}ms`)) })
     socket.once('end', () => { this.#onFin() })
     socket.once('close', () => { this.onTransportClosed() })
   }
 
-  sendData (data: Uint8ArrayList): SendResult {
-    let canSendMore = true
-
-    // one system call for all parts
-    this.#socket.cork()
-
-    for (const buf of data) {
-      canSendMore = this.#socket.write(buf)
+  send (data: Uint8Array | Uint8ArrayList): boolean {
+    if (this.writeStatus !== 'writable' || this.writableNeedsDrain || this.sendingData || this.writeBuffer.byteLength > 0) {
+      return super.send(data)
     }
 
-    this.#socket.uncork()
+    // nothing is queued, so the queue can be left out
+    this.writableNeedsDrain = !this.#writer.write(data)
 
-    return { sentBytes: data.byteLength, canSendMore }
+    if (this.listenerCount('idle') > 0) {
+      this.safeDispatchEvent('idle')
+    }
+
+    return !this.writableNeedsDrain
+  }
+
+  sendData (data: Uint8ArrayList): SendResult {
+    return { sentBytes: data.byteLength, canSendMore: this.#writer.write(data) }
   }
 
   async closeWrite (options?: AbortOptions): Promise<void> {
@@ -232,7 +236,7 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
       return
     }
 
-    if (this.#socket.writableLength === 0) {
+    if (this.#writer.pending === 0) {
       // at once, so that the same 4-tuple can be dialed again by whoever hears
       // that this one has closed
       this.#socket.destroy()
@@ -263,17 +267,7 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
       socket.setTimeout(DEFAULT_INACTIVITY_TIMEOUT)
     }
 
-    const flushed = pDefer<void>()
-
-    socket.write(NOTHING, err => {
-      if (err != null) {
-        flushed.reject(err)
-      } else {
-        flushed.resolve()
-      }
-    })
-
-    await untilAborted(flushed.promise, signal)
+    await untilAborted(this.#writer.flush(), signal)
   }
 
   /**

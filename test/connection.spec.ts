@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { expect } from 'aegir/chai'
+import fc from 'fast-check'
 import pDefer from 'p-defer'
 import { Uint8ArrayList } from 'uint8arraylist'
 import { closed, startServer } from './fixtures/server.ts'
@@ -9,6 +10,25 @@ import type { TestTransport } from './fixtures/transport.ts'
 import type { RawConnection, ReuseportTcpInit } from '../src/index.ts'
 import type { MultiaddrConnection } from '@libp2p/interface'
 import type { Socket } from 'node:net'
+
+/**
+ * Bytes that differ with their position
+ */
+function pattern (from: number, to: number): Uint8Array {
+  return Uint8Array.from({ length: to - from }, (_, i) => ((from + i) * 2_654_435_761) >>> 24)
+}
+
+async function tick (): Promise<void> {
+  return new Promise(resolve => { process.nextTick(resolve) })
+}
+
+async function immediate (): Promise<void> {
+  return new Promise(resolve => setImmediate(resolve))
+}
+
+async function timer (): Promise<void> {
+  return new Promise(resolve => setTimeout(resolve, 2))
+}
 
 describe('connection', () => {
   const cleanup: Array<() => unknown> = []
@@ -59,6 +79,122 @@ describe('connection', () => {
 
     connection.send(new Uint8ArrayList(Uint8Array.from([1, 2]), Uint8Array.from([3]), Uint8Array.from([4, 5])))
     expect((await received)[0]).to.equalBytes(Uint8Array.from([1, 2, 3, 4, 5]))
+  })
+
+  it('sends what is sent within one tick in one piece, and a lone message at once', async () => {
+    const { connection, socket } = await open()
+    const sizes: number[] = []
+    socket.on('data', data => sizes.push(data.byteLength))
+
+    // the first one is alone until the others come
+    for (let i = 0; i < 100; i++) {
+      connection.send(new Uint8Array(10))
+    }
+
+    await new Promise(resolve => setTimeout(resolve, 50))
+    expect(sizes.length).to.be.at.most(2)
+    expect(sizes.reduce((sum, size) => sum + size, 0)).to.equal(1_000)
+
+    sizes.length = 0
+
+    for (let i = 0; i < 100; i++) {
+      connection.send(new Uint8Array(10))
+    }
+
+    await new Promise(resolve => setTimeout(resolve, 50))
+    expect(sizes).to.deep.equal([1_000])
+  })
+
+  it('tells the truth about back pressure: false when full, one drain after it', async () => {
+    const { connection, socket } = await open(socket => { socket.resume() })
+    let drains = 0
+    connection.addEventListener('drain', () => { drains++ })
+
+    for (const size of [10, 1_000, 65_000, 65_536, 100_000]) {
+      for (let i = 0; i < 20; i++) {
+        let sent = 0
+        drains = 0
+
+        while (connection.send(new Uint8Array(size))) {
+          sent += size
+        }
+
+        // what the socket wants to have buffered, and the lone message that went out
+        expect(sent).to.be.at.most(64 * 1024 + size)
+        expect(connection.send(new Uint8Array(1))).to.equal(false)
+        await once(connection as any, 'drain')
+        expect(drains).to.equal(1)
+        expect(connection.writableNeedsDrain).to.equal(false)
+      }
+    }
+
+    expect(socket.destroyed).to.equal(false)
+  })
+
+  it('keeps every byte in its place, whatever the sizes, pauses and the end', async () => {
+    const sizes = fc.array(fc.oneof(
+      fc.record({ kind: fc.constant('send' as const), parts: fc.array(fc.oneof(fc.integer({ min: 0, max: 200 }), fc.integer({ min: 0, max: 20_000 }), fc.integer({ min: 60_000, max: 200_000 })), { minLength: 1, maxLength: 4 }) }),
+      fc.record({ kind: fc.constant('wait' as const), for: fc.constantFrom('drain', 'microtask', 'tick', 'immediate', 'timer') })
+    ), { minLength: 1, maxLength: 60 })
+    const end = fc.constantFrom('close', 'close at once', 'closeWrite', 'abort')
+
+    await fc.assert(fc.asyncProperty(sizes, end, fc.boolean(), async (steps, end, slow) => {
+      const received: Buffer[] = []
+      const ended = pDefer<void>()
+      const { connection, socket, local, server } = await open(socket => {
+        socket.on('data', data => {
+          received.push(data)
+
+          if (slow) {
+            socket.pause()
+            setTimeout(() => { socket.resume() }, 1)
+          }
+        })
+        socket.on('end', () => {
+          socket.end()
+          ended.resolve()
+        })
+        socket.on('close', () => { ended.resolve() })
+      })
+      const sent: Uint8Array[] = []
+      let position = 0
+
+      for (const step of steps) {
+        if (step.kind === 'send') {
+          const parts = step.parts.map(size => pattern(position, position += size))
+          sent.push(...parts)
+          connection.send(new Uint8ArrayList(...parts))
+        } else if (step.for === 'drain') {
+          if (connection.writableNeedsDrain) {
+            await once(connection as any, 'drain')
+          }
+        } else {
+          await { microtask: async () => {}, tick, immediate, timer }[step.for as 'tick']?.()
+        }
+      }
+
+      if (end === 'abort') {
+        connection.abort(new Error('enough'))
+      } else if (end === 'closeWrite') {
+        await connection.closeWrite()
+      } else {
+        if (end === 'close') {
+          await immediate()
+        }
+
+        await connection.close()
+      }
+
+      await ended.promise
+      const expected = Buffer.concat(sent)
+      const actual = Buffer.concat(received)
+      expect(actual.equals(end === 'abort' ? expected.subarray(0, actual.byteLength) : expected)).to.equal(true)
+      expect(socket.errored == null || end === 'abort').to.equal(true)
+
+      await local.stop()
+      await server.stop()
+      cleanup.length = 0
+    }), { numRuns: 60 })
   })
 
   it('sends all data before it closes, then a FIN', async () => {
