@@ -141,19 +141,21 @@ describe('connection', () => {
     await fc.assert(fc.asyncProperty(sizes, end, fc.boolean(), async (steps, end, slow) => {
       const received: Buffer[] = []
       const ended = pDefer<void>()
-      const { connection, socket, local, server } = await open(socket => {
-        socket.on('data', data => {
-          received.push(data)
+      const onData = (socket: Socket, data: Buffer): void => {
+        received.push(data)
 
-          if (slow) {
-            socket.pause()
-            setTimeout(() => { socket.resume() }, 1)
-          }
-        })
-        socket.on('end', () => {
-          socket.end()
-          ended.resolve()
-        })
+        if (slow) {
+          socket.pause()
+          setTimeout(() => { socket.resume() }, 1)
+        }
+      }
+      const onEnd = (socket: Socket): void => {
+        socket.end()
+        ended.resolve()
+      }
+      const { connection, socket, local, server } = await open(socket => {
+        socket.on('data', data => { onData(socket, data) })
+        socket.on('end', () => { onEnd(socket) })
         socket.on('close', () => { ended.resolve() })
       })
       const sent: Uint8Array[] = []
@@ -161,7 +163,13 @@ describe('connection', () => {
 
       for (const step of steps) {
         if (step.kind === 'send') {
-          const parts = step.parts.map(size => pattern(position, position += size))
+          const parts = []
+
+          for (const size of step.parts) {
+            parts.push(pattern(position, position + size))
+            position += size
+          }
+
           sent.push(...parts)
           connection.send(new Uint8ArrayList(...parts))
         } else if (step.for === 'drain') {
