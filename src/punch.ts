@@ -1,3 +1,4 @@
+import { Circuit } from '@multiformats/multiaddr-matcher'
 import pDefer from 'p-defer'
 import { throwIfAborted, untilAborted } from './race.ts'
 import type { Connection, Libp2pEvents, PeerId } from '@libp2p/interface'
@@ -75,6 +76,9 @@ export async function punch ({ peer, dials, open, events, signal }: PunchOptions
   }
 }
 
-function isDirect ({ limits, status }: Connection): boolean {
-  return limits == null && status === 'open'
+/**
+ * A relay that sets no limits makes connections without any, so those don't tell
+ */
+function isDirect ({ remoteAddr, status }: Connection): boolean {
+  return !Circuit.matches(remoteAddr) && status === 'open'
 }
