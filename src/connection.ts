@@ -60,7 +60,7 @@ export interface ConnectionInit {
  */
 export interface RawConnection extends MultiaddrConnection {
   /**
-   * The local end. Unix sockets that dial have none
+   * The local end, while the connection is open. Unix sockets that dial have none
    */
   readonly localAddr?: Multiaddr
 
@@ -87,10 +87,10 @@ export function toConnection (init: ConnectionInit): RawConnection {
 }
 
 class SocketConnection extends AbstractMultiaddrConnection implements RawConnection, ListenerErrorTarget {
-  readonly localAddr?: Multiaddr
   readonly #socket: Socket
   readonly #writer: BatchWriter
   readonly #allowHalfOpen: boolean
+  #localAddr?: Multiaddr
 
   constructor (init: ConnectionInit) {
     const { socket } = init
@@ -101,7 +101,7 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
     this.#socket = socket
     this.#writer = new BatchWriter(socket, () => { this.safeDispatchEvent('drain') })
     this.#allowHalfOpen = init.allowHalfOpen ?? false
-    this.localAddr = init.localAddr ?? localAddrOf(socket)
+    this.#localAddr = init.localAddr
 
     socket.setTimeout(this.inactivityTimeout)
     socket.on('data', buf => {
@@ -114,6 +114,15 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
     socket.on('timeout', () => { this.abort(new TimeoutError(`No data for ${this.inactivityTimeout}ms`)) })
     socket.once('end', () => { this.#onFin() })
     socket.once('close', () => { this.onTransportClosed() })
+  }
+
+  /**
+   * Few ask for it, and it costs a system call and the making of a multiaddr
+   */
+  get localAddr (): Multiaddr | undefined {
+    this.#localAddr ??= localAddrOf(this.#socket)
+
+    return this.#localAddr
   }
 
   send (data: Uint8Array | Uint8ArrayList): boolean {
@@ -203,7 +212,8 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
   }
 
   addEventListener (type: any, listener: any, options?: any): void {
-    super.addEventListener(type, guardListener(this, listener), options)
+    // the listeners that the base class adds for itself come before there is a socket
+    super.addEventListener(type, #socket in this ? guardListener(this, listener) : listener, options)
   }
 
   removeEventListener (type: any, listener: any, options?: any): void {

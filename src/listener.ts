@@ -79,6 +79,7 @@ type State =
 export class ReuseportListener extends TypedEventEmitter<ListenerEvents> implements Listener, ListenerErrorTarget {
   readonly #init: ListenerInit
   readonly #log: Logger
+  readonly #connectionLog: Logger
   readonly #metrics: ListenerMetrics
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
@@ -93,6 +94,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
 
     this.#init = init
     this.#log = init.logger.forComponent('libp2p:reuseport-tcp:listener')
+    this.#connectionLog = init.logger.forComponent('libp2p:reuseport-tcp:connection')
     this.#metrics = listenerMetrics(init.metrics, this.#log, () => ({ [this.#label]: this.#sockets.size }))
 
     // connections send their FIN themselves, see connection.ts
@@ -281,7 +283,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
         allowHalfOpen,
         metrics: this.#metrics.events,
         metricPrefix: `${this.#label} `,
-        log: this.#init.logger.forComponent('libp2p:reuseport-tcp:connection')
+        log: this.#connectionLog
       })
     } catch (err: any) {
       this.#log('inbound connection failed - %e', err)

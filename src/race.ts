@@ -81,16 +81,30 @@ export async function race <T> (attempts: Array<Attempt<T>>, { delay, whenFailed
     })
   }
 
+  const onAbort = (): void => { winner.reject(abortError(signal)) }
+  signal.addEventListener('abort', onAbort)
+
   try {
     startNext()
 
-    return await untilAborted(winner.promise, signal)
+    return await winner.promise
   } finally {
-    finished = true
     clearTimeout(timer)
-    controller.abort()
+    signal.removeEventListener('abort', onAbort)
+
+    if (started > errors.length + (finished ? 1 : 0)) {
+      // without a reason an error would be made, with its stack
+      controller.abort(OVER)
+    }
+
+    finished = true
   }
 }
+
+/**
+ * Why the attempts that did not win are aborted
+ */
+const OVER = new AbortError('Another attempt was faster')
 
 /**
  * Waits for `promise`, but not past `signal`

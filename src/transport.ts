@@ -79,6 +79,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
   readonly #init: ReuseportTcpInit
   readonly #logger: ComponentLogger
   readonly #log: Logger
+  readonly #connectionLog: Logger
   readonly #libp2pMetrics?: Metrics
   readonly #metrics: DialerMetrics
   readonly #pool = new PortPool()
@@ -90,6 +91,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
     this.#init = init
     this.#logger = guardLogger(logger)
     this.#log = this.#logger.forComponent('libp2p:reuseport-tcp')
+    this.#connectionLog = this.#log.newScope('connection')
     this.#libp2pMetrics = metrics
     this.#metrics = dialerMetrics(metrics, this.#log)
     this.#reuseTurnedOff = isFalse(process.env.LIBP2P_TCP_REUSEPORT)
@@ -183,7 +185,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
     const { allowHalfOpen, ...socketOptions } = withDefaults(dialOpts, options)
     const target = parseDialAddr(ma)
 
-    this.#progress(options, new CustomProgressEvent('tcp:open-connection'))
+    this.#progress(options, () => new CustomProgressEvent('tcp:open-connection'))
     this.#log('dialing %a', ma)
 
     const { socket, reason, because, local } = await this.#counted(dial(target, {
@@ -207,14 +209,14 @@ export class ReuseportTcp implements ReuseportTcpTransport {
         inactivityTimeout: outboundSocketInactivityTimeout,
         allowHalfOpen,
         metrics: this.#metrics.events,
-        log: this.#log.newScope('connection')
+        log: this.#connectionLog
       })
       const peerIsInitiator = local != null && options.initiator == null ? watchForInitiator(socket) : () => false
 
-      this.#log('connected to %a from %s', ma, connection.localAddr ?? 'a unix socket')
-      this.#progress(options, new CustomProgressEvent('tcp:source-port', { localAddr: connection.localAddr, reason, because }))
+      this.#log('connected to %a, source port: %s', ma, reason)
+      this.#progress(options, () => new CustomProgressEvent('tcp:source-port', { localAddr: connection.localAddr, reason, because }))
 
-      if (local != null) {
+      if (local != null && this.#observed != null) {
         this.#observe(connection, local, socket.remoteAddress, true)
       }
 
@@ -247,8 +249,10 @@ export class ReuseportTcp implements ReuseportTcpTransport {
     }
   }
 
-  #progress ({ onProgress }: Pick<ConnectOptions, 'onProgress'>, event: ReuseportTcpDialEvents): void {
-    guardCall(this.#log, () => onProgress?.(event))
+  #progress ({ onProgress }: Pick<ConnectOptions, 'onProgress'>, event: () => ReuseportTcpDialEvents): void {
+    if (onProgress != null) {
+      guardCall(this.#log, () => onProgress(event()))
+    }
   }
 }
 
