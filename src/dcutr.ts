@@ -38,13 +38,14 @@
 
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { dcutr as libp2pDcutr } from '@libp2p/dcutr'
-import { InvalidParametersError, serviceDependencies, start, stop } from '@libp2p/interface'
+import { DialError, InvalidParametersError, serviceDependencies, start, stop } from '@libp2p/interface'
 import { CODE_P2P } from '@multiformats/multiaddr'
 import { punch } from './punch.ts'
+import { race } from './race.ts'
 import type { NatMapping } from './observed/nat-mapping.ts'
 import type { ReuseportTcpTransport } from './transport.ts'
 import type { DCUtRServiceComponents, DCUtRServiceInit } from '@libp2p/dcutr'
-import type { Connection, CounterGroup, Libp2pEvents, Logger, Metrics, PeerId, Startable } from '@libp2p/interface'
+import type { Connection, ConnectionGater, CounterGroup, Libp2pEvents, Logger, Metrics, PeerId, Startable } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { TypedEventTarget } from 'main-event'
 
@@ -52,6 +53,7 @@ export type { DCUtRServiceInit } from '@libp2p/dcutr'
 
 export interface DcutrComponents extends DCUtRServiceComponents {
   peerId: PeerId
+  connectionGater?: ConnectionGater
   events: TypedEventTarget<Libp2pEvents>
   metrics?: Metrics
 }
@@ -77,11 +79,21 @@ export interface Dcutr {
 const MAX_CANDIDATES = 16
 
 /**
+ * How many addresses of a peer are dialed at most: it may name anybody's
+ */
+const MAX_DIALS = 8
+
+/**
  * How long the plain dial that comes before the first punch may take, in ms, if
  * the peer announces public addresses. A dial that is going to succeed does so
  * within a few round trips
  */
 const PLAIN_DIAL_TIMEOUT = 2_000
+
+/**
+ * RFC 8305's recommended Connection Attempt Delay, in ms
+ */
+const CONNECTION_ATTEMPT_DELAY = 250
 
 /**
  * Creates the service, to be given to `createLibp2p`. It takes the options of
@@ -137,12 +149,16 @@ class DcutrService implements Dcutr, Startable {
         openConnection: async (peer, options = {}) => {
           const relayed = this.#relayed.getStore()
 
-          // only punches have a priority
-          if (relayed == null || options.priority == null || !Array.isArray(peer)) {
-            return connectionManager.openConnection(peer, { ...options, signal: within(PLAIN_DIAL_TIMEOUT, options.signal) })
+          if (relayed == null || !Array.isArray(peer)) {
+            return connectionManager.openConnection(peer, options)
           }
 
-          return this.#punch(peer, relayed.remotePeer, options.initiator ?? true, options.signal)
+          // only punches have a priority
+          if (options.priority == null) {
+            return this.#dialPlainly(await this.#dialable(peer, relayed.remotePeer), within(PLAIN_DIAL_TIMEOUT, options.signal))
+          }
+
+          return this.#punch(await this.#dialable(peer, relayed.remotePeer), relayed.remotePeer, options.initiator ?? true, options.signal)
         }
       })
     })
@@ -175,6 +191,46 @@ class DcutrService implements Dcutr, Startable {
     return Object.fromEntries(this.#observed().map(({ local, mapping }) => [local.toString(), mapping]))
   }
 
+  /**
+   * The addresses that are the peer's and that we may dial, with its peer id:
+   * some peers leave it out, but nobody else must answer
+   */
+  async #dialable (multiaddrs: Multiaddr[], peer: PeerId): Promise<Multiaddr[]> {
+    const { connectionGater } = this.#components
+    const dialable: Multiaddr[] = []
+
+    for (const ma of multiaddrs) {
+      const id = ma.getComponents().find(({ code }) => code === CODE_P2P)?.value
+
+      if (dialable.length < MAX_DIALS && (id == null || id === peer.toString()) && await connectionGater?.denyDialMultiaddr?.(ma) !== true) {
+        dialable.push(id == null ? ma.encapsulate(`/p2p/${peer}`) : ma)
+      }
+    }
+
+    if (dialable.length === 0) {
+      throw new DialError(`None of the addresses of ${peer} may be dialed`)
+    }
+
+    return dialable
+  }
+
+  /**
+   * Dials from an ephemeral port: a dial that nobody answers leaves an entry in
+   * our NAT, and with one for the listening port the peer's SYN of the punch may
+   * get in before ours is out. Our listener would answer it, in a way that does not
+   * go with the entry, and the punch would be lost
+   */
+  async #dialPlainly (multiaddrs: Multiaddr[], signal: AbortSignal): Promise<Connection> {
+    const { transportManager } = this.#components
+
+    return race(multiaddrs.map(ma => async (signal: AbortSignal) => transportManager.dial(ma, Object.assign({ signal }, { reusePort: false }))), {
+      delay: CONNECTION_ATTEMPT_DELAY,
+      whenFailed: 'start next',
+      signal,
+      discard: connection => { connection.close().catch(err => { connection.abort(err) }) }
+    })
+  }
+
   async #punch (multiaddrs: Multiaddr[], peer: PeerId, initiator: boolean, signal: AbortSignal = new AbortController().signal): Promise<Connection> {
     const { connectionManager, events, transportManager } = this.#components
     const role = initiator ? 'initiator' : 'responder'
@@ -184,9 +240,7 @@ class DcutrService implements Dcutr, Startable {
     try {
       const connection = await punch({
         peer,
-        // some peers leave the peer id out, but it must be that peer who answers
-        dials: multiaddrs.map(ma => ma.getComponents().some(({ code }) => code === CODE_P2P) ? ma : ma.encapsulate(`/p2p/${peer}`))
-          .map(ma => async (signal: AbortSignal) => transportManager.dial(ma, Object.assign({ signal, initiator }, { reusePort: 'require' }))),
+        dials: multiaddrs.map(ma => async (signal: AbortSignal) => transportManager.dial(ma, Object.assign({ signal, initiator }, { reusePort: 'require' }))),
         open: () => connectionManager.getConnections(peer),
         events,
         signal
