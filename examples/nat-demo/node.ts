@@ -1,0 +1,145 @@
+/**
+ * A libp2p node that punches holes and tells of it, to be run in a machine of the
+ * lab
+ */
+
+import { circuitRelayTransport } from '@libp2p/circuit-relay-v2'
+import { identify } from '@libp2p/identify'
+import { noise } from '@libp2p/noise'
+import { isLoopback, isPrivate } from '@libp2p/utils'
+import { yamux } from '@libp2p/yamux'
+import { CODE_P2P, multiaddr } from '@multiformats/multiaddr'
+import { Circuit } from '@multiformats/multiaddr-matcher'
+import { createLibp2p } from 'libp2p'
+import pDefer from 'p-defer'
+import { dcutr } from '../../src/dcutr.ts'
+import { reuseportTcp } from '../../src/index.ts'
+import { watchDcutr } from '../../test/nat/dcutr-log.ts'
+import { roundTrip, serveEcho } from '../../test/nat/echo.ts'
+import { serve } from '../../test/nat/script.ts'
+import { until } from '../../test/nat/until.ts'
+import { storyteller } from './tell.ts'
+import type { Connection } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
+
+/**
+ * How long anything may take, in ms
+ */
+const TIMEOUT = 15_000
+
+export type DemoNode = Awaited<ReturnType<typeof startNode>>
+
+/**
+ * @param name - of the node in the story
+ * @param storyStart - when the story began, in ms
+ * @param relay - the relay's multiaddr
+ * @param listen - the multiaddrs to listen on
+ */
+// eslint-disable-next-line @typescript-eslint/explicit-function-return-type
+async function startNode (name: string, storyStart: string, relay: string, ...listen: string[]) {
+  const tell = storyteller(name, Number(storyStart))
+  const relayed = pDefer<Connection>()
+  const direct = pDefer<Connection>()
+  const relayedClosed = pDefer<void>()
+
+  // what @libp2p/dcutr writes to its log, and what it means
+  const steps: Record<string, (argument: any) => string> = {
+    'B sending connect to %p': () => `sends CONNECT: dial me at ${offered()}`,
+    'A sending connect': () => `got CONNECT, sends CONNECT: dial me at ${offered()}`,
+    'A sending sync, rtt %dms': rtt => `got CONNECT after ${rtt} ms, sends SYNC and waits for half that time`,
+    'A dialing': addresses => `got SYNC, dials ${short(addresses)}`,
+    'B dialing': addresses => `dials ${short(addresses)}`
+  }
+
+  const node = await createLibp2p({
+    start: false,
+    logger: watchDcutr((format, [argument]) => {
+      if (format in steps) {
+        tell(steps[format](argument))
+      }
+    }),
+    addresses: { listen },
+    transports: [reuseportTcp(), circuitRelayTransport()],
+    connectionEncrypters: [noise()],
+    streamMuxers: [yamux()],
+    services: { identify: identify(), dcutr: dcutr() }
+  })
+
+  node.addEventListener('peer:identify', ({ detail: { connection, observedAddr } }) => {
+    if (observedAddr != null && isToRelay(connection)) {
+      tell(`is observed as ${short([observedAddr])} by the relay`)
+    }
+  })
+
+  node.addEventListener('connection:open', ({ detail: connection }) => {
+    if (isRelayed(connection)) {
+      tell('has a connection over the relay')
+      relayed.resolve(connection)
+    } else if (!isToRelay(connection)) {
+      tell(`has a direct connection to ${short([connection.remoteAddr])}`)
+      direct.resolve(connection)
+    }
+  })
+
+  node.addEventListener('connection:close', ({ detail: connection }) => {
+    if (isRelayed(connection)) {
+      tell('has closed the connection over the relay')
+      relayedClosed.resolve()
+    }
+  })
+
+  await serveEcho(node)
+  await node.start()
+  tell(`listens on ${short(node.getMultiaddrs().filter(ma => !isLoopback(ma)))}`)
+
+  // the private ones are of no use to a peer elsewhere, which leaves them out
+  function offered (): string {
+    return short(node.services.dcutr.candidates().filter(ma => !isPrivate(ma)))
+  }
+
+  function isToRelay ({ remoteAddr }: Connection): boolean {
+    return remoteAddr.equals(multiaddr(relay))
+  }
+
+  return {
+    /**
+     * The address at which others dial this node over the relay
+     */
+    async relayedAddress (): Promise<string> {
+      const find = (): string | undefined => node.getMultiaddrs().map(ma => ma.toString()).find(ma => ma.includes('/p2p-circuit'))
+      await until(() => find() != null, TIMEOUT)
+
+      return `${find()}`
+    },
+
+    async dial (address: string): Promise<void> {
+      await node.dial(multiaddr(address), { signal: AbortSignal.timeout(TIMEOUT) })
+    },
+
+    async relayedRoundTrip (): Promise<number> {
+      return roundTrip(await relayed.promise, AbortSignal.timeout(TIMEOUT))
+    },
+
+    /**
+     * Waits until there is a direct connection, and no other
+     */
+    async directRoundTrip (): Promise<number> {
+      await relayedClosed.promise
+
+      return roundTrip(await direct.promise, AbortSignal.timeout(TIMEOUT))
+    }
+  }
+}
+
+function isRelayed ({ remoteAddr }: Connection): boolean {
+  return Circuit.matches(remoteAddr)
+}
+
+/**
+ * What matters here of addresses: not the peer, not the way over the relay
+ */
+function short (addresses: Multiaddr[]): string {
+  return addresses.filter(ma => !Circuit.matches(ma)).map(ma => ma.decapsulateCode(CODE_P2P).toString()).join(', ')
+}
+
+await serve(startNode)

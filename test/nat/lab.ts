@@ -1,0 +1,117 @@
+import { fileURLToPath } from 'node:url'
+import { startHelper } from './helper.ts'
+import { createNamespace } from './namespace.ts'
+import { lanPrefix, putBehind } from './router.ts'
+import type { Namespace } from './namespace.ts'
+import type { NatKind } from './nat-rules.ts'
+
+/**
+ * Machines around one public network segment, on which every frame is under way
+ * for a while. Nothing of it is to be seen outside, and no route leads out
+ */
+export interface Lab {
+  /**
+   * A machine on the public segment. The addresses have prefix lengths. For
+   * libp2p to think them public they must not be of a private or documentation
+   * range: 11.0.0.1/24, 2b00::1/64
+   */
+  host(...addresses: string[]): Promise<Namespace>
+
+  /**
+   * A machine behind a router of its own, which is 11.0.0.N and 2b00::N on the
+   * public segment. With kind `none` it has these addresses itself
+   */
+  hostBehind(kind: NatKind, n: number): Promise<Namespace>
+
+  /**
+   * How many TCP simultaneous opens crossed the public segment so far
+   */
+  simultaneousOpens(): Promise<number>
+
+  stop(): Promise<void>
+}
+
+export interface LabOptions {
+  /**
+   * How long a frame is under way on the public segment, in ms, one way
+   */
+  latency: number
+}
+
+interface Route {
+  to: string
+  via: string
+  router: Namespace
+}
+
+export function createLab ({ latency }: LabOptions): Lab {
+  const delaySwitch = startHelper('python3', ['-B', fileURLToPath(new URL('./delay-switch.py', import.meta.url)), `${latency}`])
+  const namespaces: Namespace[] = []
+  const publicMachines: Namespace[] = []
+  const routes: Route[] = []
+
+  /**
+   * Every machine that is on the public segment comes from here
+   */
+  const publicMachine = async (addresses: string[]): Promise<Namespace> => {
+    const namespace = await createNamespace()
+    namespaces.push(namespace)
+    const plugged = await delaySwitch.ask(`plug ${namespace.pid} public`)
+
+    if (plugged !== 'ok') {
+      throw new Error(`The switch can't plug in a machine: ${plugged}`)
+    }
+
+    for (const address of addresses) {
+      // nobody else has this address, so don't spend a second on asking
+      await namespace.run('ip', 'address', 'add', address, 'dev', 'public', ...(address.includes(':') ? ['nodad'] : []))
+    }
+
+    await namespace.run('ip', 'link', 'set', 'public', 'up')
+    publicMachines.push(namespace)
+
+    return namespace
+  }
+
+  /**
+   * All other machines on the public segment learn of a LAN with public addresses,
+   * and its router of the LANs that were there before
+   */
+  const announce = async (route: Route): Promise<void> => {
+    routes.push(route)
+
+    for (const machine of publicMachines) {
+      for (const { to, via, router } of routes) {
+        if (machine !== router) {
+          await machine.run('ip', '-6', 'route', 'replace', to, 'via', via)
+        }
+      }
+    }
+  }
+
+  return {
+    host: async (...addresses) => publicMachine(addresses),
+    hostBehind: async (kind, n) => {
+      const router = await publicMachine([`11.0.0.${n}/24`, `2b00::${n}/64`])
+
+      if (kind === 'none') {
+        return router
+      }
+
+      const host = await createNamespace()
+      namespaces.push(host)
+      await putBehind(router, host, kind, n)
+
+      if (kind === 'firewalled-ipv6') {
+        await announce({ to: `${lanPrefix(n)}::/64`, via: `2b00::${n}`, router })
+      }
+
+      return host
+    },
+    simultaneousOpens: async () => Number(await delaySwitch.ask('simultaneous-opens')),
+    stop: async () => {
+      await delaySwitch.stop()
+      await Promise.all(namespaces.map(async namespace => namespace.stop()))
+    }
+  }
+}
