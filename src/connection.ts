@@ -6,6 +6,7 @@ import { BatchWriter } from './batch-writer.ts'
 import { guardListener } from './guarded.ts'
 import { untilAborted } from './race.ts'
 import type { ListenerErrorTarget } from './guarded.ts'
+import type { Endpoint } from './port-pool.ts'
 import type { AbortOptions, CounterGroup, Logger, MessageStreamDirection, MultiaddrConnection } from '@libp2p/interface'
 import type { SendResult } from '@libp2p/utils'
 import type { Multiaddr } from '@multiformats/multiaddr'
@@ -60,7 +61,7 @@ export interface ConnectionInit {
  */
 export interface RawConnection extends MultiaddrConnection {
   /**
-   * The local end, while the connection is open. Unix sockets that dial have none
+   * The local end. Unix sockets that dial have none
    */
   readonly localAddr?: Multiaddr
 
@@ -90,6 +91,7 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
   readonly #socket: Socket
   readonly #writer: BatchWriter
   readonly #allowHalfOpen: boolean
+  readonly #local: Partial<Endpoint>
   #localAddr?: Multiaddr
 
   constructor (init: ConnectionInit) {
@@ -102,6 +104,8 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
     this.#writer = new BatchWriter(socket, () => { this.safeDispatchEvent('drain') })
     this.#allowHalfOpen = init.allowHalfOpen ?? false
     this.#localAddr = init.localAddr
+    // a socket that is closed does not tell any more
+    this.#local = { host: socket.localAddress, port: socket.localPort }
 
     socket.setTimeout(this.inactivityTimeout)
     socket.on('data', buf => {
@@ -117,10 +121,14 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
   }
 
   /**
-   * Few ask for it, and it costs a system call and the making of a multiaddr
+   * Few ask for it, so the multiaddr is made when the first one does
    */
   get localAddr (): Multiaddr | undefined {
-    this.#localAddr ??= localAddrOf(this.#socket)
+    const { host, port } = this.#local
+
+    if (host != null && port != null) {
+      this.#localAddr ??= ipPortToMultiaddr(host, port)
+    }
 
     return this.#localAddr
   }
@@ -305,10 +313,6 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
     signal?.removeEventListener('abort', stopWaiting)
     socket.destroy()
   }
-}
-
-function localAddrOf ({ localAddress, localPort }: Socket): Multiaddr | undefined {
-  return localAddress == null || localPort == null ? undefined : ipPortToMultiaddr(localAddress, localPort)
 }
 
 /**

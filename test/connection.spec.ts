@@ -73,6 +73,16 @@ describe('connection', () => {
     expect(connection.direction).to.equal('outbound')
   })
 
+  it('knows both ends although the peer has gone', async () => {
+    const { connection, socket } = await open()
+    const closed = once(connection as any, 'close')
+    const port = socket.remotePort
+
+    socket.resetAndDestroy()
+    await closed
+    expect(connection.localAddr?.toString()).to.equal(`/ip4/127.0.0.1/tcp/${port}`)
+  })
+
   it('sends the parts of a list in order, in one piece', async () => {
     const { connection, socket } = await open()
     const received = once(socket, 'data')
