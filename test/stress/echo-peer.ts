@@ -80,7 +80,8 @@ function accept (socket: Socket, dialerPort: number): void {
       order = decodeOrder(head)
       chunk = head.subarray(ORDER_LENGTH)
 
-      if (order.from !== remotePort) {
+      // one that was reset before it was accepted has a message, but no peer any more
+      if (remotePort != null && order.from !== remotePort) {
         seen.fromUnexpectedPort++
       }
     }
