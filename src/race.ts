@@ -81,7 +81,12 @@ export async function race <T> (attempts: Array<Attempt<T>>, { delay, whenFailed
     })
   }
 
-  const onAbort = (): void => { winner.reject(abortError(signal)) }
+  const onAbort = (): void => {
+    // whoever succeeds from now on is discarded
+    finished = true
+    controller.abort(OVER)
+    winner.reject(abortError(signal))
+  }
   signal.addEventListener('abort', onAbort)
 
   try {

@@ -2,7 +2,7 @@ import { getEventListeners } from 'node:events'
 import { expect } from 'aegir/chai'
 import pDefer from 'p-defer'
 import { race } from '../src/race.ts'
-import type { RaceOptions } from '../src/race.ts'
+import type { Attempt, RaceOptions } from '../src/race.ts'
 
 describe('race', () => {
   const controller = new AbortController()
@@ -72,6 +72,20 @@ describe('race', () => {
     const failing = async (): Promise<string> => new Promise((resolve, reject) => setTimeout(() => { reject(new Error('no')) }, 30))
 
     expect(await race([failing, slow], options({ delay: 10, whenFailed: 'give up' }))).to.equal('second')
+  })
+
+  it('discards the result of an attempt that finishes in the moment of the abort', async () => {
+    const own = new AbortController()
+    const first = pDefer<string>()
+    // this is told of the result just before the race is
+    void first.promise.then(() => { own.abort() })
+    const sameMoment: Attempt<string> = Object.assign(() => first.promise)
+    const racing = race([sameMoment, never], options({ signal: own.signal }))
+    first.resolve('at that moment')
+
+    await expect(racing).to.eventually.be.rejected().with.property('name', 'AbortError')
+    await new Promise(resolve => setImmediate(resolve))
+    expect(discarded).to.deep.equal(['at that moment'])
   })
 
   it('ends with the signal', async () => {
