@@ -4,19 +4,37 @@ import type { Uint8ArrayList } from 'uint8arraylist'
 
 /**
  * From this size on, in bytes, copying a chunk into a larger one costs more than
- * a system call of its own
+ * what it saves
  */
 const LARGE = 8 * 1024
+
+/**
+ * From so many chunks on, one vectored write costs less than a write for each
+ */
+const MANY = 3
+
+/**
+ * Up to so many messages in the last tick, the first of this one does not wait for
+ * others. Two is what yamux sends for each request or response: the data, and a
+ * while later, when the data can be on its way already, a window update
+ */
+const FEW = 2
+
+/**
+ * How many bytes may be sent before everybody else on the event loop gets a turn,
+ * however fast the kernel takes them
+ */
+const BURST = 1024 * 1024
 
 const NOTHING = new Uint8Array(0)
 
 /**
  * Writes to a socket what is sent within one tick in one go.
  *
- * A message that is alone in its tick is written at once. If there was more than
- * one in the last tick, the messages of this one are collected until it ends, as
- * `process.nextTick` sees it, or until there is as much as the socket wants to
- * have buffered. Small chunks are copied into one, large ones are not copied.
+ * If there were few messages in the last tick, the first one of this tick is
+ * written at once. All others are collected until it ends, as `process.nextTick`
+ * sees it, or until there is as much as the socket wants to have buffered. Small
+ * chunks that follow each other are copied into one, large ones are not copied.
  */
 export class BatchWriter {
   readonly #socket: Socket
@@ -30,6 +48,11 @@ export class BatchWriter {
   #messages = 0
   #lastMessages = 0
   #needsDrain = false
+
+  /**
+   * How many bytes were sent since others had a turn, or more
+   */
+  #burst = 0
 
   /**
    * `onDrain` is called when more can be written after `write` has returned false
@@ -67,15 +90,15 @@ export class BatchWriter {
     }
 
     this.#bytes += data.byteLength
+    this.#burst += data.byteLength
 
-    const isFull = this.pending >= this.#socket.writableHighWaterMark
-
-    if (isFull) {
-      this.#needsDrain = true
+    if (this.#isFull() || (this.#messages === 1 && this.#lastMessages <= FEW)) {
+      this.#writeOut()
     }
 
-    if (isFull || (this.#messages === 1 && this.#lastMessages <= 1)) {
-      this.#writeOut()
+    // the kernel may have taken it all
+    if (this.#isFull() || this.#burst >= BURST) {
+      this.#needsDrain = true
     }
 
     return !this.#needsDrain
@@ -106,8 +129,27 @@ export class BatchWriter {
     this.#messages = 0
     this.#writeOut()
 
-    // what was too much a moment ago may have gone out since
-    if (this.#needsDrain && !this.#socket.writableNeedDrain) {
+    if (this.#burst >= BURST) {
+      setImmediate(endBurst, this)
+    } else {
+      this.#drainIfWritten()
+    }
+  }
+
+  endBurst (): void {
+    this.#burst = 0
+    this.#drainIfWritten()
+  }
+
+  #isFull (): boolean {
+    return this.pending >= this.#socket.writableHighWaterMark
+  }
+
+  /**
+   * What was too much a moment ago may have gone out since
+   */
+  #drainIfWritten (): void {
+    if (!this.#socket.writableNeedDrain) {
       this.#drained()
     }
   }
@@ -120,28 +162,61 @@ export class BatchWriter {
   }
 
   #writeOut (): void {
-    const chunks = this.#chunks
     const socket = this.#socket
+    const chunks = this.#chunks
 
     if (chunks.length === 0 || socket.destroyed) {
       return
     }
 
-    const bytes = this.#bytes
     this.#chunks = []
     this.#bytes = 0
 
-    if (chunks.length > 1 && bytes <= chunks.length * LARGE) {
-      socket.write(Buffer.concat(chunks, bytes))
+    const merged = chunks.length === 1 ? chunks : mergeSmall(chunks)
+
+    if (merged.length < MANY) {
+      merged.forEach(chunk => socket.write(chunk))
       return
     }
 
-    for (const chunk of chunks) {
-      socket.write(chunk)
+    socket.cork()
+    merged.forEach(chunk => socket.write(chunk))
+    socket.uncork()
+  }
+}
+
+/**
+ * Copies small chunks that follow each other into one
+ */
+function mergeSmall (chunks: Uint8Array[]): Uint8Array[] {
+  const merged: Uint8Array[] = []
+  let small: Uint8Array[] = []
+
+  const endSmall = (): void => {
+    if (small.length > 0) {
+      merged.push(small.length === 1 ? small[0] : Buffer.concat(small))
+      small = []
     }
   }
+
+  for (const chunk of chunks) {
+    if (chunk.byteLength < LARGE) {
+      small.push(chunk)
+    } else {
+      endSmall()
+      merged.push(chunk)
+    }
+  }
+
+  endSmall()
+
+  return merged
 }
 
 function endTick (writer: BatchWriter): void {
   writer.endTick()
+}
+
+function endBurst (writer: BatchWriter): void {
+  writer.endBurst()
 }
