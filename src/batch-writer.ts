@@ -61,7 +61,7 @@ export class BatchWriter {
     this.#socket = socket
     this.#onDrain = onDrain
 
-    socket.on('drain', () => { this.#drained() })
+    socket.on('drain', () => { this.#drainIfRoom() })
   }
 
   /**
@@ -90,6 +90,11 @@ export class BatchWriter {
     }
 
     this.#bytes += data.byteLength
+
+    if (this.#burst < BURST && this.#burst + data.byteLength >= BURST) {
+      setImmediate(endBurst, this)
+    }
+
     this.#burst += data.byteLength
 
     if (this.#isFull() || (this.#messages === 1 && this.#lastMessages <= FEW)) {
@@ -129,16 +134,12 @@ export class BatchWriter {
     this.#messages = 0
     this.#writeOut()
 
-    if (this.#burst >= BURST) {
-      setImmediate(endBurst, this)
-    } else {
-      this.#drainIfWritten()
-    }
+    this.#drainIfRoom()
   }
 
   endBurst (): void {
     this.#burst = 0
-    this.#drainIfWritten()
+    this.#drainIfRoom()
   }
 
   #isFull (): boolean {
@@ -148,14 +149,8 @@ export class BatchWriter {
   /**
    * What was too much a moment ago may have gone out since
    */
-  #drainIfWritten (): void {
-    if (!this.#socket.writableNeedDrain) {
-      this.#drained()
-    }
-  }
-
-  #drained (): void {
-    if (this.#needsDrain) {
+  #drainIfRoom (): void {
+    if (this.#needsDrain && this.#burst < BURST && !this.#socket.writableNeedDrain) {
       this.#needsDrain = false
       this.#onDrain()
     }

@@ -8,7 +8,7 @@ import { abortError, race, throwIfAborted, untilAborted } from './race.ts'
 import { isOwnAddress, routeSource } from './route.ts'
 import type { Target } from './address.ts'
 import type { DialerMetrics } from './metrics.ts'
-import type { SourceReason } from './options.ts'
+import type { EphemeralReason, SourceReason } from './options.ts'
 import type { Endpoint, PortPool, Source } from './port-pool.ts'
 import type { Suspicion } from './suspicion.ts'
 import type { Logger } from '@libp2p/interface'
@@ -18,6 +18,11 @@ import type { Socket, SocketConstructorOpts } from 'node:net'
  * RFC 8305's recommended Connection Attempt Delay, in ms
  */
 const CONNECTION_ATTEMPT_DELAY = 250
+
+interface Because {
+  readonly reason: EphemeralReason
+  readonly message: string
+}
 
 export interface DialedSocket {
   socket: Socket
@@ -29,9 +34,9 @@ export interface DialedSocket {
   local?: Endpoint
 
   /**
-   * Why no listening port was used, if none was
+   * Why the port is an ephemeral one, if it is
    */
-  because?: string
+  because?: Because
 }
 
 export interface DialerOptions {
@@ -99,16 +104,16 @@ async function dialEndpoint (destination: Endpoint, options: DialerOptions): Pro
       }
 
       log('can not dial %s:%d from %s:%d - %s', destination.host, destination.port, source.host, source.port, err.message)
-      unusable = err.message
+      unusable = { reason: 'unusable', message: err.message }
       lastError = err.reason
     }
   }
 
   if (reusePort === 'require') {
-    throw lastError ?? new DialError(`Can not dial ${destination.host}:${destination.port} from a listening port: ${unusable}`)
+    throw lastError ?? new DialError(`Can not dial ${destination.host}:${destination.port} from a listening port: ${unusable.message}`)
   }
 
-  log('dialing %s:%d from an ephemeral port: %s', destination.host, destination.port, unusable)
+  log('dialing %s:%d from an ephemeral port: %s', destination.host, destination.port, unusable.message)
 
   return dialEphemeral(destination, unusable, options)
 }
@@ -131,7 +136,7 @@ async function dialFromOrBeside (source: Source, destination: Endpoint, options:
     async signal => {
       log('%s:%d did not answer %s within %dms, dialing from an ephemeral port as well', destination.host, destination.port, endpoint, reusePortTimeout)
 
-      return dialEphemeral(destination, `no answer to ${endpoint} within ${reusePortTimeout}ms`, { ...options, signal })
+      return dialEphemeral(destination, { reason: 'faster', message: `no answer to ${endpoint} within ${reusePortTimeout}ms` }, { ...options, signal })
     }
   ], { delay: reusePortTimeout, whenFailed: 'give up', signal, discard })
 
@@ -151,7 +156,7 @@ async function dialFromOrBeside (source: Source, destination: Endpoint, options:
   return dialed
 }
 
-async function dialEphemeral (destination: Endpoint, because: string | undefined, options: DialerOptions): Promise<DialedSocket> {
+async function dialEphemeral (destination: Endpoint, because: Because, options: DialerOptions): Promise<DialedSocket> {
   const socket = new net.Socket(options.socketOptions).connect(destination)
 
   return { socket: await connected(socket, options), reason: 'ephemeral', because }
@@ -161,15 +166,18 @@ function discard ({ socket }: DialedSocket): void {
   socket.destroy()
 }
 
-async function findSources (destination: Endpoint, { pool, reusePort, signal, suspicion }: DialerOptions): Promise<{ sources: Source[], because?: string }> {
+/**
+ * What to dial from, and why from an ephemeral port if none of it can be used
+ */
+async function findSources (destination: Endpoint, { pool, reusePort, signal, suspicion }: DialerOptions): Promise<{ sources: Source[], because: Because }> {
   if (reusePort === false) {
-    return { sources: [], because: 'port reuse is turned off' }
+    return { sources: [], because: { reason: 'turned_off', message: 'port reuse is turned off' } }
   }
 
   const unavailable = reuseUnavailable()
 
   if (unavailable != null) {
-    return { sources: [], because: unavailable }
+    return { sources: [], because: { reason: 'unavailable', message: unavailable } }
   }
 
   const settled = pool.settled()
@@ -186,12 +194,13 @@ async function findSources (destination: Endpoint, { pool, reusePort, signal, su
   const sources = chooseSources(pool.endpoints, destination, { routeSource: route, isOwnAddress })
 
   if (sources.length === 0) {
-    return { sources, because: `no listener on IPv${family} can be dialed from` }
+    return { sources, because: { reason: 'no_listener', message: `no listener on IPv${family} can be dialed from` } }
   }
 
-  const trusted = reusePort === 'require' ? sources : sources.filter(source => !suspicion.isSuspended(source))
-
-  return { sources: trusted, because: trusted.length === 0 ? 'peers do not answer the listening port' : undefined }
+  return {
+    sources: reusePort === 'require' ? sources : sources.filter(source => !suspicion.isSuspended(source)),
+    because: { reason: 'suspended', message: 'peers do not answer the listening port' }
+  }
 }
 
 /**

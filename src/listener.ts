@@ -95,7 +95,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     this.#init = init
     this.#log = init.logger.forComponent('libp2p:reuseport-tcp:listener')
     this.#connectionLog = init.logger.forComponent('libp2p:reuseport-tcp:connection')
-    this.#metrics = listenerMetrics(init.metrics, this.#log, () => ({ [this.#label]: this.#sockets.size }))
+    this.#metrics = listenerMetrics(init.metrics, this.#log)
 
     // connections send their FIN themselves, see connection.ts
     this.#server = net.createServer({ noDelay, keepAlive, keepAliveInitialDelay, allowHalfOpen: true })
@@ -267,8 +267,10 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     }
 
     this.#sockets.add(socket)
+    this.#updateConnections()
     socket.once('close', () => {
       this.#sockets.delete(socket)
+      this.#updateConnections()
       this.#resumeBelowLimit()
     })
 
@@ -360,6 +362,10 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
 
   #count (event: 'connection' | 'drop'): void {
     this.#metrics.events?.increment({ [`${this.#label} ${event}`]: true })
+  }
+
+  #updateConnections (): void {
+    this.#metrics.inboundConnections?.update({ [this.#label]: this.#sockets.size })
   }
 
   #updateStatus (): void {

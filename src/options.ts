@@ -151,6 +151,13 @@ export interface ReuseportTcpInit {
 export type SourceReason = ReuseReason | 'ephemeral' | 'unix'
 
 /**
+ * Why a dial comes from an ephemeral port: port reuse is turned off or not to be
+ * had here, no listener can be dialed from, peers do not answer the listening
+ * port, it can't be used for this destination, or the ephemeral port was faster
+ */
+export type EphemeralReason = 'turned_off' | 'unavailable' | 'no_listener' | 'suspended' | 'unusable' | 'faster'
+
+/**
  * Where a connection was dialed from
  */
 export interface SourcePort {

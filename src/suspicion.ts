@@ -54,6 +54,13 @@ export class Suspicion {
     this.#suspects.delete(keyOf(source))
   }
 
+  /**
+   * How many endpoints are suspended
+   */
+  count (now: number = Date.now()): number {
+    return [...this.#suspects.values()].filter(({ suspendedUntil = 0 }) => now < suspendedUntil).length
+  }
+
   isSuspended (source: Endpoint, now: number = Date.now()): boolean {
     const { suspendedUntil } = this.#suspects.get(keyOf(source)) ?? {}
 

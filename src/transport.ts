@@ -8,7 +8,7 @@ import { dial } from './dialer.ts'
 import { peerSpeaks } from './first-byte.ts'
 import { guardCall, guardLogger } from './guarded.ts'
 import { ReuseportListener } from './listener.ts'
-import { dialerMetrics } from './metrics.ts'
+import { dialerMetrics, sourceLabel } from './metrics.ts'
 import { Observed } from './observed/observed.ts'
 import { checkDialOptions, checkListenerOptions, withDefaults } from './options.ts'
 import { PortPool } from './port-pool.ts'
@@ -93,7 +93,11 @@ export class ReuseportTcp implements ReuseportTcpTransport {
     this.#log = this.#logger.forComponent('libp2p:reuseport-tcp')
     this.#connectionLog = this.#log.newScope('connection')
     this.#libp2pMetrics = metrics
-    this.#metrics = dialerMetrics(metrics, this.#log)
+    this.#metrics = dialerMetrics(metrics, this.#log, () => ({
+      listening: this.#pool.endpoints.length,
+      suspended: this.#suspicion.count(),
+      observed: this.#observed?.endpoints().flatMap(({ addresses }) => addresses).length ?? 0
+    }))
     this.#reuseTurnedOff = isFalse(process.env.LIBP2P_TCP_REUSEPORT)
 
     if (events != null) {
@@ -213,8 +217,9 @@ export class ReuseportTcp implements ReuseportTcpTransport {
       })
       const peerIsInitiator = local != null && options.initiator == null ? watchForInitiator(socket) : () => false
 
+      this.#metrics.sources?.increment({ [sourceLabel(reason, because?.reason)]: true })
       this.#log('connected to %a, source port: %s', ma, reason)
-      this.#progress(options, () => new CustomProgressEvent('tcp:source-port', { localAddr: connection.localAddr, reason, because }))
+      this.#progress(options, () => new CustomProgressEvent('tcp:source-port', { localAddr: connection.localAddr, reason, because: because?.message }))
 
       if (local != null && this.#observed != null) {
         this.#observe(connection, local, socket.remoteAddress, true)

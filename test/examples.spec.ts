@@ -1,0 +1,130 @@
+import { execFile } from 'node:child_process'
+import fs from 'node:fs/promises'
+import path from 'node:path'
+import { promisify } from 'node:util'
+import { expect } from 'aegir/chai'
+
+const ROOT = path.join(import.meta.dirname, '..')
+const EXAMPLES = path.join(ROOT, 'examples')
+
+/**
+ * How long one may take, in ms
+ */
+const TIMEOUT = 15_000
+
+describe('examples', () => {
+  /**
+   * Runs `node` with the arguments that an example's header says
+   *
+   * @returns what it printed
+   * @throws {Error} if its exit code is not 0
+   */
+  async function run (name: string): Promise<string> {
+    const [, script] = / \* - `node (\S+)`\n/.exec(await read(name)) ?? []
+    expect(script).to.equal(`examples/${name}`)
+
+    return runScript(script)
+  }
+
+  async function runScript (script: string): Promise<string> {
+    const { stdout } = await promisify(execFile)(process.execPath, [script], { cwd: ROOT, timeout: TIMEOUT })
+
+    return stdout
+  }
+
+  async function read (name: string): Promise<string> {
+    return fs.readFile(path.join(EXAMPLES, name), 'utf-8')
+  }
+
+  async function names (): Promise<string[]> {
+    return (await fs.readdir(EXAMPLES)).filter(name => name.endsWith('.ts'))
+  }
+
+  /**
+   * The TCP ports of the addresses in the line that begins with this
+   */
+  function portsIn (output: string, start: string): number[] {
+    const line = output.split('\n').find(line => line.startsWith(start))
+
+    return [...(line ?? '').matchAll(/\/tcp\/(\d+)/g)].map(([, port]) => Number(port))
+  }
+
+  it('minimal.ts: the peer sees the port that the node listens on', async () => {
+    const output = await run('minimal.ts')
+    const [port] = portsIn(output, 'listening on')
+
+    expect(port).to.be.greaterThan(0)
+    expect(portsIn(output, 'dialed from')).to.deep.equal([port])
+    expect(portsIn(output, 'the peer saw')).to.deep.equal([port])
+  })
+
+  it('ephemeral-port.ts: the peer sees another port for the dial without port reuse', async () => {
+    const output = await run('ephemeral-port.ts')
+    const [port] = portsIn(output, 'listening on')
+    const [ephemeral] = portsIn(output, 'reusePort: false')
+
+    expect(port).to.be.greaterThan(0)
+    expect(portsIn(output, 'reusePort: true')).to.deep.equal([port])
+    expect(ephemeral).to.be.greaterThan(0).and.not.equal(port)
+  })
+
+  it('duplex.ts: gets back what the server made of its bytes', async () => {
+    const received = [...(await run('duplex.ts')).matchAll(/^(\d+) bytes: (.*)$/gm)]
+
+    // TCP has no messages, it may be in one piece or in several
+    expect(received.map(([, , text]) => text).join('')).to.equal('HELLO THERE')
+    expect(received.reduce((sum, [, bytes]) => sum + Number(bytes), 0)).to.equal(11)
+  })
+
+  it('metrics.ts: Prometheus sees the connections that were dialed and accepted', async () => {
+    const lines = (await run('metrics.ts')).split('\n')
+
+    expect(lines).to.include('libp2p_tcp_dialer_events_total{event="connect"} 2')
+    expect(lines).to.include('# TYPE libp2p_reuseport_tcp_dialer_events_total counter')
+    expect(lines.filter(line => /^libp2p_tcp_inbound_connections_total\{address="127\.0\.0\.1:\d+"\} 1$/.test(line))).to.have.lengthOf(1)
+  })
+
+  it('hole-punching.ts: a relayed connection becomes a direct one between the listening ports', async () => {
+    const output = await run('hole-punching.ts')
+    const [a] = portsIn(output, 'a listens on')
+    const [b] = portsIn(output, 'b listens on')
+    const [relay] = portsIn(output, 'relayed, a to b:')
+
+    expect(output).to.match(/^relayed, a to b: \S+\/p2p-circuit\/p2p\/\w+$/m)
+    expect(output).to.not.match(/^direct.*p2p-circuit/m)
+    expect([a, b, relay].filter(port => port > 0)).to.have.lengthOf(3)
+    expect(relay).to.not.be.oneOf([a, b])
+    // a plain dial would come from an ephemeral port
+    expect(portsIn(output, 'direct, a to b:')).to.deep.equal([b])
+    expect(portsIn(output, 'direct, b to a:')).to.deep.equal([a])
+    expect(output).to.include('the relayed connection is closed')
+  })
+
+  it('npm start: the peers see the listening port with reuseportTcp, and another with @libp2p/tcp', async () => {
+    const { scripts } = JSON.parse(await fs.readFile(path.join(ROOT, 'package.json'), 'utf-8'))
+    const output = await runScript(scripts.start.replace(/^node /, ''))
+
+    expect(output).to.match(/^\/ip4\/127\.0\.0\.1\/tcp\/\d+ +│ (\d+) +yes +wildcard +\1 +│ \d+ +no *$/m)
+  })
+
+  it('are short', async () => {
+    for (const name of await names()) {
+      const code = (await read(name))
+        .replaceAll(/\/\*.*?\*\//gs, '')
+        .split('\n')
+        .filter(line => line.trim() !== '' && !line.trim().startsWith('//'))
+
+      expect(code.length, `${name}: lines of code`).to.be.greaterThan(0).and.lessThan(40)
+    }
+  })
+
+  it('are all in the list, and tested here', async () => {
+    const list = await read('README.md')
+    const tests = await fs.readFile(import.meta.filename, 'utf-8')
+
+    for (const name of await names()) {
+      expect(list).to.include(`node examples/${name}`)
+      expect(tests).to.include(`run('${name}')`)
+    }
+  })
+})
