@@ -135,11 +135,11 @@ describe('connection', () => {
 
   it('leaves others their turn, although the kernel would take more', async () => {
     const { connection } = await open(socket => { socket.pause() })
-    let turns = 0
+    const others = { turns: 0 }
     let sent = 0
-    setImmediate(() => { turns++ })
+    setImmediate(() => { others.turns++ })
 
-    while (turns === 0) {
+    while (others.turns === 0) {
       sent += 65_536
 
       if (!connection.send(new Uint8Array(65_536))) {

@@ -44,7 +44,7 @@ describe('metrics', () => {
     const lines = (await registry.metrics()).split('\n').filter(line => line.startsWith(`${name}{`))
 
     return Object.fromEntries(lines.map(line => {
-      const [, label, value] = /="(.*)"} (\d+)$/.exec(line) ?? []
+      const [, label, value] = /[=]"(.*)"} (\d+)$/.exec(line) ?? []
 
       return [label, Number(value)]
     }))

@@ -14,7 +14,7 @@ import { createLibp2p } from 'libp2p'
 import pDefer from 'p-defer'
 import { dcutr } from '../../src/dcutr.ts'
 import { reuseportTcp } from '../../src/index.ts'
-import { watchDcutr } from '../../test/nat/dcutr-log.ts'
+import { watchLog } from '../../test/nat/watch-log.ts'
 import { roundTrip, serveEcho } from '../../test/nat/echo.ts'
 import { serve } from '../../test/nat/script.ts'
 import { until } from '../../test/nat/until.ts'
@@ -53,7 +53,7 @@ async function startNode (name: string, storyStart: string, relay: string, ...li
 
   const node = await createLibp2p({
     start: false,
-    logger: watchDcutr((format, [argument]) => {
+    logger: watchLog('libp2p:dcutr', (format, [argument]) => {
       if (format in steps) {
         tell(steps[format](argument))
       }

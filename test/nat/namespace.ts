@@ -14,6 +14,12 @@ export interface Namespace {
   readonly pid: number
 
   /**
+   * The command line that runs a command in it. What it starts ends with this
+   * process
+   */
+  commandLine(command: string, ...args: string[]): [string, string[]]
+
+  /**
    * Runs a command in it and returns what it printed
    *
    * @throws {Error} if the command fails
@@ -40,6 +46,7 @@ export async function createNamespace (): Promise<Namespace> {
 
   return {
     pid: holder.pid,
+    commandLine: (command, ...args) => ['nsenter', [...enter, ...endWithUs, command, ...args]],
     run: async (command, ...args) => run('nsenter', [...enter, command, ...args]),
     start: async (url, ...args) => {
       const script = await startScript<any>(url, args, { execPath: 'nsenter', execArgv: [...enter, ...endWithUs, process.execPath] })

@@ -18,10 +18,10 @@ import pDefer from 'p-defer'
 import { pEvent } from 'p-event'
 import { dcutr } from '../../src/dcutr.ts'
 import { reuseportTcp } from '../../src/index.ts'
-import { watchDcutr } from './dcutr-log.ts'
 import { echo, roundTrip, serveEcho } from './echo.ts'
 import { serve } from './script.ts'
 import { until } from './until.ts'
+import { watchLog } from './watch-log.ts'
 import type { NatMapping } from '../../src/index.ts'
 import type { Connection } from '@libp2p/interface'
 
@@ -61,7 +61,7 @@ async function startPeer (stack: string, announce: string, ...listen: string[]) 
   const gaveUp = pDefer<void>()
 
   const node = await createLibp2p({
-    logger: watchDcutr((format, [attempt, retries]) => {
+    logger: watchLog('libp2p:dcutr', (format, [attempt, retries]) => {
       if (format.startsWith('error while attempting DCUtR') && attempt === retries) {
         gaveUp.resolve()
       }

@@ -2,19 +2,20 @@ import { defaultLogger } from '@libp2p/logger'
 import type { ComponentLogger, Logger } from '@libp2p/interface'
 
 /**
- * DCUtR tells only its log what it does
+ * Some components tell only their log what they do
  *
+ * @param component - whose lines
  * @param onLine - invoked with the format and the arguments of each line
  * @returns a logger for `createLibp2p` that does what the default one does as well
  */
-export function watchDcutr (onLine: (format: string, args: any[]) => void): ComponentLogger {
+export function watchLog (component: string, onLine: (format: string, args: any[]) => void): ComponentLogger {
   const logger = defaultLogger()
 
   return {
     forComponent: name => {
       const log = logger.forComponent(name)
 
-      return name === 'libp2p:dcutr' ? watched(log, onLine) : log
+      return name === component ? watched(log, onLine) : log
     }
   }
 }

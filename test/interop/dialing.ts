@@ -1,0 +1,53 @@
+import { repeat } from './cell.ts'
+import { disconnect, withTwoPeers } from './two-peers.ts'
+import type { Cell } from './cell.ts'
+import type { Implementation } from './implementations.ts'
+import type { Peer } from './peer.ts'
+
+/**
+ * One way, in ms
+ */
+const LATENCY = 5
+
+const MIB = 1024 * 1024
+
+/**
+ * Both dial each other, from their listening ports, with noise and with tls
+ */
+export async function testDialing (ours: Implementation, theirs: Implementation, rounds: number): Promise<Cell[]> {
+  const cells: Cell[] = []
+
+  for (const security of ['noise', 'tls']) {
+    cells.push(...await withTwoPeers(ours, theirs, LATENCY, ['--security', security], async ({ ours, theirs }) => [
+      await testDials(theirs, `${security}: we dial from the listening port, observed as such`, rounds, ours, theirs),
+      await testDials(theirs, `${security}: they dial from the listening port, observed as such`, rounds, theirs, ours),
+      await testEchos(theirs, `${security}: echo of 1 MiB, both ways`, ours, theirs)
+    ]))
+  }
+
+  return cells
+}
+
+async function testDials ({ implementation }: Peer, what: string, rounds: number, dialer: Peer, dialed: Peer): Promise<Cell> {
+  return repeat(implementation, what, rounds, async () => {
+    const marks = [dialer.mark(), dialed.mark()]
+
+    try {
+      await dialer.ask('dial', dialed.address)
+      // the port is in it
+      await dialed.event({ event: 'connected', peer: dialer.id, direction: 'inbound', remote: dialer.endpoint }, marks[1])
+      await dialer.event({ event: 'observed', peer: dialed.id, address: dialer.endpoint }, marks[0])
+      await dialed.event({ event: 'observed', peer: dialer.id, address: dialed.endpoint }, marks[1])
+    } finally {
+      await disconnect(dialer, dialed)
+    }
+  })
+}
+
+async function testEchos ({ implementation }: Peer, what: string, a: Peer, b: Peer): Promise<Cell> {
+  await a.ask('dial', b.address)
+
+  return repeat(implementation, what, 2, async n => {
+    await (n === 0 ? a.ask('echo', b.id, MIB) : b.ask('echo', a.id, MIB))
+  })
+}

@@ -1,0 +1,159 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { createLab } from '../nat/lab.ts'
+import { repeat } from './cell.ts'
+import { startPeer } from './peer.ts'
+import type { Cell } from './cell.ts'
+import type { Implementation } from './implementations.ts'
+import type { Peer } from './peer.ts'
+import type { Namespace } from '../nat/namespace.ts'
+import type { NatKind } from '../nat/nat-rules.ts'
+import type { Outcome } from '../nat/nat-pairs.ts'
+
+/**
+ * One way, in ms
+ */
+const LATENCY = 20
+
+/**
+ * How long a direct connection is waited for, in ms: three attempts of five
+ * seconds
+ */
+const TIMEOUT = 17_000
+
+/**
+ * It takes four observers at different addresses to be sure of one's own. The
+ * relay is a fifth machine
+ */
+const OBSERVERS = ['11.0.0.1', '11.0.0.2', '11.0.0.3', '11.0.0.4']
+const RELAY = '11.0.0.5'
+
+/**
+ * The last bytes of the addresses of A, who dials over the relay, and B
+ */
+const A = 11
+const B = 12
+
+/**
+ * The port of the first run. Each has another one, so that no NAT remembers the
+ * run before
+ */
+const FIRST_PORT = 4001
+
+interface Case {
+  relay: Implementation
+
+  /**
+   * Who dials the other one over the relay, and so is the responder of DCUtR
+   */
+  dialer: 'we' | 'they'
+
+  /**
+   * In front of the dialer, in front of the other one, and what is expected
+   */
+  nats: [NatKind, NatKind, Outcome]
+  runs: number
+}
+
+interface Machines {
+  observers: Peer[]
+  relay: Peer
+  a: Namespace
+  b: Namespace
+}
+
+export async function testHolePunching (ours: Implementation, theirs: Implementation, runs: number): Promise<Cell[]> {
+  const cells: Cell[] = []
+
+  for (const testCase of cases(ours, theirs, runs)) {
+    cells.push(await play(ours, theirs, testCase))
+  }
+
+  return cells
+}
+
+function cases (ours: Implementation, theirs: Implementation, runs: number): Case[] {
+  const roles = ['we', 'they'] as const
+  const relays = [...new Set([ours, 'go', 'rust'])] as Implementation[]
+  const few = Math.min(runs, 2)
+
+  return roles.flatMap(dialer => [
+    ...relays.map((relay): Case => ({ relay, dialer, nats: ['port-restricted', 'port-restricted', 'direct'], runs })),
+    { relay: ours, dialer, nats: ['none', 'port-restricted', 'direct'], runs: few },
+    { relay: ours, dialer, nats: ['port-restricted', 'none', 'direct'], runs: few },
+    { relay: ours, dialer, nats: ['full-cone', 'port-restricted', 'direct'], runs: few },
+    { relay: ours, dialer, nats: ['port-restricted', 'full-cone', 'direct'], runs: few },
+    { relay: ours, dialer, nats: ['none', 'symmetric', 'direct'], runs: few },
+    { relay: ours, dialer, nats: ['symmetric', 'none', 'direct'], runs: few },
+    { relay: ours, dialer, nats: ['full-cone', 'symmetric', 'direct'], runs: few },
+    { relay: ours, dialer, nats: ['symmetric', 'full-cone', 'direct'], runs: few },
+    // it takes long to find out that there is no way
+    { relay: ours, dialer, nats: ['port-restricted', 'symmetric', 'relayed'], runs: 1 },
+    { relay: ours, dialer, nats: ['symmetric', 'port-restricted', 'relayed'], runs: 1 }
+  ])
+}
+
+async function play (ours: Implementation, theirs: Implementation, { relay, dialer, nats: [natA, natB, expected], runs }: Case): Promise<Cell> {
+  const lab = createLab({ latency: LATENCY })
+  const [implementationA, implementationB] = dialer === 'we' ? [ours, theirs] : [theirs, ours]
+
+  try {
+    const publicMachine = await lab.host(...OBSERVERS.map(host => `${host}/24`))
+    const machines: Machines = {
+      observers: await Promise.all(OBSERVERS.map(async host => startPeer({ implementation: ours, machine: publicMachine, host, port: 4001, bind: host }))),
+      relay: await startPeer({ implementation: relay, machine: await lab.host(`${RELAY}/24`), host: RELAY, port: 4001, flags: ['--relay-server'] }),
+      a: await lab.hostBehind(natA, A),
+      b: await lab.hostBehind(natB, B)
+    }
+
+    return await repeat(theirs, `${dialer} dial over the ${relay} relay, ${natA} and ${natB}: ${expected}`, runs, async n => {
+      const port = FIRST_PORT + n
+      const a = await startPeer({ implementation: implementationA, machine: machines.a, host: `11.0.0.${A}`, port })
+      const b = await startPeer({ implementation: implementationB, machine: machines.b, host: `11.0.0.${B}`, port })
+
+      try {
+        await punch(machines, a, b, expected)
+      } finally {
+        await Promise.all([a.stop(), b.stop()])
+      }
+    }, async () => expected === 'direct' ? [`${await lab.simultaneousOpens()} simultaneous opens`] : [])
+  } finally {
+    await lab.stop()
+  }
+}
+
+async function punch ({ observers, relay }: Machines, a: Peer, b: Peer, expected: Outcome): Promise<void> {
+  await Promise.all([a, b].map(async peer => {
+    for (const observer of observers) {
+      await peer.ask('dial', observer.address)
+      await peer.event({ event: 'observed', peer: observer.id })
+    }
+  }))
+
+  const { address } = await b.ask('reserve', relay.address)
+  await a.ask('dial', `${address}`)
+
+  const outcome = await Promise.race([
+    Promise.all([
+      a.event({ event: 'connected', peer: b.id, relayed: false }, 0, TIMEOUT),
+      b.event({ event: 'connected', peer: a.id, relayed: false }, 0, TIMEOUT)
+    ]).then(() => 'direct', (err: Error) => `relayed (${err.message})`),
+    ...(expected === 'relayed' ? [delay(TIMEOUT - 1_000).then(() => 'relayed')] : [])
+  ])
+
+  if (outcome !== expected) {
+    throw new Error(outcome)
+  }
+
+  if (outcome === 'direct') {
+    await echoDirectly(a, b)
+    await echoDirectly(b, a)
+  }
+}
+
+async function echoDirectly (from: Peer, to: Peer): Promise<void> {
+  const { relayed } = await from.ask('echo', to.id, 60_000)
+
+  if (relayed === true) {
+    throw new Error('The echo went over the relay')
+  }
+}

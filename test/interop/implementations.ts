@@ -1,0 +1,54 @@
+import { execFile } from 'node:child_process'
+import os from 'node:os'
+import path from 'node:path'
+import { promisify } from 'node:util'
+
+/**
+ * The command line of each peer program
+ */
+export const IMPLEMENTATIONS = {
+  js: [process.execPath, folder('js-peer/index.ts')],
+  go: [cached('go-peer')],
+  rust: [cached('rust-target/release/rust-peer')]
+}
+
+export type Implementation = keyof typeof IMPLEMENTATIONS
+
+/**
+ * In ms. A first build of rust-libp2p takes minutes
+ */
+const TIMEOUT = 30 * 60_000
+
+const BUILDS: Record<Implementation, string[] | undefined> = {
+  js: undefined,
+  go: ['go', 'build', '-C', folder('go-peer'), '-o', cached('go-peer'), '.'],
+  rust: ['cargo', 'build', '--quiet', '--release', '--locked', '--manifest-path', folder('rust-peer/Cargo.toml'), '--target-dir', cached('rust-target')]
+}
+
+/**
+ * Builds a peer, or sees that it is up to date. What is built is kept outside the
+ * clone
+ *
+ * @throws {Error} if there is no `go` or `cargo`, or the build fails
+ */
+export async function build (implementation: Implementation): Promise<void> {
+  const [command, ...args] = BUILDS[implementation] ?? []
+
+  if (command == null) {
+    return
+  }
+
+  try {
+    await promisify(execFile)(command, args, { timeout: TIMEOUT })
+  } catch (err: any) {
+    throw new Error(err.code === 'ENOENT' ? `The ${implementation} peer needs '${command}', which is not here` : `The ${implementation} peer could not be built: ${err.stderr ?? err.message}`)
+  }
+}
+
+function folder (name: string): string {
+  return path.join(import.meta.dirname, name)
+}
+
+function cached (name: string): string {
+  return path.join(os.homedir(), '.cache', 'libp2p-reuseport-tcp', name)
+}

@@ -1,0 +1,86 @@
+/**
+ * Nodes of this package with nodes of go-libp2p and rust-libp2p, in the lab of
+ * test/nat. Linux and root only; needs `go` and `cargo`.
+ *
+ * - `npm run test:interop`
+ * - `npm run test:interop -- dialing`, or `mutual-dials`, `reconnects`,
+ * `hole-punching`: this part only
+ * - `--with go`: not with Rust
+ * - `--ours go`: go-libp2p in the place of this package, to see what theirs do among
+ * themselves
+ * - `--rounds 10 --runs 3`: fewer connections, fewer hole punches of each kind
+ */
+
+import { parseArgs } from 'node:util'
+import { print } from '../../examples/ports/print.ts'
+import { formatTable } from '../../examples/ports/table.ts'
+import { whatIsMissing } from '../nat/requirements.ts'
+import { testDialing } from './dialing.ts'
+import { testHolePunching } from './hole-punching.ts'
+import { IMPLEMENTATIONS, build } from './implementations.ts'
+import { testMutualDials } from './mutual-dials.ts'
+import { testReconnects } from './reconnects.ts'
+import type { Cell } from './cell.ts'
+import type { Implementation } from './implementations.ts'
+
+const { values, positionals: parts } = parseArgs({
+  allowPositionals: true,
+  options: {
+    ours: { type: 'string', default: 'js' },
+    with: { type: 'string', multiple: true, default: ['go', 'rust'] },
+    rounds: { type: 'string', default: '50' },
+    runs: { type: 'string', default: '10' }
+  }
+})
+
+const ours = implementation(values.ours)
+const others = values.with.map(implementation)
+const rounds = Number(values.rounds)
+const runs = Number(values.runs)
+const missing = await whatIsMissing()
+
+if (missing.length > 0) {
+  end(['The lab can not be built here:', ...missing.map(what => `- ${what}`)])
+}
+
+print('Building the peers. The first time this takes minutes')
+
+for (const implementation of new Set([ours, ...others])) {
+  await build(implementation).catch((err: Error) => { end([err.message]) })
+}
+
+const PARTS: Record<string, (ours: Implementation, theirs: Implementation) => Promise<Cell[]>> = {
+  dialing: async (ours, theirs) => testDialing(ours, theirs, rounds),
+  'mutual-dials': async (ours, theirs) => testMutualDials(ours, theirs, Math.min(rounds, 20)),
+  reconnects: async (ours, theirs) => testReconnects(ours, theirs, rounds),
+  'hole-punching': async (ours, theirs) => testHolePunching(ours, theirs, runs)
+}
+
+const cells: Cell[] = []
+
+for (const theirs of others) {
+  for (const [name, test] of Object.entries(PARTS)) {
+    if (parts.length === 0 || parts.includes(name)) {
+      print(`${ours} and ${theirs}: ${name}`)
+      cells.push(...await test(ours, theirs))
+    }
+  }
+}
+
+print('', ...formatTable([{ columns: ['with', 'what', 'succeeded', 'remarks'] }], cells.map(({ theirs, what, succeeded, of, remarks }) => {
+  return [theirs, what, `${succeeded} of ${of}`, remarks.join('; ')]
+})), '')
+end(cells.filter(({ succeeded, of }) => succeeded < of).map(({ theirs, what, errors }) => `Failed with ${theirs}, ${what}: ${[...new Set(errors)].join('; ')}`))
+
+function implementation (name: string): Implementation {
+  if (!(name in IMPLEMENTATIONS)) {
+    end([`There is no implementation ${name}`])
+  }
+
+  return name as Implementation
+}
+
+function end (failures: string[]): never {
+  print(...failures)
+  process.exit(failures.length > 0 ? 1 : 0)
+}

@@ -1,0 +1,3 @@
+export function tell (event: Record<string, unknown> & { event: string }): void {
+  process.stdout.write(`${JSON.stringify(event)}\n`)
+}

@@ -1,0 +1,94 @@
+import { circuitRelayServer, circuitRelayTransport } from '@libp2p/circuit-relay-v2'
+import { generateKeyPair, generateKeyPairFromSeed } from '@libp2p/crypto/keys'
+import { identify } from '@libp2p/identify'
+import { noise } from '@libp2p/noise'
+import { ping } from '@libp2p/ping'
+import { tls } from '@libp2p/tls'
+import { yamux } from '@libp2p/yamux'
+import { CODE_P2P } from '@multiformats/multiaddr'
+import { createLibp2p } from 'libp2p'
+import { dcutr } from '../../../src/dcutr.ts'
+import { reuseportTcp } from '../../../src/index.ts'
+import { serveEcho } from '../../nat/echo.ts'
+import { watchLog } from '../../nat/watch-log.ts'
+import { tell } from './events.ts'
+import type { Connection, Libp2p } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
+
+export interface NodeInit {
+  listen: string[]
+  security: string
+  seed?: number
+  relayServer: boolean
+}
+
+export type Node = Libp2p<{ listening: Listening }>
+
+interface Listening {
+  on(ma: Multiaddr): Promise<void>
+}
+
+/**
+ * What the dcutr service logs, and what it means
+ */
+const HOLE_PUNCH_STATES = {
+  'punching a hole to': 'begun',
+  'connected to': 'succeeded',
+  'no hole to': 'failed'
+}
+
+export async function startNode ({ listen, security, seed, relayServer }: NodeInit): Promise<Node> {
+  const node = await createLibp2p({
+    start: false,
+    privateKey: seed == null ? await generateKeyPair('Ed25519') : await generateKeyPairFromSeed('Ed25519', new Uint8Array(32).fill(seed)),
+    logger: watchLog('libp2p:reuseport-tcp:dcutr', tellHolePunch),
+    addresses: { listen },
+    transports: [reuseportTcp(), circuitRelayTransport()],
+    connectionEncrypters: [security === 'tls' ? tls() : noise()],
+    streamMuxers: [yamux()],
+    connectionManager: { inboundConnectionThreshold: Infinity },
+    connectionMonitor: { enabled: false },
+    services: {
+      identify: identify(),
+      ping: ping(),
+      dcutr: dcutr(),
+      // only services get at the transport manager
+      listening: ({ transportManager }): Listening => ({ on: async ma => transportManager.listen([ma]) }),
+      ...(relayServer ? { relay: circuitRelayServer({ reservations: { maxReservations: Infinity, applyDefaultLimit: false } }) } : {})
+    }
+  }) as unknown as Node
+
+  node.addEventListener('connection:open', ({ detail }) => { tell({ event: 'connected', ...describe(detail) }) })
+  node.addEventListener('connection:close', ({ detail }) => { tell({ event: 'disconnected', ...describe(detail) }) })
+  node.addEventListener('peer:identify', ({ detail: { peerId, observedAddr, connection } }) => {
+    tell({ event: 'observed', peer: peerId.toString(), address: observedAddr?.decapsulateCode(CODE_P2P).toString(), relayed: isRelayed(connection) })
+  })
+
+  await serveEcho(node)
+  await node.start()
+
+  for (const ma of node.getMultiaddrs()) {
+    tell({ event: 'listening', address: ma.decapsulateCode(CODE_P2P).toString() })
+  }
+
+  return node
+}
+
+export function isRelayed ({ remoteAddr }: Connection): boolean {
+  return remoteAddr.toString().includes('/p2p-circuit')
+}
+
+function describe (connection: Connection): Record<string, unknown> {
+  const { remoteAddr, remotePeer, direction } = connection
+  const relayed = isRelayed(connection)
+
+  return { peer: remotePeer.toString(), direction, remote: `${relayed ? remoteAddr : remoteAddr.decapsulateCode(CODE_P2P)}`, relayed }
+}
+
+function tellHolePunch (format: string, [peer, detail]: any[]): void {
+  const state = Object.entries(HOLE_PUNCH_STATES).find(([line]) => format.startsWith(line))?.[1]
+
+  if (state != null) {
+    tell({ event: 'hole-punch', state, peer: `${peer}`, ...(state === 'failed' ? { error: `${detail}` } : {}) })
+  }
+}

@@ -1,0 +1,177 @@
+import { spawn } from 'node:child_process'
+import { EventEmitter, once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { IMPLEMENTATIONS } from './implementations.ts'
+import type { Implementation } from './implementations.ts'
+import type { Namespace } from '../nat/namespace.ts'
+
+/**
+ * How long an event may be waited for, in ms
+ */
+const TIMEOUT = 20_000
+
+/**
+ * See README.md
+ */
+export interface PeerEvent {
+  event: string
+  [field: string]: unknown
+}
+
+export interface PeerInit {
+  implementation: Implementation
+  machine: Namespace
+
+  /**
+   * Where others dial it
+   */
+  host: string
+  port: number
+
+  /**
+   * What it listens on, if not the wildcard
+   */
+  bind?: string
+  flags?: string[]
+}
+
+/**
+ * A peer program that runs in a machine of the lab
+ */
+export interface Peer {
+  readonly implementation: Implementation
+  readonly id: string
+
+  /**
+   * Where it listens, as others see it
+   */
+  readonly endpoint: string
+
+  /**
+   * The same with its id
+   */
+  readonly address: string
+
+  /**
+   * How many events there were so far
+   */
+  mark(): number
+
+  /**
+   * Gives a command and waits for the event that answers it
+   *
+   * @throws {Error} if that says that it failed, or does not come in time
+   */
+  ask(name: CommandName, ...args: Array<string | number>): Promise<PeerEvent>
+
+  /**
+   * Waits for an event with these fields, no earlier than `since`
+   *
+   * @throws {Error} if it does not come in time
+   */
+  event(fields: PeerEvent, since?: number, timeout?: number): Promise<PeerEvent>
+
+  /**
+   * How many connections to this peer it has
+   */
+  connectionsTo(peer: string, relayed: boolean): number
+
+  stop(): Promise<void>
+
+  /**
+   * By SIGKILL
+   */
+  kill(): Promise<void>
+}
+
+/**
+ * The events that answer a command, and the field with its first argument, if they
+ * have it
+ */
+const ANSWERS = {
+  dial: { done: 'dialed', failed: 'dial-failed', field: 'address' },
+  reserve: { done: 'reserved', failed: 'reserve-failed', field: undefined },
+  echo: { done: 'echoed', failed: 'echo-failed', field: 'peer' },
+  close: { done: 'closed', failed: undefined, field: 'peer' },
+  abort: { done: 'closed', failed: undefined, field: 'peer' }
+}
+
+export type CommandName = keyof typeof ANSWERS
+
+export async function startPeer ({ implementation, machine, host, port, bind = host.includes(':') ? '::' : '0.0.0.0', flags = [] }: PeerInit): Promise<Peer> {
+  const family = host.includes(':') ? 6 : 4
+  const [program, ...args] = IMPLEMENTATIONS[implementation]
+  const child = spawn(...machine.commandLine(program, ...args, '--listen', `/ip${family}/${bind}/tcp/${port}`, ...flags), { stdio: ['pipe', 'pipe', 'ignore'] })
+  const ended = once(child, 'close')
+  const arrivals = new EventEmitter()
+  const events: PeerEvent[] = []
+
+  arrivals.setMaxListeners(Infinity)
+  // what it does not answer any more, the events that are missing tell
+  child.stdin.on('error', () => {})
+  createInterface({ input: child.stdout }).on('line', line => {
+    events.push(JSON.parse(line))
+    arrivals.emit('event')
+  })
+  ended.then(() => arrivals.emit('event'), () => {})
+
+  const find = async (matches: (event: PeerEvent) => boolean, wanted: string, since: number, timeout: number): Promise<PeerEvent> => {
+    const signal = AbortSignal.timeout(timeout)
+
+    while (true) {
+      const found = events.slice(since).find(matches)
+
+      if (found != null) {
+        return found
+      }
+
+      if (child.exitCode != null || signal.aborted) {
+        throw new Error(`${implementation} did not say ${wanted}${child.exitCode == null ? ` within ${timeout} ms` : `, it ended with code ${child.exitCode}`}`)
+      }
+
+      await once(arrivals, 'event', { signal }).catch(() => {})
+    }
+  }
+
+  const id = `${(await find(({ event }) => event === 'ready', 'ready', 0, TIMEOUT)).peer}`
+  const endpoint = `/ip${family}/${host}/tcp/${port}`
+
+  return {
+    implementation,
+    id,
+    endpoint,
+    address: `${endpoint}/p2p/${id}`,
+    mark: () => events.length,
+    ask: async (name, ...args) => {
+      const { done, failed, field } = ANSWERS[name]
+      const since = events.length
+      child.stdin.write(`${[name, ...args].join(' ')}\n`)
+
+      const answer = await find(event => {
+        return (event.event === done || event.event === failed) && (field == null || event[field] === args[0])
+      }, `that it has done '${name} ${args[0]}'`, since, TIMEOUT)
+
+      if (answer.event === failed) {
+        throw new Error(`${implementation}: ${answer.error}`)
+      }
+
+      return answer
+    },
+    event: async (fields, since = 0, timeout = TIMEOUT) => {
+      return find(event => Object.entries(fields).every(([name, value]) => event[name] === value), JSON.stringify(fields), since, timeout)
+    },
+    connectionsTo: (peer, relayed) => {
+      const count = (name: string): number => events.filter(event => event.event === name && event.peer === peer && event.relayed === relayed).length
+
+      return count('connected') - count('disconnected')
+    },
+    stop: async () => {
+      child.stdin.end()
+      await ended
+    },
+    kill: async () => {
+      child.kill('SIGKILL')
+      await ended
+    }
+  }
+}
