@@ -80,7 +80,7 @@ export function bindSocket (local: Endpoint, options: BindOptions): BoundSocket 
 function probe (): PortReuse {
   const reasons = []
 
-  for (const [name, find] of Object.entries({ 'net.BoundSocket': findPublicBind, 'the TCP handle of net.Socket': findHandleBind })) {
+  for (const [name, find] of Object.entries({ 'net.BoundSocket': findPublicBind, 'TCP handle in net.Socket': findHandleBind })) {
     try {
       const bind = find()
 
@@ -111,7 +111,13 @@ function assertReusesPort (bind: Bind): void {
   listening.listen(server)
 
   try {
-    bind(listening.local, { reusePort: true }).close()
+    const second = bind(listening.local, { reusePort: true })
+    second.close()
+
+    // Deno holds EADDRINUSE back until connect(2), and says that it is bound to port 0
+    if (second.local.port !== listening.local.port) {
+      throw new Error('it does not bind to a port that is listened on')
+    }
   } finally {
     server.close()
   }

@@ -1,4 +1,5 @@
 import net from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import { DialError } from '@libp2p/interface'
 import pDefer from 'p-defer'
 import { resolveName } from './address.ts'
@@ -10,6 +11,7 @@ import type { Target } from './address.ts'
 import type { DialerMetrics } from './metrics.ts'
 import type { EphemeralReason, SourceReason } from './options.ts'
 import type { Endpoint, PortPool, Source } from './port-pool.ts'
+import type { RecentlyClosed } from './recently-closed.ts'
 import type { Suspicion } from './suspicion.ts'
 import type { Logger } from '@libp2p/interface'
 import type { Socket, SocketConstructorOpts } from 'node:net'
@@ -29,9 +31,10 @@ export interface DialedSocket {
   reason: SourceReason
 
   /**
-   * The listening endpoint that it was dialed from, if it was
+   * The ends of the connection, if it was dialed from a listening endpoint: that
+   * one, and the destination
    */
-  local?: Endpoint
+  ends?: { local: Endpoint, remote: Endpoint }
 
   /**
    * Why the port is an ephemeral one, if it is
@@ -42,11 +45,17 @@ export interface DialedSocket {
 export interface DialerOptions {
   pool: PortPool
   suspicion: Suspicion
+  closed: RecentlyClosed
 
   /**
    * Dial from a listening port? `require`: or not at all
    */
   reusePort: boolean | 'require'
+
+  /**
+   * No dial may come from a listening port, whatever `reusePort` says
+   */
+  turnedOff: boolean
 
   /**
    * How long a dial from a listening port may be without an answer before one
@@ -169,8 +178,8 @@ function discard ({ socket }: DialedSocket): void {
 /**
  * What to dial from, and why from an ephemeral port if none of it can be used
  */
-async function findSources (destination: Endpoint, { pool, reusePort, signal, suspicion }: DialerOptions): Promise<{ sources: Source[], because: Because }> {
-  if (reusePort === false) {
+async function findSources (destination: Endpoint, { pool, reusePort, signal, suspicion, turnedOff }: DialerOptions): Promise<{ sources: Source[], because: Because }> {
+  if (turnedOff || reusePort === false) {
     return { sources: [], because: { reason: 'turned_off', message: 'port reuse is turned off' } }
   }
 
@@ -223,10 +232,29 @@ class SourceUnusableError extends Error {
 const TAKEN = ['EADDRINUSE', 'EADDRNOTAVAIL']
 
 /**
+ * How long to wait before the next look if the kernel has let go of a 4-tuple, in ms
+ */
+const RETRY_DELAY = 10
+
+/**
  * @throws {SourceUnusableError} if it can't be bound to, or if there is such a
  * connection already
  */
 async function dialFrom (source: Source, destination: Endpoint, options: DialerOptions): Promise<DialedSocket> {
+  while (true) {
+    try {
+      return await tryDialFrom(source, destination, options)
+    } catch (err) {
+      if (!(err instanceof SourceUnusableError) || !options.closed.has(source.port, destination)) {
+        throw err
+      }
+
+      await delay(RETRY_DELAY)
+    }
+  }
+}
+
+async function tryDialFrom (source: Source, destination: Endpoint, options: DialerOptions): Promise<DialedSocket> {
   throwIfAborted(options.signal)
 
   const { host, port, reason } = source
@@ -239,7 +267,7 @@ async function dialFrom (source: Source, destination: Endpoint, options: DialerO
   }
 
   try {
-    return { socket: await connected(socket, options), reason, local: { host, port } }
+    return { socket: await connected(socket, options), reason, ends: { local: { host, port }, remote: destination } }
   } catch (err: any) {
     throw TAKEN.includes(err.code) ? new SourceUnusableError(err) : err
   }

@@ -211,7 +211,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
 
     const address = this.#server.address()
     this.#label = address == null || typeof address === 'string' ? `${address}` : `${address.address}:${address.port}`
-    this.#state = { ...running, status: 'listening', target: opened }
+    this.#state = { ...running, status: 'listening', target: withPort(opened, address) }
     this.#log('listening on %s', this.#label)
     this.#updateStatus()
     this.safeDispatchEvent('listening')
@@ -371,6 +371,15 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
   #updateStatus (): void {
     this.#metrics.status?.update({ [this.#label]: STATUS_CODE[this.#state.status] })
   }
+}
+
+/**
+ * Without port reuse the kernel chooses a port no sooner than it listens
+ */
+function withPort (target: ListenTarget, address: ReturnType<Server['address']>): ListenTarget {
+  return target.type === 'unix' || address == null || typeof address === 'string'
+    ? target
+    : { type: 'ip', endpoint: { host: target.endpoint.host, port: address.port } }
 }
 
 async function resolveFirst ({ name, port, family }: Target & { type: 'name' }, signal: AbortSignal): Promise<ListenTarget> {

@@ -1,5 +1,5 @@
 import { serviceCapabilities, transportSymbol } from '@libp2p/interface'
-import { tryGetNetConfig } from '@libp2p/utils'
+import { getNetConfig } from '@libp2p/utils'
 import { CustomProgressEvent } from 'progress-events'
 import { isSupported, parseDialAddr } from './address.ts'
 import { reuseUnavailable } from './bound-socket.ts'
@@ -12,6 +12,7 @@ import { dialerMetrics, sourceLabel } from './metrics.ts'
 import { Observed } from './observed/observed.ts'
 import { checkDialOptions, checkListenerOptions, withDefaults } from './options.ts'
 import { PortPool } from './port-pool.ts'
+import { RecentlyClosed } from './recently-closed.ts'
 import { watchForInitiator } from './simultaneous-open.ts'
 import { Suspicion } from './suspicion.ts'
 import type { RawConnection } from './connection.ts'
@@ -84,8 +85,9 @@ export class ReuseportTcp implements ReuseportTcpTransport {
   readonly #metrics: DialerMetrics
   readonly #pool = new PortPool()
   readonly #suspicion = new Suspicion()
+  readonly #closed = new RecentlyClosed()
   readonly #observed?: Observed
-  readonly #reuseTurnedOff: boolean
+  readonly #turnedOff: boolean
 
   constructor ({ logger, metrics, events, addressManager }: ReuseportTcpComponents, init: ReuseportTcpInit = {}) {
     this.#init = init
@@ -98,7 +100,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
       suspended: this.#suspicion.count(),
       observed: this.#observed?.endpoints().flatMap(({ addresses }) => addresses).length ?? 0
     }))
-    this.#reuseTurnedOff = isFalse(process.env.LIBP2P_TCP_REUSEPORT)
+    this.#turnedOff = isFalse(process.env.LIBP2P_TCP_REUSEPORT)
 
     if (events != null) {
       const { observedAddressThreshold: threshold = 4 } = init
@@ -162,7 +164,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
       maxConnections,
       backlog,
       closeServerOnMaxConnections,
-      onConnection: (connection, local) => { this.#observe(connection, local, hostIn(connection.remoteAddr), false) }
+      onConnection: (connection, local) => { this.#follow(connection, local, endpointIn(connection.remoteAddr), false) }
     })
   }
 
@@ -192,10 +194,12 @@ export class ReuseportTcp implements ReuseportTcpTransport {
     this.#progress(options, () => new CustomProgressEvent('tcp:open-connection'))
     this.#log('dialing %a', ma)
 
-    const { socket, reason, because, local } = await this.#counted(dial(target, {
+    const { socket, reason, because, ends } = await this.#counted(dial(target, {
       pool: this.#pool,
       suspicion: this.#suspicion,
-      reusePort: this.#reuseTurnedOff ? false : options.reusePort ?? reusePort,
+      closed: this.#closed,
+      reusePort: options.reusePort ?? reusePort,
+      turnedOff: this.#turnedOff,
       reusePortTimeout: options.initiator == null ? reusePortTimeout : Infinity,
       // connections send their FIN themselves, see connection.ts
       socketOptions: { ...socketOptions, allowHalfOpen: true },
@@ -215,14 +219,14 @@ export class ReuseportTcp implements ReuseportTcpTransport {
         metrics: this.#metrics.events,
         log: this.#connectionLog
       })
-      const peerIsInitiator = local != null && options.initiator == null ? watchForInitiator(socket) : () => false
+      const peerIsInitiator = ends != null && options.initiator == null ? watchForInitiator(socket) : () => false
 
       this.#metrics.sources?.increment({ [sourceLabel(reason, because?.reason)]: true })
       this.#log('connected to %a, source port: %s', ma, reason)
       this.#progress(options, () => new CustomProgressEvent('tcp:source-port', { localAddr: connection.localAddr, reason, because: because?.message }))
 
-      if (local != null && this.#observed != null) {
-        this.#observe(connection, local, socket.remoteAddress, true)
+      if (ends != null) {
+        this.#follow(connection, ends.local, ends.remote, true)
       }
 
       return { connection, socket, peerIsInitiator }
@@ -234,12 +238,16 @@ export class ReuseportTcp implements ReuseportTcpTransport {
   }
 
   /**
-   * Its peer may say at which address it sees `local`
+   * A connection from or to a listening endpoint. Its peer may say at which address
+   * it sees that
    */
-  #observe (connection: RawConnection, local: Endpoint, remoteHost: string | undefined, dialed: boolean): void {
-    if (this.#observed != null && remoteHost != null) {
-      connection.addEventListener('close', this.#observed.connected(connection.remoteAddr, { local, remoteHost, dialed }))
-    }
+  #follow (connection: RawConnection, local: Endpoint, remote: Endpoint, dialed: boolean): void {
+    const stopObserving = this.#observed?.connected(connection.remoteAddr, { local, remoteHost: remote.host, dialed })
+
+    connection.addEventListener('close', () => {
+      this.#closed.add(local.port, remote)
+      stopObserving?.()
+    })
   }
 
   async #counted <T> (dialing: Promise<T>): Promise<T> {
@@ -276,8 +284,10 @@ function silenceLimit (connecting: number): number {
   return Math.min(Math.max(3 * connecting, 200), 1_500)
 }
 
-function hostIn (ma: Multiaddr): string | undefined {
-  return tryGetNetConfig(ma)?.host
+function endpointIn (ma: Multiaddr): Endpoint {
+  const { host, port = 0 } = getNetConfig(ma)
+
+  return { host, port }
 }
 
 /**

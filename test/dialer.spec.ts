@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
 import pDefer from 'p-defer'
+import { bindSocket } from '../src/bound-socket.ts'
 import { startBlackhole, startServer } from './fixtures/server.ts'
 import { createTransport, rawUpgrader } from './fixtures/transport.ts'
 import type { TestServer } from './fixtures/server.ts'
@@ -176,6 +177,8 @@ describe('dialer', () => {
 
       await other.connect(`/ip4/127.0.0.1/tcp/${server.port}`, { reusePort: true })
       expect((await server.socket(0)).remotePort).to.not.equal(port)
+      await expect(other.connect(`/ip4/127.0.0.1/tcp/${server.port}`, { reusePort: 'require' })).to.eventually.be.rejected()
+        .with.property('name', 'DialError')
     })
 
     it('is never that of another transport', async () => {
@@ -195,6 +198,20 @@ describe('dialer', () => {
       expect(await dialServer()).to.equal(loopback)
       expect(await dialServer()).to.equal(wildcard)
       expect(await dialServer()).to.not.be.oneOf([loopback, wildcard])
+    })
+
+    it('is waited for when its connection has just closed and the kernel still holds it', async () => {
+      const { port } = await local.listen('/ip4/127.0.0.1/tcp/0')
+      const { connection } = await local.connect(`/ip4/127.0.0.1/tcp/${server.port}`)
+      await connection.close()
+
+      // on loopback the kernel holds it for no time at all, so somebody else does
+      const held = bindSocket({ host: '127.0.0.1', port }, { reusePort: true }).connect({ host: '127.0.0.1', port: server.port }, {})
+      await once(held, 'connect')
+      setTimeout(() => { held.resetAndDestroy() }, 100)
+
+      const { source } = await local.connect(`/ip4/127.0.0.1/tcp/${server.port}`)
+      expect(source.localAddr?.toString()).to.equal(`/ip4/127.0.0.1/tcp/${port}`)
     })
 
     it('gives way when the peer holds the connection in the other direction', async () => {

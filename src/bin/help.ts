@@ -25,5 +25,6 @@ Examples:
   reuseport-check --port 4001 /ip4/192.0.2.1/tcp/4001 /dns4/example.com/tcp/4001
   reuseport-check --json /dnsaddr/example.com/p2p/12D3Koo… | jq .verdict
 
-The environment variable LIBP2P_TCP_REUSEPORT=false turns port reuse off.
+The environment variable LIBP2P_TCP_REUSEPORT=false turns port reuse off. The fields of
+the JSON document are described in README.md.
 `

@@ -29,7 +29,11 @@ export async function startNode (listen: string[], dialTimeout?: number): Promis
 
   const node = await createLibp2p({
     addresses: { listen },
-    transports: [components => transport = createTransport(components)],
+    transports: [components => {
+      transport = createTransport(components)
+
+      return transport
+    }],
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
     connectionManager: { addressDialTimeout: dialTimeout },

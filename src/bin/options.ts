@@ -1,13 +1,13 @@
 import { parseArgs } from 'node:util'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { CODE_P2P, multiaddr } from '@multiformats/multiaddr'
-import { Circuit, DNSADDR } from '@multiformats/multiaddr-matcher'
+import { Circuit, DNSADDR, TCP } from '@multiformats/multiaddr-matcher'
 import { parseDialAddr } from '../address.ts'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
 export interface Options {
   /**
-   * As text in its normal form, each once
+   * Multiaddrs in their normal form, none of which are the same TCP endpoint
    */
   addresses: string[]
 
@@ -49,7 +49,7 @@ export function parseOptions (args: string[]): Options {
   const { values, positionals } = split(args)
 
   return {
-    addresses: [...new Set(positionals.map(text => parseAddress(text).toString()))],
+    addresses: withoutDuplicates(positionals.map(parseAddress)).map(ma => ma.toString()),
     port: parsePort(values.port),
     timeout: parseSeconds(values.timeout) * 1_000,
     json: values.json,
@@ -120,8 +120,8 @@ function parseSeconds (text: string): number {
 }
 
 /**
- * Only TCP addresses, and names in the DNS where libp2p finds such: for anything
- * else there is no port to look at
+ * TCP addresses, and /dnsaddr, behind which there may be some: for anything else
+ * there is no port to look at
  */
 function parseAddress (text: string): Multiaddr {
   let ma: Multiaddr
@@ -141,13 +141,38 @@ function parseAddress (text: string): Multiaddr {
     throw new UsageError(`'${text}' is a unix socket: it has no port`)
   }
 
-  if (!DNSADDR.exactMatch(ma)) {
-    try {
-      parseDialAddr(ma)
-    } catch {
-      throw new UsageError(`'${text}' can not be dialed over TCP: it must be like /ip4/192.0.2.1/tcp/4001 or /dns/example.com/tcp/4001, with or without /p2p/…`)
-    }
+  // libp2p looks up what is behind it
+  if (DNSADDR.exactMatch(ma)) {
+    return ma
+  }
+
+  if (!TCP.exactMatch(ma)) {
+    throw new UsageError(`'${text}' is not a TCP address, like /ip4/192.0.2.1/tcp/4001 or /dns/example.com/tcp/4001`)
+  }
+
+  try {
+    parseDialAddr(ma)
+  } catch (err: any) {
+    throw new UsageError(err.message)
   }
 
   return ma
+}
+
+/**
+ * There can't be two connections from one port to the same address. Behind one
+ * /dnsaddr there may be many peers
+ */
+function withoutDuplicates (addresses: Multiaddr[]): Multiaddr[] {
+  const found = new Map<string, Multiaddr>()
+
+  for (const ma of addresses) {
+    const key = (DNSADDR.exactMatch(ma) ? ma : ma.decapsulateCode(CODE_P2P)).toString()
+
+    if (!found.has(key)) {
+      found.set(key, ma)
+    }
+  }
+
+  return [...found.values()]
 }

@@ -1,5 +1,6 @@
 import type { WriteStream } from 'node:tty'
 
+const MIN_COLUMNS = 20
 const TO_START_AND_ERASE = '\r\x1b[K'
 
 /**
@@ -18,18 +19,22 @@ export interface Progress {
  * A line on the terminal; nothing if `stream` is none, or is one that can't erase
  */
 export function progressLine (stream: Partial<Pick<WriteStream, 'isTTY' | 'columns'>> & Pick<WriteStream, 'write'>, terminal: string = ''): Progress {
-  const visible = stream.isTTY === true && terminal !== 'dumb'
-  const replace = (text: string): void => {
-    if (visible) {
-      stream.write(TO_START_AND_ERASE + text)
-    }
-  }
+  const possible = stream.isTTY === true && terminal !== 'dumb'
+  let shown = false
 
   return {
     show: text => {
-      // a line that wraps could not be erased
-      replace(text.slice(0, (stream.columns ?? 80) - 1))
+      if (possible) {
+        // a line that wraps could not be erased; a terminal may say that it has no columns
+        stream.write(TO_START_AND_ERASE + text.slice(0, Math.max(stream.columns ?? 0, MIN_COLUMNS) - 1))
+        shown = true
+      }
     },
-    erase: () => { replace('') }
+    erase: () => {
+      if (shown) {
+        stream.write(TO_START_AND_ERASE)
+        shown = false
+      }
+    }
   }
 }

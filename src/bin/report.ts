@@ -57,30 +57,38 @@ function cells ({ address, connectMs, latencyMs, observed, source }: PeerResult)
 }
 
 function verdict ({ localPeers, peers, verdict }: CheckResult): string[] {
-  const lost = peers.filter(({ reached }) => !reached).length
-
   return [
-    ...(lost === 0 ? [] : [`${lost} of ${count(peers.length, 'peer')} could not be reached.`]),
-    reuse(peers, verdict),
-    ...(localPeers
-      ? ['Peers on this machine can not tell an external address or what a NAT does. Name peers', `on the Internet to find out, ${OBSERVERS_NEEDED} of them to be sure: reuseport-check /ip4/…/tcp/…`]
-      : verdict.endpoints.flatMap(endpoint => seenFromOutside(endpoint, dialedFrom(endpoint, peers))))
+    ...unreached(peers),
+    ...(verdict.portsReused === 'unknown' ? [] : [reuse(peers, verdict), ...outside(localPeers, peers, verdict)])
   ]
+}
+
+function unreached (peers: PeerResult[]): string[] {
+  const { length } = peers.filter(({ reached }) => !reached)
+
+  if (length === peers.length) {
+    return ['No peer could be reached.']
+  }
+
+  return length === 0 ? [] : [`${length} of ${peers.length} peers could not be reached.`]
+}
+
+function outside (localPeers: boolean, peers: PeerResult[], { endpoints }: Verdict): string[] {
+  return localPeers
+    ? [`Peers on this machine can not tell an external address or what a NAT does. Name some on the Internet, ${OBSERVERS_NEEDED} to be sure: reuseport-check /ip4/…/tcp/…`]
+    : endpoints.flatMap(endpoint => seenFromOutside(endpoint, dialedFrom(endpoint, peers)))
 }
 
 function reuse (peers: PeerResult[], { because, portsReused }: Verdict): string {
   const dialed = peers.filter(({ source }) => source != null)
-  const reused = dialed.filter(({ source }) => source?.reused === true).length
 
   switch (portsReused) {
     case 'all':
-      return `Ports are reused: ${dialed.length === 1 ? 'the dial' : `all ${dialed.length} dials`} came from the port that is listened on.`
-    case 'some':
-      return `Ports are reused for ${reused} of ${count(dialed.length, 'dial')}; otherwise ${because.join('; ')}.`
+      return `Ports are reused: ${all(dialed.length)} came from the port that is listened on.`
     case 'none':
       return `Ports are not reused: ${because.join('; ')}.`
     default:
-      return 'Nothing connected, so there is nothing to say about ports.'
+      return `Ports are reused for ${dialed.filter(({ source }) => source?.reused === true).length} of ${count(dialed.length, 'dial')}; otherwise ${because.join('; ')}.`
   }
 }
 
@@ -101,7 +109,7 @@ function seenFromOutside (endpoint: EndpointVerdict, dialed: PeerResult[]): stri
 function whyUnseen (version: string, dialed: PeerResult[]): string {
   switch (portsReused(dialed)) {
     case 'unknown':
-      return `no peer was dialed over ${version}`
+      return `no peer was reached over ${version}`
     case 'none':
       return 'no dial came from the port that is listened on'
     default:
@@ -113,10 +121,20 @@ function holePunchingIfUnseen ({ holePunching }: EndpointVerdict): string[] {
   return holePunching === 'unlikely' ? ['Hole punching is unlikely to work: it takes dials from the port that is listened on.'] : []
 }
 
-function externalAddress (version: string, { addresses }: EndpointVerdict): string {
-  const seen = addresses.map(({ address, observers }) => `${hostAndPort(address)} (${count(observers, 'observer')})`)
+function externalAddress (version: string, { addresses, natMapping }: EndpointVerdict): string {
+  const [{ address, observers }] = addresses
 
-  return `Over ${version}, the external address is ${seen.join(' or ')}.`
+  if (addresses.length > 1 && natMapping !== 'endpoint-independent') {
+    return `Over ${version}, peers see this node at ${addresses.length} different external addresses.`
+  }
+
+  const all = observersOf(addresses)
+
+  return `Over ${version}, the external address is ${hostAndPort(address)} (${all === observers ? '' : `${observers} of `}${count(all, 'observer')}).`
+}
+
+function observersOf (addresses: EndpointVerdict['addresses']): number {
+  return addresses.reduce((sum, { observers }) => sum + observers, 0)
 }
 
 function nat ({ addresses, behindNat, natMapping }: EndpointVerdict): string {
@@ -126,12 +144,11 @@ function nat ({ addresses, behindNat, natMapping }: EndpointVerdict): string {
 
   switch (natMapping) {
     case 'endpoint-independent':
-      return 'The NAT mapping is endpoint-independent: all peers see the same address.'
+      return 'The NAT mapping is endpoint-independent: it does not matter who is dialed.'
     case 'endpoint-dependent':
       return 'The NAT mapping is endpoint-dependent: each peer sees another address.'
     default: {
-      const observers = addresses.reduce((sum, { observers }) => sum + observers, 0)
-      const missing = Math.max(1, OBSERVERS_NEEDED - observers)
+      const missing = Math.max(1, OBSERVERS_NEEDED - observersOf(addresses))
 
       return `The NAT mapping is unknown: to be sure, ask ${count(missing, 'more peer')} at ${missing === 1 ? 'another address' : 'other addresses'}.`
     }
@@ -143,10 +160,14 @@ function holePunching (version: string, { holePunching, natMapping }: EndpointVe
     case 'likely':
       return `Hole punching over ${version} is likely to work.`
     case 'unlikely':
-      return `Hole punching over ${version} is unlikely to work, but with peers that anybody can reach: those with a public address or behind a full-cone NAT.`
+      return `Hole punching over ${version} is unlikely to work, except with peers that anybody can reach: those with a public address or behind a full-cone NAT.`
     default:
-      return `Whether hole punching over ${version} works is unknown, as ${portsReused(dialed) === 'some' ? 'not all dials came from the port that is listened on' : 'the NAT mapping is'}.`
+      return `Whether hole punching over ${version} works is unknown, because ${portsReused(dialed) === 'some' ? 'not all dials came from the port that is listened on' : 'the NAT mapping is unknown'}.`
   }
+}
+
+function all (dials: number): string {
+  return ['the dial', 'both dials'][dials - 1] ?? `all ${dials} dials`
 }
 
 function yesOrNo (value: boolean): string {

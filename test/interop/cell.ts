@@ -21,16 +21,25 @@ export interface Cell {
 }
 
 /**
- * Tries it so often, one after the other
+ * After so many failures the rest is not tried
+ */
+const ENOUGH = 5
+
+/**
+ * Tries it so often
  *
+ * @param concurrency - how many are under way at the same time
  * @param remarks - invoked at the end
  */
-export async function repeat (theirs: Implementation, what: string, of: number, attempt: (n: number) => Promise<void>, remarks: () => Promise<string[]> = async () => []): Promise<Cell> {
+export async function repeat (theirs: Implementation, what: string, of: number, attempt: (n: number) => Promise<void>, concurrency: number = 1, remarks: () => Promise<string[]> = async () => []): Promise<Cell> {
   const errors: string[] = []
+  let tried = 0
 
-  for (let n = 0; n < of; n++) {
-    await attempt(n).catch((err: Error) => errors.push(err.message))
-  }
+  await Promise.all(Array.from({ length: concurrency }, async () => {
+    while (tried < of && errors.length < ENOUGH) {
+      await attempt(tried++).catch((err: Error) => errors.push(err.message))
+    }
+  }))
 
-  return { theirs, what, of, succeeded: of - errors.length, errors, remarks: await remarks() }
+  return { theirs, what, of, succeeded: tried - errors.length, errors, remarks: await remarks() }
 }

@@ -21,11 +21,24 @@ const LATENCY = 20
 const TIMEOUT = 17_000
 
 /**
- * It takes four observers at different addresses to be sure of one's own. The
- * relay is a fifth machine
+ * Tell peers at which address they see them, as does the relay. With a fourth one
+ * go-libp2p announces the address as its own, and spends five seconds on a plain
+ * dial to it before it punches
  */
-const OBSERVERS = ['11.0.0.1', '11.0.0.2', '11.0.0.3', '11.0.0.4']
-const RELAY = '11.0.0.5'
+const OBSERVERS = ['11.0.0.1', '11.0.0.2']
+const RELAY = '11.0.0.3'
+
+/**
+ * How long go-libp2p may take to notice what was observed, in ms. Until then it
+ * takes part in no hole punch (`p2p/protocol/holepunch/svc.go`,
+ * `waitForPublicAddr`)
+ */
+const GO_NOTICES = 5_500
+
+/**
+ * How many hole punches are under way at the same time
+ */
+const CONCURRENCY = 3
 
 /**
  * The last bytes of the addresses of A, who dials over the relay, and B
@@ -61,19 +74,21 @@ interface Machines {
   b: Namespace
 }
 
-export async function testHolePunching (ours: Implementation, theirs: Implementation, runs: number): Promise<Cell[]> {
+/**
+ * Through a relay of each kind
+ */
+export async function testHolePunching (ours: Implementation, theirs: Implementation, relays: Implementation[], runs: number): Promise<Cell[]> {
   const cells: Cell[] = []
 
-  for (const testCase of cases(ours, theirs, runs)) {
+  for (const testCase of cases(ours, relays, runs)) {
     cells.push(await play(ours, theirs, testCase))
   }
 
   return cells
 }
 
-function cases (ours: Implementation, theirs: Implementation, runs: number): Case[] {
+function cases (ours: Implementation, relays: Implementation[], runs: number): Case[] {
   const roles = ['we', 'they'] as const
-  const relays = [...new Set([ours, 'go', 'rust'])] as Implementation[]
   const few = Math.min(runs, 2)
 
   return roles.flatMap(dialer => [
@@ -115,7 +130,7 @@ async function play (ours: Implementation, theirs: Implementation, { relay, dial
       } finally {
         await Promise.all([a.stop(), b.stop()])
       }
-    }, async () => expected === 'direct' ? [`${await lab.simultaneousOpens()} simultaneous opens`] : [])
+    }, CONCURRENCY, async () => expected === 'direct' ? [`${await lab.simultaneousOpens()} simultaneous opens`] : [])
   } finally {
     await lab.stop()
   }
@@ -130,6 +145,11 @@ async function punch ({ observers, relay }: Machines, a: Peer, b: Peer, expected
   }))
 
   const { address } = await b.ask('reserve', relay.address)
+
+  if (a.implementation === 'go' || b.implementation === 'go') {
+    await delay(GO_NOTICES)
+  }
+
   await a.ask('dial', `${address}`)
 
   const outcome = await Promise.race([

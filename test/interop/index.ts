@@ -35,6 +35,7 @@ const { values, positionals: parts } = parseArgs({
 
 const ours = implementation(values.ours)
 const others = values.with.map(implementation)
+const all = [...new Set([ours, ...others])]
 const rounds = Number(values.rounds)
 const runs = Number(values.runs)
 const missing = await whatIsMissing()
@@ -45,7 +46,7 @@ if (missing.length > 0) {
 
 print('Building the peers. The first time this takes minutes')
 
-for (const implementation of new Set([ours, ...others])) {
+for (const implementation of all) {
   await build(implementation).catch((err: Error) => { end([err.message]) })
 }
 
@@ -53,7 +54,7 @@ const PARTS: Record<string, (ours: Implementation, theirs: Implementation) => Pr
   dialing: async (ours, theirs) => testDialing(ours, theirs, rounds),
   'mutual-dials': async (ours, theirs) => testMutualDials(ours, theirs, Math.min(rounds, 20)),
   reconnects: async (ours, theirs) => testReconnects(ours, theirs, rounds),
-  'hole-punching': async (ours, theirs) => testHolePunching(ours, theirs, runs)
+  'hole-punching': async (ours, theirs) => testHolePunching(ours, theirs, all, runs)
 }
 
 const cells: Cell[] = []

@@ -41,7 +41,7 @@ export async function testMutualDials (ours: Implementation, theirs: Implementat
         await Promise.all([ours.ask('close', theirs.id), theirs.ask('close', ours.id)])
         await untilDisconnected(ours, theirs)
       }
-    }, async () => [`${await lab.simultaneousOpens()} simultaneous opens`, `${theirFailures} of their dials failed`])
+    }, 1, async () => [`${await lab.simultaneousOpens()} simultaneous opens`, `${theirFailures} of their dials failed`])
 
     return [cell]
   })

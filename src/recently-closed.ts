@@ -1,0 +1,41 @@
+import type { Endpoint } from './port-pool.ts'
+
+/**
+ * How long the kernel may still hold the 4-tuple of a connection that has closed, in
+ * ms. When the peer closed it first, that is until it has acknowledged our FIN
+ * (LAST_ACK, RFC 9293): a round trip
+ */
+const HELD = 1_000
+
+/**
+ * Which connections closed a moment ago
+ */
+export class RecentlyClosed {
+  /**
+   * When, in the order of time
+   */
+  readonly #closed = new Map<string, number>()
+
+  add (localPort: number, remote: Endpoint, now: number = Date.now()): void {
+    const key = keyOf(localPort, remote)
+
+    this.#closed.delete(key)
+    this.#closed.set(key, now)
+
+    for (const [old, at] of this.#closed) {
+      if (now - at < HELD) {
+        break
+      }
+
+      this.#closed.delete(old)
+    }
+  }
+
+  has (localPort: number, remote: Endpoint, now: number = Date.now()): boolean {
+    return now - (this.#closed.get(keyOf(localPort, remote)) ?? -Infinity) < HELD
+  }
+}
+
+function keyOf (localPort: number, { host, port }: Endpoint): string {
+  return `${localPort} ${host} ${port}`
+}
