@@ -4,6 +4,13 @@ export default {
     bundlesizeMax: '20kB'
   },
   dependencyCheck: {
+    ignore: [
+      // run as commands
+      '@arethetypeswrong/cli',
+      'publint',
+      // ourselves, as users import us
+      'libp2p-reuseport-tcp'
+    ],
     // these run from a checkout, with the development dependencies
     productionIgnorePatterns: [
       '/benchmarks',

@@ -8,6 +8,7 @@ import { pEvent } from 'p-event'
 import { parseListenAddr, resolveName } from './address.ts'
 import { bindSocket, reuseUnavailable } from './bound-socket.ts'
 import { toConnection } from './connection.ts'
+import { peerSpeaks } from './first-byte.ts'
 import { guardCall, guardListener } from './guarded.ts'
 import { listenerMetrics } from './metrics.ts'
 import { untilAborted } from './race.ts'
@@ -17,7 +18,7 @@ import type { ListenerErrorTarget } from './guarded.ts'
 import type { ListenerMetrics } from './metrics.ts'
 import type { CloseServerOnMaxConnectionsOpts } from './options.ts'
 import type { Endpoint, PoolEntry, PortPool } from './port-pool.ts'
-import type { AbortOptions, ComponentLogger, Listener, ListenerEvents, Logger, Metrics, MultiaddrConnection, Upgrader } from '@libp2p/interface'
+import type { AbortOptions, ComponentLogger, Listener, ListenerEvents, Logger, Metrics, Upgrader } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { Server, Socket } from 'node:net'
 
@@ -40,7 +41,19 @@ export interface ListenerInit {
    * Told of every connection that arrives at a TCP port
    */
   onConnection(connection: RawConnection, local: Endpoint): void
+
+  /**
+   * The id of the peer that a hole is being punched to at the address of this
+   * connection, with us as the initiator
+   */
+  punchedPeer(connection: RawConnection): string | undefined
 }
+
+/**
+ * How long to wait for the first bytes of a peer that we punch a hole to, in ms. An
+ * initiator's are here at once, as it has nothing to wait for
+ */
+const SILENCE = 500
 
 /**
  * The values of the metric `libp2p_tcp_listener_status_info`
@@ -296,16 +309,32 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
 
     this.#log('new inbound connection %a', connection.remoteAddr)
 
+    let punched: string | undefined
+
     if (state.target.type === 'ip') {
       this.#init.onConnection(connection, state.target.endpoint)
+      punched = this.#init.punchedPeer(connection)
     }
 
-    void this.#upgrade(connection, upgrader, state.shutdown.signal)
+    void this.#upgrade(connection, socket, punched, upgrader, state.shutdown.signal)
   }
 
-  async #upgrade (connection: MultiaddrConnection, upgrader: Upgrader, signal: AbortSignal): Promise<void> {
+  /**
+   * When a hole is punched, one end dials as responder. If its SYN gets to our
+   * listener instead of meeting ours, there are two responders, and it is us who
+   * know that we were to be the initiator
+   */
+  async #upgrade (connection: RawConnection, socket: Socket, punched: string | undefined, upgrader: Upgrader, signal: AbortSignal): Promise<void> {
     try {
-      await upgrader.upgradeInbound(connection, { signal })
+      if (punched != null && !await peerSpeaks(socket, SILENCE, signal)) {
+        this.#log('%a waits for an initiator, so we are', connection.remoteAddr)
+        connection.direction = 'outbound'
+        connection.remoteAddr = connection.remoteAddr.encapsulate(`/p2p/${punched}`)
+        await upgrader.upgradeOutbound(connection, { signal, initiator: true })
+      } else {
+        await upgrader.upgradeInbound(connection, { signal })
+      }
+
       this.#log('inbound connection upgraded %a', connection.remoteAddr)
       this.#pauseAboveLimit()
     } catch (err: any) {

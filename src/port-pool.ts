@@ -11,7 +11,7 @@ export interface Endpoint {
 }
 
 /**
- * Which rule of {@link chooseSources} selected a listening endpoint
+ * Which rule of `chooseSources` selected a listening endpoint
  */
 export type ReuseReason = 'loopback' | 'route' | 'wildcard'
 

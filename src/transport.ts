@@ -1,5 +1,6 @@
 import { serviceCapabilities, transportSymbol } from '@libp2p/interface'
-import { getNetConfig } from '@libp2p/utils'
+import { getNetConfig, tryGetNetConfig } from '@libp2p/utils'
+import { CODE_P2P } from '@multiformats/multiaddr'
 import { CustomProgressEvent } from 'progress-events'
 import { isSupported, parseDialAddr } from './address.ts'
 import { reuseUnavailable } from './bound-socket.ts'
@@ -86,6 +87,11 @@ export class ReuseportTcp implements ReuseportTcpTransport {
   readonly #pool = new PortPool()
   readonly #suspicion = new Suspicion()
   readonly #closed = new RecentlyClosed()
+
+  /**
+   * The peers that we punch a hole to at the moment, as the initiator
+   */
+  readonly #punched = new Set<{ host: string, peer?: string }>()
   readonly #observed?: Observed
   readonly #turnedOff: boolean
 
@@ -117,7 +123,9 @@ export class ReuseportTcp implements ReuseportTcpTransport {
 
   async dial (ma: Multiaddr, options: ReuseportTcpDialOptions): Promise<Connection> {
     const start = Date.now()
-    const { connection, socket, peerIsInitiator } = await this.#open(ma, options)
+    const { connection, socket, peerIsInitiator } = options.initiator === true
+      ? await this.#punch(ma, options)
+      : await this.#open(ma, options)
 
     try {
       if (options.initiator === false && !await peerSpeaks(socket, silenceLimit(Date.now() - start), options.signal)) {
@@ -164,6 +172,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
       maxConnections,
       backlog,
       closeServerOnMaxConnections,
+      punchedPeer: ({ remoteAddr }) => [...this.#punched].find(({ host }) => host === endpointIn(remoteAddr).host)?.peer,
       onConnection: (connection, local) => { this.#follow(connection, local, endpointIn(connection.remoteAddr), false) }
     })
   }
@@ -178,6 +187,20 @@ export class ReuseportTcp implements ReuseportTcpTransport {
 
   dialFilter (multiaddrs: Multiaddr[]): Multiaddr[] {
     return this.listenFilter(multiaddrs)
+  }
+
+  /**
+   * Opens a raw connection to a peer whose own dial may arrive instead
+   */
+  async #punch (ma: Multiaddr, options: ConnectOptions): Promise<OpenedConnection> {
+    const punched = { host: tryGetNetConfig(ma)?.host ?? '', peer: ma.getComponents().findLast(({ code }) => code === CODE_P2P)?.value }
+    this.#punched.add(punched)
+
+    try {
+      return await this.#open(ma, options)
+    } finally {
+      this.#punched.delete(punched)
+    }
   }
 
   /**

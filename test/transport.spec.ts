@@ -1,14 +1,17 @@
 import fs from 'node:fs/promises'
+import net from 'node:net'
 import { isTransport, serviceCapabilities } from '@libp2p/interface'
 import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
+import pDefer from 'p-defer'
 import { ReuseportTcp as BrowserTransport } from '../src/transport.browser.ts'
-import { closed, startServer } from './fixtures/server.ts'
+import { closed, startBlackhole, startServer } from './fixtures/server.ts'
 import { createTransport, rawUpgrader } from './fixtures/transport.ts'
 import type { TestServer } from './fixtures/server.ts'
 import type { TestTransport } from './fixtures/transport.ts'
 import type { TCPSocketOptions } from '../src/index.ts'
 import type { MultiaddrConnection } from '@libp2p/interface'
+import type { Socket } from 'node:net'
 
 const PEER = '12D3KooWJRSrypvnpHgc6ZAgyCni4KcSmbV7uGRaMw5LgMKT18fq'
 
@@ -72,6 +75,51 @@ describe('transport', () => {
     expect(seen.options).to.have.property('initiator', true)
     expect(seen.connection).to.have.property('direction', 'outbound')
     connection.abort(new Error('seen'))
+  })
+
+  it('is the initiator towards the silent peer of a hole punch also when the dial of the peer arrives', async () => {
+    const upgrades: string[] = []
+    const inbound = pDefer<void>()
+    const outbound = pDefer<void>()
+    const { port } = await local.listen('/ip4/127.0.0.1/tcp/0', {
+      ...rawUpgrader(),
+      upgradeInbound: async ({ direction }) => {
+        upgrades.push(direction)
+        inbound.resolve()
+      },
+      upgradeOutbound: async ({ direction, remoteAddr }: MultiaddrConnection) => {
+        upgrades.push(`${direction} ${remoteAddr}`)
+        outbound.resolve()
+
+        return {} as any
+      }
+    })
+    const arrive = (): Socket => {
+      const socket = net.connect({ host: '127.0.0.1', port })
+      socket.on('error', () => {})
+      cleanup.push(() => { socket.destroy() })
+
+      return socket
+    }
+    const punching = new AbortController()
+    const blackhole = await startBlackhole()
+    cleanup.push(async () => blackhole.stop())
+    const dial = local.transport.dial(multiaddr(`/ip4/127.0.0.1/tcp/${blackhole.port}/p2p/${PEER}`), { upgrader: rawUpgrader(), initiator: true, signal: punching.signal })
+
+    // somebody else at that address
+    arrive().write('/multistream/1.0.0')
+    await inbound.promise
+    expect(upgrades).to.deep.equal(['inbound'])
+
+    const silent = arrive()
+    await outbound.promise
+    expect(upgrades[1]).to.equal(`outbound /ip4/127.0.0.1/tcp/${silent.localPort}/p2p/${PEER}`)
+
+    punching.abort()
+    await expect(dial).to.eventually.be.rejected().with.property('name', 'AbortError')
+    arrive()
+    await new Promise(resolve => setTimeout(resolve, 50))
+    expect(upgrades[2]).to.equal('inbound')
   })
 
   it('fails rather than dial from another port, if a listening port is required', async () => {

@@ -1,10 +1,7 @@
-import type { Implementation } from './implementations.ts'
-
 /**
  * What was tried so and so often
  */
 export interface Cell {
-  theirs: Implementation
   what: string
   of: number
   succeeded: number
@@ -31,7 +28,7 @@ const ENOUGH = 5
  * @param concurrency - how many are under way at the same time
  * @param remarks - invoked at the end
  */
-export async function repeat (theirs: Implementation, what: string, of: number, attempt: (n: number) => Promise<void>, concurrency: number = 1, remarks: () => Promise<string[]> = async () => []): Promise<Cell> {
+export async function repeat (what: string, of: number, attempt: (n: number) => Promise<void>, concurrency: number = 1, remarks: () => Promise<string[]> = async () => []): Promise<Cell> {
   const errors: string[] = []
   let tried = 0
 
@@ -41,5 +38,5 @@ export async function repeat (theirs: Implementation, what: string, of: number, 
     }
   }))
 
-  return { theirs, what, of, succeeded: tried - errors.length, errors, remarks: await remarks() }
+  return { what, of, succeeded: tried - errors.length, errors, remarks: await remarks() }
 }

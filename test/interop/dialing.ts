@@ -14,22 +14,18 @@ const MIB = 1024 * 1024
 /**
  * Both dial each other, from their listening ports, with noise and with tls
  */
-export async function testDialing (ours: Implementation, theirs: Implementation, rounds: number): Promise<Cell[]> {
-  const cells: Cell[] = []
-
+export async function * testDialing (ours: Implementation, theirs: Implementation, rounds: number): AsyncGenerator<Cell> {
   for (const security of ['noise', 'tls']) {
-    cells.push(...await withTwoPeers(ours, theirs, LATENCY, ['--security', security], async ({ ours, theirs }) => [
-      await testDials(theirs, `${security}: we dial from the listening port, observed as such`, rounds, ours, theirs),
-      await testDials(theirs, `${security}: they dial from the listening port, observed as such`, rounds, theirs, ours),
-      await testEchos(theirs, `${security}: echo of 1 MiB, both ways`, ours, theirs)
-    ]))
+    yield * await withTwoPeers(ours, theirs, LATENCY, ['--security', security], async ({ ours, theirs }) => [
+      await testDials(`${security}: we dial from the listening port, observed as such`, rounds, ours, theirs),
+      await testDials(`${security}: they dial from the listening port, observed as such`, rounds, theirs, ours),
+      await testEchos(`${security}: echo of 1 MiB, both ways`, ours, theirs)
+    ])
   }
-
-  return cells
 }
 
-async function testDials ({ implementation }: Peer, what: string, rounds: number, dialer: Peer, dialed: Peer): Promise<Cell> {
-  return repeat(implementation, what, rounds, async () => {
+async function testDials (what: string, rounds: number, dialer: Peer, dialed: Peer): Promise<Cell> {
+  return repeat(what, rounds, async () => {
     const marks = [dialer.mark(), dialed.mark()]
 
     try {
@@ -44,10 +40,10 @@ async function testDials ({ implementation }: Peer, what: string, rounds: number
   })
 }
 
-async function testEchos ({ implementation }: Peer, what: string, a: Peer, b: Peer): Promise<Cell> {
+async function testEchos (what: string, a: Peer, b: Peer): Promise<Cell> {
   await a.ask('dial', b.address)
 
-  return repeat(implementation, what, 2, async n => {
+  return repeat(what, 2, async n => {
     await (n === 0 ? a.ask('echo', b.id, MIB) : b.ask('echo', a.id, MIB))
   })
 }

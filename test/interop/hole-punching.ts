@@ -77,14 +77,10 @@ interface Machines {
 /**
  * Through a relay of each kind
  */
-export async function testHolePunching (ours: Implementation, theirs: Implementation, relays: Implementation[], runs: number): Promise<Cell[]> {
-  const cells: Cell[] = []
-
+export async function * testHolePunching (ours: Implementation, theirs: Implementation, relays: Implementation[], runs: number): AsyncGenerator<Cell> {
   for (const testCase of cases(ours, relays, runs)) {
-    cells.push(await play(ours, theirs, testCase))
+    yield play(ours, theirs, testCase)
   }
-
-  return cells
 }
 
 function cases (ours: Implementation, relays: Implementation[], runs: number): Case[] {
@@ -120,7 +116,7 @@ async function play (ours: Implementation, theirs: Implementation, { relay, dial
       b: await lab.hostBehind(natB, B)
     }
 
-    return await repeat(theirs, `${dialer} dial over the ${relay} relay, ${natA} and ${natB}: ${expected}`, runs, async n => {
+    return await repeat(`${dialer} dial over the ${relay} relay, ${natA} and ${natB}: ${expected}`, runs, async n => {
       const port = FIRST_PORT + n
       const a = await startPeer({ implementation: implementationA, machine: machines.a, host: `11.0.0.${A}`, port })
       const b = await startPeer({ implementation: implementationB, machine: machines.b, host: `11.0.0.${B}`, port })

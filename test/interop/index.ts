@@ -13,7 +13,6 @@
 
 import { parseArgs } from 'node:util'
 import { print } from '../../examples/ports/print.ts'
-import { formatTable } from '../../examples/ports/table.ts'
 import { whatIsMissing } from '../nat/requirements.ts'
 import { testDialing } from './dialing.ts'
 import { testHolePunching } from './hole-punching.ts'
@@ -33,6 +32,11 @@ const { values, positionals: parts } = parseArgs({
   }
 })
 
+/**
+ * Of the counts
+ */
+const WIDTH = 9
+
 const ours = implementation(values.ours)
 const others = values.with.map(implementation)
 const all = [...new Set([ours, ...others])]
@@ -50,28 +54,34 @@ for (const implementation of all) {
   await build(implementation).catch((err: Error) => { end([err.message]) })
 }
 
-const PARTS: Record<string, (ours: Implementation, theirs: Implementation) => Promise<Cell[]>> = {
-  dialing: async (ours, theirs) => testDialing(ours, theirs, rounds),
-  'mutual-dials': async (ours, theirs) => testMutualDials(ours, theirs, Math.min(rounds, 20)),
-  reconnects: async (ours, theirs) => testReconnects(ours, theirs, rounds),
-  'hole-punching': async (ours, theirs) => testHolePunching(ours, theirs, all, runs)
+const PARTS: Record<string, (ours: Implementation, theirs: Implementation) => AsyncGenerator<Cell>> = {
+  dialing: (ours, theirs) => testDialing(ours, theirs, rounds),
+  'mutual-dials': (ours, theirs) => testMutualDials(ours, theirs, Math.min(rounds, 20)),
+  reconnects: (ours, theirs) => testReconnects(ours, theirs, rounds),
+  'hole-punching': (ours, theirs) => testHolePunching(ours, theirs, all, runs)
 }
 
-const cells: Cell[] = []
+const failures: string[] = []
 
 for (const theirs of others) {
   for (const [name, test] of Object.entries(PARTS)) {
-    if (parts.length === 0 || parts.includes(name)) {
-      print(`${ours} and ${theirs}: ${name}`)
-      cells.push(...await test(ours, theirs))
+    if (parts.length > 0 && !parts.includes(name)) {
+      continue
+    }
+
+    print('', `${ours} with ${theirs}: ${name}`)
+
+    for await (const { what, succeeded, of, errors, remarks } of test(ours, theirs)) {
+      print(`${`${succeeded} of ${of}`.padStart(WIDTH)}  ${[what, ...remarks].join('; ')}`)
+
+      if (succeeded < of) {
+        failures.push(`Failed with ${theirs}, ${what}: ${[...new Set(errors)].join('; ')}`)
+      }
     }
   }
 }
 
-print('', ...formatTable([{ columns: ['with', 'what', 'succeeded', 'remarks'] }], cells.map(({ theirs, what, succeeded, of, remarks }) => {
-  return [theirs, what, `${succeeded} of ${of}`, remarks.join('; ')]
-})), '')
-end(cells.filter(({ succeeded, of }) => succeeded < of).map(({ theirs, what, errors }) => `Failed with ${theirs}, ${what}: ${[...new Set(errors)].join('; ')}`))
+end(failures)
 
 function implementation (name: string): Implementation {
   if (!(name in IMPLEMENTATIONS)) {

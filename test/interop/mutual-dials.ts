@@ -17,11 +17,11 @@ const NOTICE = 100
  * Both dial each other at the same instant. Whatever becomes of their dial, ours
  * must not fail, and both must be connected
  */
-export async function testMutualDials (ours: Implementation, theirs: Implementation, rounds: number): Promise<Cell[]> {
-  return withTwoPeers(ours, theirs, LATENCY, [], async ({ lab, ours, theirs }) => {
+export async function * testMutualDials (ours: Implementation, theirs: Implementation, rounds: number): AsyncGenerator<Cell> {
+  yield withTwoPeers(ours, theirs, LATENCY, [], async ({ lab, ours, theirs }) => {
     let theirFailures = 0
 
-    const cell = await repeat(theirs.implementation, 'both dial at the same instant, 20 ms apart', rounds, async () => {
+    return repeat('both dial at the same instant, 20 ms apart', rounds, async () => {
       const at = Date.now() + NOTICE
 
       try {
@@ -42,7 +42,5 @@ export async function testMutualDials (ours: Implementation, theirs: Implementat
         await untilDisconnected(ours, theirs)
       }
     }, 1, async () => [`${await lab.simultaneousOpens()} simultaneous opens`, `${theirFailures} of their dials failed`])
-
-    return [cell]
   })
 }

@@ -34,21 +34,17 @@ const ENDS: Record<string, (peers: TwoPeers) => Promise<void>> = {
  * We dial again from the listening port, right after the end of the connection
  * before
  */
-export async function testReconnects (ours: Implementation, theirs: Implementation, rounds: number): Promise<Cell[]> {
-  const cells: Cell[] = []
-
+export async function * testReconnects (ours: Implementation, theirs: Implementation, rounds: number): AsyncGenerator<Cell> {
   for (const [what, end] of Object.entries(ENDS)) {
-    cells.push(await withTwoPeers(ours, theirs, LATENCY, [], async peers => {
+    yield withTwoPeers(ours, theirs, LATENCY, [], async peers => {
       await connect(peers)
 
-      return repeat(theirs, `dial from the listening port again after ${what}`, rounds, async () => {
+      return repeat(`dial from the listening port again after ${what}`, rounds, async () => {
         await end(peers)
         await connect(peers)
       })
-    }))
+    })
   }
-
-  return cells
 }
 
 async function connect ({ ours, theirs }: TwoPeers): Promise<void> {
