@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { repeat } from './cell.ts'
 import { disconnect, withTwoPeers } from './two-peers.ts'
 import type { Cell } from './cell.ts'
@@ -36,6 +37,9 @@ async function testDials (what: string, rounds: number, dialer: Peer, dialed: Pe
       await dialed.event({ event: 'observed', peer: dialer.id, address: dialed.endpoint }, marks[1])
     } finally {
       await disconnect(dialer, dialed)
+      // until the kernels have let go of the 4-tuple. How a dial fares before is
+      // another test
+      await delay(4 * LATENCY)
     }
   })
 }
