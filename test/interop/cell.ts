@@ -23,10 +23,8 @@ export interface Cell {
 const ENOUGH = 5
 
 /**
- * Tries it so often
- *
- * @param concurrency - how many are under way at the same time
- * @param remarks - invoked at the end
+ * Tries it so often, with so many under way at the same time. What else was seen is
+ * asked for at the end
  */
 export async function repeat (what: string, of: number, attempt: (n: number) => Promise<void>, concurrency: number = 1, remarks: () => Promise<string[]> = async () => []): Promise<Cell> {
   const errors: string[] = []

@@ -6,8 +6,8 @@ import type { Cell } from './cell.ts'
 import type { Implementation } from './implementations.ts'
 import type { Peer } from './peer.ts'
 import type { Namespace } from '../nat/namespace.ts'
-import type { NatKind } from '../nat/nat-rules.ts'
 import type { Outcome } from '../nat/nat-pairs.ts'
+import type { NatKind } from '../nat/nat-rules.ts'
 
 /**
  * One way, in ms

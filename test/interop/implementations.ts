@@ -7,7 +7,8 @@ import { promisify } from 'node:util'
  * The command line of each peer program
  */
 export const IMPLEMENTATIONS = {
-  js: [process.execPath, folder('js-peer/index.ts')],
+  // what it measures of its memory is what garbage collection leaves
+  js: [process.execPath, '--expose-gc', folder('js-peer/index.ts')],
   go: [cached('go-peer')],
   rust: [cached('rust-target/release/rust-peer')]
 }

@@ -22,9 +22,8 @@ export interface TwoPeers {
 }
 
 /**
- * Two public machines with a peer each, which listen on the same port
- *
- * @param latency - one way, in ms
+ * Two public machines with a peer each, which listen on the same port. The latency
+ * is one way, in ms
  */
 export async function withTwoPeers <T> (ours: Implementation, theirs: Implementation, latency: number, flags: string[], use: (peers: TwoPeers) => Promise<T>): Promise<T> {
   const lab = createLab({ latency })
