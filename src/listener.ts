@@ -8,7 +8,7 @@ import { pEvent } from 'p-event'
 import { parseListenAddr, resolveName } from './address.ts'
 import { bindSocket, reuseUnavailable } from './bound-socket.ts'
 import { toConnection } from './connection.ts'
-import { peerSpeaks } from './first-byte.ts'
+import { peerProposes } from './first-bytes.ts'
 import { guardCall, guardListener } from './guarded.ts'
 import { listenerMetrics } from './metrics.ts'
 import { untilAborted } from './race.ts'
@@ -326,7 +326,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
    */
   async #upgrade (connection: RawConnection, socket: Socket, punched: string | undefined, upgrader: Upgrader, signal: AbortSignal): Promise<void> {
     try {
-      if (punched != null && !await peerSpeaks(socket, SILENCE, signal)) {
+      if (punched != null && !await peerProposes(socket, SILENCE, signal)) {
         this.#log('%a waits for an initiator, so we are', connection.remoteAddr)
         connection.direction = 'outbound'
         connection.remoteAddr = connection.remoteAddr.encapsulate(`/p2p/${punched}`)

@@ -6,7 +6,7 @@ import { isSupported, parseDialAddr } from './address.ts'
 import { reuseUnavailable } from './bound-socket.ts'
 import { toConnection } from './connection.ts'
 import { dial } from './dialer.ts'
-import { peerSpeaks } from './first-byte.ts'
+import { peerProposes } from './first-bytes.ts'
 import { guardCall, guardLogger } from './guarded.ts'
 import { ReuseportListener } from './listener.ts'
 import { dialerMetrics, sourceLabel } from './metrics.ts'
@@ -128,7 +128,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
       : await this.#open(ma, options)
 
     try {
-      if (options.initiator === false && !await peerSpeaks(socket, silenceLimit(Date.now() - start), options.signal)) {
+      if (options.initiator === false && !await peerProposes(socket, silenceLimit(Date.now() - start), options.signal)) {
         this.#log('%a waits for an initiator, so we are', ma)
         connection.direction = 'outbound'
         options = { ...options, initiator: true }

@@ -107,11 +107,13 @@ describe('transport', () => {
     const dial = local.transport.dial(multiaddr(`/ip4/127.0.0.1/tcp/${blackhole.port}/p2p/${PEER}`), { upgrader: rawUpgrader(), initiator: true, signal: punching.signal })
 
     // somebody else at that address
-    arrive().write('/multistream/1.0.0')
+    arrive().write('\x13/multistream/1.0.0\n\x07/noise\n')
     await inbound.promise
     expect(upgrades).to.deep.equal(['inbound'])
 
+    // a responder of go-libp2p
     const silent = arrive()
+    silent.write('\x13/multistream/1.0.0\n')
     await outbound.promise
     expect(upgrades[1]).to.equal(`outbound /ip4/127.0.0.1/tcp/${silent.localPort}/p2p/${PEER}`)
 

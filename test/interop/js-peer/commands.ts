@@ -4,6 +4,7 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
 import { echo } from '../../nat/echo.ts'
 import { until } from '../../nat/until.ts'
+import { benchConnect, benchDial, benchHold } from './bench.ts'
 import { tell } from './events.ts'
 import { isRelayed } from './node.ts'
 import type { Node } from './node.ts'
@@ -22,7 +23,7 @@ type Fields = Record<string, unknown>
 interface Command {
   event: string
   failure: string
-  run(node: Node, args: string[]): Promise<Fields>
+  run(node: Node, args: string[], security: string): Promise<Fields>
 
   /**
    * Of both events
@@ -93,10 +94,13 @@ const COMMANDS: Record<string, Command> = {
 
       return {}
     }
-  }
+  },
+  'bench-dial': bench(async ([count, parallel, port]) => benchDial(Number(count), Number(parallel), Number(port))),
+  'bench-connect': bench(async ([count, parallel, port, peer], security) => benchConnect(Number(count), Number(parallel), Number(port), peer, security)),
+  'bench-hold': bench(async ([count, port, peer], security) => benchHold(Number(count), Number(port), peer, security))
 }
 
-export async function runCommand (node: Node, line: string): Promise<void> {
+export async function runCommand (node: Node, security: string, line: string): Promise<void> {
   const [name, ...args] = line.trim().split(/\s+/)
   const command = COMMANDS[name]
 
@@ -108,10 +112,17 @@ export async function runCommand (node: Node, line: string): Promise<void> {
   const { event, failure, describe, run } = command
 
   try {
-    tell({ event, ...describe(args), ...await run(node, args) })
+    tell({ event, ...describe(args), ...await run(node, args, security) })
   } catch (err: any) {
     tell({ event: failure, ...describe(args), error: `${err.message}` })
   }
+}
+
+/**
+ * One at a time, so nothing says which
+ */
+function bench (run: (args: string[], security: string) => Promise<Fields>): Command {
+  return { event: 'bench', failure: 'bench-failed', describe: () => ({}), run: async (_node, args, security) => run(args, security) }
 }
 
 function connectionsTo (node: Node, peer: string): Connection[] {

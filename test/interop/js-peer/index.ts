@@ -28,4 +28,4 @@ const node = await startNode({
 })
 
 tell({ event: 'ready', peer: node.peerId.toString() })
-commands.on('line', line => { void runCommand(node, line) })
+commands.on('line', line => { void runCommand(node, values.security, line) })
