@@ -51,6 +51,9 @@ import type { TypedEventTarget } from 'main-event'
 
 export type { DCUtRServiceInit } from '@libp2p/dcutr'
 
+/**
+ * What the service needs of libp2p
+ */
 export interface DcutrComponents extends DCUtRServiceComponents {
   peerId: PeerId
   connectionGater?: ConnectionGater

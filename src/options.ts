@@ -40,6 +40,9 @@ export interface TCPSocketOptions {
   allowHalfOpen?: boolean
 }
 
+/**
+ * When a listener pauses, and when it goes on
+ */
 export interface CloseServerOnMaxConnectionsOpts {
   /**
    * Listen again once there are fewer connections than this
@@ -58,6 +61,9 @@ export interface CloseServerOnMaxConnectionsOpts {
   onListenError?(err: Error): void
 }
 
+/**
+ * The options of `reuseportTcp`
+ */
 export interface ReuseportTcpInit {
   /**
    * Dial from a port that this transport listens on. `false`: from an ephemeral
@@ -178,6 +184,9 @@ export interface SourcePort {
   because?: string
 }
 
+/**
+ * What `onProgress` is told of a dial
+ */
 export type ReuseportTcpDialEvents =
   OutboundConnectionUpgradeEvents |
   ProgressEvent<'tcp:open-connection'> |
@@ -203,8 +212,14 @@ export interface ConnectOptions extends AbortOptions, ProgressOptions<ReuseportT
   initiator?: boolean
 }
 
+/**
+ * How to dial: as for a raw connection, and an upgrader
+ */
 export interface ReuseportTcpDialOptions extends DialTransportOptions<ReuseportTcpDialEvents>, Omit<ConnectOptions, 'signal' | 'onProgress'> {}
 
+/**
+ * How to listen
+ */
 export interface ReuseportTcpCreateListenerOptions extends CreateListenerOptions, TCPSocketOptions {}
 
 const SOCKET_OPTIONS: Checks = {

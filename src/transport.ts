@@ -37,6 +37,9 @@ export interface ReuseportTcpComponents {
   addressManager?: { addObservedAddr(ma: Multiaddr): void }
 }
 
+/**
+ * What `reuseportTcp()` makes: a libp2p transport, and what only this one can do
+ */
 export interface ReuseportTcpTransport extends Transport<ReuseportTcpDialEvents> {
   /**
    * @throws {InvalidParametersError} if the multiaddr is not TCP over IPv4, IPv6
