@@ -44,12 +44,8 @@ export function parseOptions (args: string[]): Options {
     },
     allowPositionals: true
   })
-  const pairs = Number(values.pairs)
+  const pairs = parsePairs(values.pairs)
   const unknown = positionals.filter(name => ROWS.every(row => row.name !== name))
-
-  if (!Number.isInteger(pairs) || pairs < 1) {
-    throw new Error(`${values.pairs} is no number of pairs`)
-  }
 
   if (unknown.length > 0) {
     throw new Error(`There is no row ${unknown.join(', ')}`)
@@ -64,4 +60,17 @@ export function parseOptions (args: string[]): Options {
     node: values.node,
     out: out == null ? undefined : path.resolve(out)
   }
+}
+
+/**
+ * @throws {Error} if it is not a number of pairs
+ */
+export function parsePairs (value: string): number {
+  const pairs = Number(value)
+
+  if (!Number.isInteger(pairs) || pairs < 1) {
+    throw new Error(`${value} is no number of pairs`)
+  }
+
+  return pairs
 }

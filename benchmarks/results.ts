@@ -89,13 +89,17 @@ export function dialCostOf (samples: Samples): Results['dialCost'] {
  */
 export function describeRun (): Pick<Results, 'date' | 'machine' | 'node' | 'peer'> {
   const { version } = JSON.parse(readFileSync(new URL('../node_modules/@libp2p/tcp/package.json', import.meta.url), 'utf-8'))
+
+  return { ...describeMachine(), peer: `@libp2p/tcp ${version}` }
+}
+
+export function describeMachine (): Pick<Results, 'date' | 'machine' | 'node'> {
   const cpus = os.cpus()
 
   return {
     date: new Date().toISOString().slice(0, 10),
     machine: `${cpus.length} × ${cpus[0]?.model ?? os.arch()}, ${os.type()} ${os.release()}`,
-    node: process.version,
-    peer: `@libp2p/tcp ${version}`
+    node: process.version
   }
 }
 
@@ -111,6 +115,6 @@ function pairwise (ours: number[], others: number[]): number[] {
   return ours.map((figure, i) => figure / others[i])
 }
 
-function mapValues <K extends string, T, R> (object: Partial<Record<K, T>>, map: (value: T) => R): Partial<Record<K, R>> {
+export function mapValues <K extends string, T, R> (object: Partial<Record<K, T>>, map: (value: T) => R): Partial<Record<K, R>> {
   return Object.fromEntries(Object.entries<T>(object as Record<K, T>).map(([key, value]) => [key, map(value)])) as Partial<Record<K, R>>
 }

@@ -176,7 +176,8 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
   /**
    * Sends what is left and a FIN, then waits for the peer's FIN. A peer that
    * does not close its end within a second, or within the signal, is not waited
-   * for: all is sent by then.
+   * for: all is sent by then. One that has gone already is no error, as with
+   * `@libp2p/tcp`: the close event tells.
    *
    * @throws {AbortError} when the signal aborts before all data is with the
    * kernel. The connection is aborted then, as the rest is lost
@@ -193,7 +194,12 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
   async sendClose (options?: AbortOptions): Promise<void> {
     this.#socket.resume()
 
-    await this.#flush(options)
+    await this.#flush(options).catch(err => {
+      // if the peer has gone meanwhile, the close event says why
+      if (!this.#socket.destroyed) {
+        throw err
+      }
+    })
     await this.#finish(options)
   }
 

@@ -269,6 +269,20 @@ describe('connection', () => {
     expect(connection.timeline.close).to.be.a('number')
   })
 
+  it('closes although the peer has reset it, and says so in the event', async () => {
+    const { connection, socket } = await open()
+    const closes = countCloses(connection)
+
+    // the kernel knows at once, we don't
+    socket.resetAndDestroy()
+    connection.send(Uint8Array.from([1]))
+    await connection.close()
+
+    expect(closes.count).to.equal(1)
+    expect(closes.error).to.have.property('code').that.is.oneOf(['ECONNRESET', 'EPIPE'])
+    expect(connection.status).to.equal('aborted')
+  })
+
   it('closes although the peer never closes its end', async () => {
     const { connection, socket } = await open(socket => { socket.resume() })
     const ended = once(socket, 'end')

@@ -55,6 +55,18 @@ const commands = {
     return { open: nowOpen, accepted, fromPort: seen.get(port) ?? 0 }
   },
 
+  /**
+   * Waits until so many connections were accepted
+   *
+   * @returns how many were, and from how many ports. Those that were reset before
+   * they were accepted have none any more
+   */
+  async sources (expected: number): Promise<{ accepted: number, ports: number }> {
+    await settled(() => accepted, expected)
+
+    return { accepted, ports: [...seen.keys()].filter(port => port != null).length }
+  },
+
   async connect (port: number, count: number): Promise<void> {
     await inParallel(CONCURRENCY, Array.from({ length: count }).keys(), async n => {
       keep(await connect(port, loopbackHost(n)))
