@@ -51,9 +51,10 @@ export interface ListenerInit {
 
 /**
  * How long to wait for the first bytes of a peer that we punch a hole to, in ms. An
- * initiator's are here at once, as it has nothing to wait for
+ * initiator's are here at once, as it has nothing to wait for. It must be less than
+ * what a responder that dialed waits before it takes the role itself
  */
-const SILENCE = 500
+const SILENCE = 100
 
 /**
  * The values of the metric `libp2p_tcp_listener_status_info`

@@ -16,6 +16,13 @@ export class RecentlyClosed {
    */
   readonly #closed = new Map<string, number>()
 
+  /**
+   * There is such a connection again, so what the kernel holds is that one
+   */
+  remove (localPort: number, remote: Endpoint): void {
+    this.#closed.delete(keyOf(localPort, remote))
+  }
+
   add (localPort: number, remote: Endpoint, now: number = Date.now()): void {
     const key = keyOf(localPort, remote)
 

@@ -268,6 +268,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
    * it sees that
    */
   #follow (connection: RawConnection, local: Endpoint, remote: Endpoint, dialed: boolean): void {
+    this.#closed.remove(local.port, remote)
     const stopObserving = this.#observed?.connected(connection.remoteAddr, { local, remoteHost: remote.host, dialed })
 
     connection.addEventListener('close', () => {
@@ -302,12 +303,12 @@ interface OpenedConnection {
 }
 
 /**
- * How long to wait for an initiator's first bytes, in ms, after it took
+ * How long to wait for what an initiator proposes, in ms, after it took
  * `connecting` ms to connect, which is a round trip or more. They are half a round
  * trip behind the handshake
  */
 function silenceLimit (connecting: number): number {
-  return Math.min(Math.max(3 * connecting, 200), 1_500)
+  return Math.min(Math.max(3 * connecting, 300), 1_500)
 }
 
 function endpointIn (ma: Multiaddr): Endpoint {

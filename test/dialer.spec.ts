@@ -214,6 +214,26 @@ describe('dialer', () => {
       expect(source.localAddr?.toString()).to.equal(`/ip4/127.0.0.1/tcp/${port}`)
     })
 
+    it('is not waited for when it is the peer who holds it again', async () => {
+      const peer = createTransport()
+      cleanup.push(async () => peer.stop())
+      const { port } = await local.listen('/ip4/127.0.0.1/tcp/0')
+      const { port: peerPort } = await peer.listen('/ip4/127.0.0.1/tcp/0')
+      const { connection } = await local.connect(`/ip4/127.0.0.1/tcp/${peerPort}`)
+      await connection.close()
+      await peer.connect(`/ip4/127.0.0.1/tcp/${port}`, { reusePort: 'require' })
+
+      let attempts = 0
+      const count = (): void => { attempts++ }
+      diagnostics.subscribe('net.client.socket', count)
+      cleanup.push(() => diagnostics.unsubscribe('net.client.socket', count))
+
+      const { source } = await local.connect(`/ip4/127.0.0.1/tcp/${peerPort}`)
+      expect(source).to.have.property('reason', 'ephemeral')
+      // it is tried every 10 ms for a second otherwise
+      expect(attempts).to.be.below(10)
+    })
+
     it('gives way when the peer holds the connection in the other direction', async () => {
       const peer = createTransport()
       cleanup.push(async () => peer.stop())

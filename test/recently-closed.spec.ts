@@ -12,6 +12,14 @@ describe('recently closed connections', () => {
     expect(closed.has(4001, remote, 11_000)).to.equal(false)
   })
 
+  it('are forgotten when there is such a connection again', () => {
+    const closed = new RecentlyClosed()
+    closed.add(4001, remote)
+    closed.remove(4001, remote)
+
+    expect(closed.has(4001, remote)).to.equal(false)
+  })
+
   it('are told apart by both ends', () => {
     const closed = new RecentlyClosed()
     closed.add(4001, remote)

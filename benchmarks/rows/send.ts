@@ -2,7 +2,7 @@ import type { Sender } from '../processes/sender.ts'
 import type { Contestant, Measure } from '../row.ts'
 
 const WARM_UP = 500
-const DURATION = 1_000
+const DURATION = 2_000
 
 /**
  * `MultiaddrConnection.send` of messages of one size, in messages or in bytes a

@@ -1,8 +1,8 @@
 import { startPair } from '../stream-pair.ts'
 import type { Measure } from '../row.ts'
 
-const WARM_UP = 700
-const DURATION = 1_300
+const WARM_UP = 1_500
+const DURATION = 2_500
 
 /**
  * One stream over noise and yamux, from process to process, one way, in messages
