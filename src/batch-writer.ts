@@ -169,13 +169,12 @@ export class BatchWriter {
 
     const merged = chunks.length === 1 ? chunks : mergeSmall(chunks)
 
-    if (merged.length < MANY) {
-      merged.forEach(chunk => socket.write(chunk))
-      return
+    if (merged.length >= MANY) {
+      socket.cork()
     }
 
-    socket.cork()
     merged.forEach(chunk => socket.write(chunk))
+    // nothing happens if it is not corked
     socket.uncork()
   }
 }

@@ -41,7 +41,7 @@ import { dcutr as libp2pDcutr } from '@libp2p/dcutr'
 import { DialError, InvalidParametersError, serviceDependencies, start, stop } from '@libp2p/interface'
 import { CODE_P2P } from '@multiformats/multiaddr'
 import { punch } from './punch.ts'
-import { race } from './race.ts'
+import { CONNECTION_ATTEMPT_DELAY, race } from './race.ts'
 import type { NatMapping } from './observed/nat-mapping.ts'
 import type { ReuseportTcpTransport } from './transport.ts'
 import type { DCUtRServiceComponents, DCUtRServiceInit } from '@libp2p/dcutr'
@@ -92,11 +92,6 @@ const MAX_DIALS = 8
  * within a few round trips
  */
 const PLAIN_DIAL_TIMEOUT = 2_000
-
-/**
- * RFC 8305's recommended Connection Attempt Delay, in ms
- */
-const CONNECTION_ATTEMPT_DELAY = 250
 
 /**
  * Creates the service, to be given to `createLibp2p`. It takes the options of

@@ -5,7 +5,7 @@ import pDefer from 'p-defer'
 import { resolveName } from './address.ts'
 import { bindSocket, reuseUnavailable } from './bound-socket.ts'
 import { chooseSources, familyOf, isLoopback } from './port-pool.ts'
-import { abortError, race, throwIfAborted, untilAborted } from './race.ts'
+import { CONNECTION_ATTEMPT_DELAY, abortError, race, throwIfAborted, untilAborted } from './race.ts'
 import { isOwnAddress, routeSource } from './route.ts'
 import type { Target } from './address.ts'
 import type { DialerMetrics } from './metrics.ts'
@@ -15,11 +15,6 @@ import type { RecentlyClosed } from './recently-closed.ts'
 import type { Suspicion } from './suspicion.ts'
 import type { Logger } from '@libp2p/interface'
 import type { Socket, SocketConstructorOpts } from 'node:net'
-
-/**
- * RFC 8305's recommended Connection Attempt Delay, in ms
- */
-const CONNECTION_ATTEMPT_DELAY = 250
 
 interface Because {
   readonly reason: EphemeralReason

@@ -9,6 +9,22 @@ import type { Socket } from 'node:net'
 const MULTISTREAM_HEADER = 20
 
 /**
+ * How long a listener waits for what an initiator proposes, in ms. An initiator does
+ * so at once, with nothing to wait for. It must be less than {@link dialedSilence}, so
+ * that two ends that both wait do not both begin
+ */
+export const ACCEPTED_SILENCE = 100
+
+/**
+ * How long a responder that dialed waits for what an initiator proposes, in ms, after
+ * it took `connecting` ms to connect, which is a round trip or more. That is half a
+ * round trip behind the handshake
+ */
+export function dialedSilence (connecting: number): number {
+  return Math.min(Math.max(3 * connecting, 300), 1_500)
+}
+
+/**
  * Waits until the peer has proposed something, as an initiator does at once, but no
  * longer than `timeout` ms
  *

@@ -8,7 +8,7 @@ import { pEvent } from 'p-event'
 import { parseListenAddr, resolveName } from './address.ts'
 import { bindSocket, reuseUnavailable } from './bound-socket.ts'
 import { toConnection } from './connection.ts'
-import { peerProposes } from './first-bytes.ts'
+import { ACCEPTED_SILENCE, peerProposes } from './first-bytes.ts'
 import { guardCall, guardListener } from './guarded.ts'
 import { listenerMetrics } from './metrics.ts'
 import { untilAborted } from './race.ts'
@@ -49,12 +49,6 @@ export interface ListenerInit {
   punchedPeer(connection: RawConnection): string | undefined
 }
 
-/**
- * How long to wait for the first bytes of a peer that we punch a hole to, in ms. An
- * initiator's are here at once, as it has nothing to wait for. It must be less than
- * what a responder that dialed waits before it takes the role itself
- */
-const SILENCE = 100
 
 /**
  * The values of the metric `libp2p_tcp_listener_status_info`
@@ -327,7 +321,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
    */
   async #upgrade (connection: RawConnection, socket: Socket, punched: string | undefined, upgrader: Upgrader, signal: AbortSignal): Promise<void> {
     try {
-      if (punched != null && !await peerProposes(socket, SILENCE, signal)) {
+      if (punched != null && !await peerProposes(socket, ACCEPTED_SILENCE, signal)) {
         this.#log('%a waits for an initiator, so we are', connection.remoteAddr)
         connection.direction = 'outbound'
         connection.remoteAddr = connection.remoteAddr.encapsulate(`/p2p/${punched}`)

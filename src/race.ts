@@ -3,6 +3,11 @@ import pDefer from 'p-defer'
 import { raceSignal } from 'race-signal'
 
 /**
+ * RFC 8305's recommended Connection Attempt Delay, in ms
+ */
+export const CONNECTION_ATTEMPT_DELAY = 250
+
+/**
  * One way to reach a result. It must release everything and reject when
  * `signal` aborts
  */

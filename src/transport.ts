@@ -6,7 +6,7 @@ import { isSupported, parseDialAddr } from './address.ts'
 import { reuseUnavailable } from './bound-socket.ts'
 import { toConnection } from './connection.ts'
 import { dial } from './dialer.ts'
-import { peerProposes } from './first-bytes.ts'
+import { dialedSilence, peerProposes } from './first-bytes.ts'
 import { guardCall, guardLogger } from './guarded.ts'
 import { ReuseportListener } from './listener.ts'
 import { dialerMetrics, sourceLabel } from './metrics.ts'
@@ -131,7 +131,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
       : await this.#open(ma, options)
 
     try {
-      if (options.initiator === false && !await peerProposes(socket, silenceLimit(Date.now() - start), options.signal)) {
+      if (options.initiator === false && !await peerProposes(socket, dialedSilence(Date.now() - start), options.signal)) {
         this.#log('%a waits for an initiator, so we are', ma)
         connection.direction = 'outbound'
         options = { ...options, initiator: true }
@@ -300,15 +300,6 @@ interface OpenedConnection {
   connection: RawConnection
   socket: Socket
   peerIsInitiator(proposed?: string): boolean
-}
-
-/**
- * How long to wait for what an initiator proposes, in ms, after it took
- * `connecting` ms to connect, which is a round trip or more. They are half a round
- * trip behind the handshake
- */
-function silenceLimit (connecting: number): number {
-  return Math.min(Math.max(3 * connecting, 300), 1_500)
 }
 
 function endpointIn (ma: Multiaddr): Endpoint {
