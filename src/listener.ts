@@ -49,7 +49,6 @@ export interface ListenerInit {
   punchedPeer(connection: RawConnection): string | undefined
 }
 
-
 /**
  * The values of the metric `libp2p_tcp_listener_status_info`
  */
