@@ -9,8 +9,8 @@ import { CONNECTION_ATTEMPT_DELAY, abortError, race, throwIfAborted, untilAborte
 import { isOwnAddress, routeSource } from './route.ts'
 import type { Target } from './address.ts'
 import type { DialerMetrics } from './metrics.ts'
-import type { EphemeralReason, SourceReason } from './options.ts'
-import type { Endpoint, PortPool, Source } from './port-pool.ts'
+import type { EphemeralReason } from './options.ts'
+import type { Endpoint, PortPool, ReuseReason, Source } from './port-pool.ts'
 import type { RecentlyClosed } from './recently-closed.ts'
 import type { Suspicion } from './suspicion.ts'
 import type { Logger } from '@libp2p/interface'
@@ -21,20 +21,28 @@ interface Because {
   readonly message: string
 }
 
-export interface DialedSocket {
-  socket: Socket
-  reason: SourceReason
+export type DialedSocket = { socket: Socket } & (FromListener | FromEphemeral | FromUnix)
+
+interface FromListener {
+  reason: ReuseReason
 
   /**
-   * The ends of the connection, if it was dialed from a listening endpoint: that
-   * one, and the destination
+   * The listening endpoint, and the destination
    */
-  ends?: { local: Endpoint, remote: Endpoint }
+  ends: { local: Endpoint, remote: Endpoint }
+  because?: undefined
+}
 
-  /**
-   * Why the port is an ephemeral one, if it is
-   */
-  because?: Because
+interface FromEphemeral {
+  reason: 'ephemeral'
+  because: Because
+  ends?: undefined
+}
+
+interface FromUnix {
+  reason: 'unix'
+  ends?: undefined
+  because?: undefined
 }
 
 export interface DialerOptions {

@@ -1,5 +1,5 @@
 import { guardMethods } from './guarded.ts'
-import type { EphemeralReason, SourceReason } from './options.ts'
+import type { EphemeralReason } from './options.ts'
 import type { ReuseReason } from './port-pool.ts'
 import type { CounterGroup, Logger, MetricGroup, Metrics } from '@libp2p/interface'
 
@@ -67,11 +67,16 @@ export function dialerMetrics (metrics: Metrics | undefined, log: Logger, endpoi
   }
 }
 
-export function sourceLabel (reason: SourceReason, ephemeral: EphemeralReason = 'turned_off'): SourceLabel {
-  switch (reason) {
-    case 'unix': return reason
-    case 'ephemeral': return `ephemeral_${ephemeral}`
-    default: return `reused_${reason}`
+/**
+ * What a connection was dialed from
+ */
+export type DialSource = { reason: ReuseReason | 'unix' } | { reason: 'ephemeral', because: { reason: EphemeralReason } }
+
+export function sourceLabel (source: DialSource): SourceLabel {
+  switch (source.reason) {
+    case 'unix': return source.reason
+    case 'ephemeral': return `ephemeral_${source.because.reason}`
+    default: return `reused_${source.reason}`
   }
 }
 

@@ -220,7 +220,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
     this.#progress(options, () => new CustomProgressEvent('tcp:open-connection'))
     this.#log('dialing %a', ma)
 
-    const { socket, reason, because, ends } = await this.#counted(dial(target, {
+    const dialed = await this.#counted(dial(target, {
       pool: this.#pool,
       suspicion: this.#suspicion,
       closed: this.#closed,
@@ -233,6 +233,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
       log: this.#log,
       metrics: this.#metrics
     }))
+    const { socket, reason, because, ends } = dialed
 
     try {
       const connection = toConnection({
@@ -247,7 +248,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
       })
       const peerIsInitiator = ends != null && options.initiator == null ? watchForInitiator(socket) : () => false
 
-      this.#metrics.sources?.increment({ [sourceLabel(reason, because?.reason)]: true })
+      this.#metrics.sources?.increment({ [sourceLabel(dialed)]: true })
       this.#log('connected to %a, source port: %s', ma, reason)
       this.#progress(options, () => new CustomProgressEvent('tcp:source-port', { localAddr: connection.localAddr, reason, because: because?.message }))
 

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { portOf, startPeer } from '../../test/interop/peer.ts'
 import { expectEqual } from '../expect.ts'
-import { startInteropPeer } from '../interop-peer.ts'
 import type { Implementation } from '../../test/interop/implementations.ts'
-import type { Bench, InteropPeer } from '../interop-peer.ts'
+import type { Peer, PeerEvent, PeerInit } from '../../test/interop/peer.ts'
 import type { Lab } from '../lab.ts'
 import type { PlainPeer } from '../processes/plain-peer.ts'
 import type { Measurement } from '../row.ts'
@@ -11,6 +11,22 @@ import type { Measurement } from '../row.ts'
  * What the measurements of one of the implementations are
  */
 export type MeasureImplementation = (implementation: Implementation, lab: Lab) => Promise<Measurement>
+
+/**
+ * See test/interop/README.md
+ */
+interface Bench extends PeerEvent {
+  dials: number
+  seconds: number
+  cpuSeconds: number
+  fromListeningPort: number
+}
+
+interface BenchHold extends PeerEvent {
+  connections: number
+  rssBytesBefore: number
+  rssBytesAfter: number
+}
 
 const PARALLEL = 50
 
@@ -25,6 +41,8 @@ const WARM_UP_CONNECTIONS = 300
  */
 const SETTLED = 500
 
+const THIS_MACHINE: PeerInit['machine'] = { commandLine: (command, ...args) => [command, args] }
+
 /**
  * Whom all of them connect to
  */
@@ -38,7 +56,7 @@ export const measureRawDials: MeasureImplementation = async (implementation, lab
   const port = await plainPeer.ask('listen')
 
   return withPeer(implementation, async peer => {
-    const dial = async (count: number): Promise<Bench> => expectAllReused(await peer.bench('bench-dial', count, PARALLEL, port), count)
+    const dial = async (count: number): Promise<Bench> => expectAllReused(await peer.ask('bench-dial', count, PARALLEL, port), count)
 
     await dial(WARM_UP_DIALS)
     expectEqual('accepted connections', (await plainPeer.ask('sources', WARM_UP_DIALS)).accepted, WARM_UP_DIALS)
@@ -60,8 +78,8 @@ export const measureRawDials: MeasureImplementation = async (implementation, lab
  * Connections with noise and yamux, from the listening port
  */
 export const measureConnections: MeasureImplementation = async implementation => {
-  return withTarget(implementation, async (peer, target) => {
-    const connect = async (count: number): Promise<Bench> => expectAllReused(await peer.bench('bench-connect', count, PARALLEL, target.port, target.id), count)
+  return withTarget(implementation, async (peer, ...target) => {
+    const connect = async (count: number): Promise<Bench> => expectAllReused(await peer.ask('bench-connect', count, PARALLEL, ...target), count)
 
     await connect(WARM_UP_CONNECTIONS)
     await delay(SETTLED)
@@ -75,22 +93,22 @@ export const measureConnections: MeasureImplementation = async implementation =>
  * process that dialed them
  */
 export const measureHeld: MeasureImplementation = async implementation => {
-  return withTarget(implementation, async (peer, target) => {
-    await peer.bench('bench-connect', WARM_UP_CONNECTIONS, PARALLEL, target.port, target.id)
+  return withTarget(implementation, async (peer, ...target) => {
+    await peer.ask('bench-connect', WARM_UP_CONNECTIONS, PARALLEL, ...target)
     await delay(SETTLED)
-    const { connections, rssBytesBefore, rssBytesAfter } = await peer.bench('bench-hold', CONNECTIONS, target.port, target.id)
+    const { connections, rssBytesBefore, rssBytesAfter } = await peer.ask<BenchHold>('bench-hold', CONNECTIONS, ...target)
     expectEqual('connections that are still open', connections, CONNECTIONS)
 
     return { figures: { memory: (rssBytesAfter - rssBytesBefore) / CONNECTIONS } }
   })
 }
 
-async function withTarget <R> (implementation: Implementation, measure: (peer: InteropPeer, target: InteropPeer) => Promise<R>): Promise<R> {
-  return withPeer(TARGET, async target => withPeer(implementation, async peer => measure(peer, target)))
+async function withTarget <R> (implementation: Implementation, measure: (peer: Peer, port: number, id: string) => Promise<R>): Promise<R> {
+  return withPeer(TARGET, async target => withPeer(implementation, async peer => measure(peer, portOf(target.endpoint), target.id)))
 }
 
-async function withPeer <R> (implementation: Implementation, measure: (peer: InteropPeer) => Promise<R>): Promise<R> {
-  const peer = await startInteropPeer(implementation)
+async function withPeer <R> (implementation: Implementation, measure: (peer: Peer) => Promise<R>): Promise<R> {
+  const peer = await startPeer({ implementation, machine: THIS_MACHINE, host: '127.0.0.1', bind: '0.0.0.0', port: 0 })
 
   try {
     return await measure(peer)

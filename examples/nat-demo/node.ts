@@ -15,8 +15,8 @@ import pDefer from 'p-defer'
 import { dcutr } from '../../src/dcutr.ts'
 import { reuseportTcp } from '../../src/index.ts'
 import { roundTrip, serveEcho } from '../../test/nat/echo.ts'
+import { relayedAddress } from '../../test/nat/relayed-address.ts'
 import { serve } from '../../test/nat/script.ts'
-import { until } from '../../test/nat/until.ts'
 import { watchLog } from '../../test/nat/watch-log.ts'
 import { storyteller } from './tell.ts'
 import type { Connection } from '@libp2p/interface'
@@ -106,10 +106,7 @@ async function startNode (name: string, storyStart: string, relay: string, ...li
      * The address at which others dial this node over the relay
      */
     async relayedAddress (): Promise<string> {
-      const find = (): string | undefined => node.getMultiaddrs().map(ma => ma.toString()).find(ma => ma.includes('/p2p-circuit'))
-      await until(() => find() != null, TIMEOUT)
-
-      return `${find()}`
+      return relayedAddress(node, TIMEOUT)
     },
 
     async dial (address: string): Promise<void> {

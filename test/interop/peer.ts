@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { EventEmitter, once } from 'node:events'
 import { createInterface } from 'node:readline'
+import { within } from '../stress/within.ts'
 import { IMPLEMENTATIONS } from './implementations.ts'
 import type { Implementation } from './implementations.ts'
 import type { Namespace } from '../nat/namespace.ts'
@@ -9,6 +10,11 @@ import type { Namespace } from '../nat/namespace.ts'
  * How long an event may be waited for, in ms
  */
 const TIMEOUT = 20_000
+
+/**
+ * How long a peer may take to end, in ms
+ */
+const END_TIMEOUT = 5_000
 
 /**
  * See README.md
@@ -20,12 +26,16 @@ export interface PeerEvent {
 
 export interface PeerInit {
   implementation: Implementation
-  machine: Namespace
+  machine: Pick<Namespace, 'commandLine'>
 
   /**
    * Where others dial it
    */
   host: string
+
+  /**
+   * 0 for any
+   */
   port: number
 
   /**
@@ -36,7 +46,7 @@ export interface PeerInit {
 }
 
 /**
- * A peer program that runs in a machine of the lab
+ * A peer program that runs in a machine of the lab, or in this one
  */
 export interface Peer {
   readonly implementation: Implementation
@@ -62,7 +72,7 @@ export interface Peer {
    *
    * @throws {Error} if that says that it failed, or does not come in time
    */
-  ask(name: CommandName, ...args: Array<string | number>): Promise<PeerEvent>
+  ask<T extends PeerEvent>(name: CommandName, ...args: Array<string | number>): Promise<T>
 
   /**
    * Waits for an event with these fields, no earlier than `since`
@@ -93,7 +103,10 @@ const ANSWERS = {
   reserve: { done: 'reserved', failed: 'reserve-failed', field: undefined },
   echo: { done: 'echoed', failed: 'echo-failed', field: 'peer' },
   close: { done: 'closed', failed: undefined, field: 'peer' },
-  abort: { done: 'closed', failed: undefined, field: 'peer' }
+  abort: { done: 'closed', failed: undefined, field: 'peer' },
+  'bench-dial': { done: 'bench', failed: 'bench-failed', field: undefined },
+  'bench-connect': { done: 'bench', failed: 'bench-failed', field: undefined },
+  'bench-hold': { done: 'bench', failed: 'bench-failed', field: undefined }
 }
 
 export type CommandName = keyof typeof ANSWERS
@@ -134,7 +147,8 @@ export async function startPeer ({ implementation, machine, host, port, bind = h
   }
 
   const id = `${(await find(({ event }) => event === 'ready', 'ready', 0, TIMEOUT)).peer}`
-  const endpoint = `/ip${family}/${host}/tcp/${port}`
+  const { address } = await find(({ event }) => event === 'listening', 'listening', 0, TIMEOUT)
+  const endpoint = `/ip${family}/${host}/tcp/${portOf(`${address}`)}`
 
   return {
     implementation,
@@ -142,7 +156,7 @@ export async function startPeer ({ implementation, machine, host, port, bind = h
     endpoint,
     address: `${endpoint}/p2p/${id}`,
     mark: () => events.length,
-    ask: async (name, ...args) => {
+    async ask <T extends PeerEvent> (name: CommandName, ...args: Array<string | number>) {
       const { done, failed, field } = ANSWERS[name]
       const since = events.length
       child.stdin.write(`${[name, ...args].join(' ')}\n`)
@@ -155,7 +169,7 @@ export async function startPeer ({ implementation, machine, host, port, bind = h
         throw new Error(`${implementation}: ${answer.error}`)
       }
 
-      return answer
+      return answer as T
     },
     event: async (fields, since = 0, timeout = TIMEOUT) => {
       return find(event => Object.entries(fields).every(([name, value]) => event[name] === value), JSON.stringify(fields), since, timeout)
@@ -167,6 +181,7 @@ export async function startPeer ({ implementation, machine, host, port, bind = h
     },
     stop: async () => {
       child.stdin.end()
+      await within(END_TIMEOUT, ended, `the end of the ${implementation} peer`).catch(() => { child.kill('SIGKILL') })
       await ended
     },
     kill: async () => {
@@ -174,4 +189,11 @@ export async function startPeer ({ implementation, machine, host, port, bind = h
       await ended
     }
   }
+}
+
+/**
+ * The port in an address that ends with it
+ */
+export function portOf (address: string): number {
+  return Number(address.split('/').at(-1))
 }

@@ -19,6 +19,7 @@ import { pEvent } from 'p-event'
 import { dcutr } from '../../src/dcutr.ts'
 import { reuseportTcp } from '../../src/index.ts'
 import { echo, roundTrip, serveEcho } from './echo.ts'
+import { relayedAddress } from './relayed-address.ts'
 import { serve } from './script.ts'
 import { until } from './until.ts'
 import { watchLog } from './watch-log.ts'
@@ -118,10 +119,7 @@ async function startPeer (stack: string, announce: string, ...listen: string[]) 
      * The address at which others dial this node over the relay
      */
     async relayedAddress (): Promise<string> {
-      const find = (): string | undefined => node.getMultiaddrs().map(ma => ma.toString()).find(ma => ma.includes('/p2p-circuit'))
-      await until(() => find() != null, TIMEOUT)
-
-      return `${find()}`
+      return relayedAddress(node, TIMEOUT)
     },
 
     /**

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
 import { echo } from '../../nat/echo.ts'
-import { until } from '../../nat/until.ts'
+import { relayedAddress } from '../../nat/relayed-address.ts'
 import { benchConnect, benchDial, benchHold } from './bench.ts'
 import { tell } from './events.ts'
 import { isRelayed } from './node.ts'
@@ -51,10 +51,8 @@ const COMMANDS: Record<string, Command> = {
     describe: () => ({}),
     async run (node, [relay]) {
       await node.services.listening.on(multiaddr(`${relay}/p2p-circuit`))
-      const find = (): string | undefined => node.getMultiaddrs().map(ma => ma.toString()).find(ma => ma.includes(`${relay}/p2p-circuit`))
-      await until(() => find() != null, TIMEOUT)
 
-      return { address: find() }
+      return { address: await relayedAddress(node, TIMEOUT, relay) }
     }
   },
   echo: {
