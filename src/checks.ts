@@ -17,11 +17,11 @@ export interface Checks {
 /**
  * @throws {InvalidParametersError} that names the option at fault and its value
  */
-export function checkOptions (options: unknown, checks: Checks, name: string = 'options'): void {
-  const problem = isObject(checks)(options)
+export function checkOptions (options: unknown, check: Check): void {
+  const problem = check(options)
 
   if (problem != null) {
-    throw new InvalidParametersError(`${name}${problem}`)
+    throw new InvalidParametersError(`options${problem}`)
   }
 }
 
@@ -29,12 +29,14 @@ export function checkOptions (options: unknown, checks: Checks, name: string = '
  * An object, each known property of which is as it must be
  */
 export function isObject (checks: Checks, required: string[] = []): Check {
+  const properties = Object.entries(checks)
+
   return value => {
     if (value == null || typeof value !== 'object') {
       return ` must be an object, not ${show(value)}`
     }
 
-    for (const [name, check] of Object.entries(checks)) {
+    for (const [name, check] of properties) {
       const property: unknown = Reflect.get(value, name)
       const problem = property === undefined && !required.includes(name) ? undefined : check(property)
 

@@ -227,11 +227,11 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
 
   addEventListener (type: any, listener: any, options?: any): void {
     // the listeners that the base class adds for itself come before there is a socket
-    super.addEventListener(type, #socket in this ? guardListener(this, listener) : listener, options)
+    super.addEventListener(type, #socket in this ? guardListener(listener) : listener, options)
   }
 
   removeEventListener (type: any, listener: any, options?: any): void {
-    super.removeEventListener(type, guardListener(this, listener), options)
+    super.removeEventListener(type, guardListener(listener), options)
   }
 
   onListenerError ({ type }: Event, err: Error): void {

@@ -73,34 +73,25 @@ export interface ListenerErrorTarget {
 
 type EventListener = ((event: any) => void) | { handleEvent(event: any): void }
 
-const guards = new WeakSet<EventListener>()
-const guardedListeners = new WeakMap<ListenerErrorTarget, WeakMap<EventListener, (event: Event) => void>>()
+const guardedListeners = new WeakMap<EventListener, (event: Event) => void>()
 
 /**
- * An event listener that hands what it throws, or rejects, to its target. The
- * same listener always gives the same result, so that it can be removed again
+ * An event listener that hands what it throws, or rejects, to the target of the event,
+ * which must be a `ListenerErrorTarget`. The same listener always gives the same
+ * result, so that it can be removed again
  */
-export function guardListener (target: ListenerErrorTarget, listener: EventListener | null): ((event: Event) => void) | null {
+export function guardListener (listener: EventListener | null): ((event: Event) => void) | null {
   if (listener == null) {
     return null
   }
 
-  // an event target that removes a `once` listener names it as it was given it
-  if (guards.has(listener)) {
-    return listener as (event: Event) => void
-  }
-
-  let ofTarget = guardedListeners.get(target)
-
-  if (ofTarget == null) {
-    ofTarget = new WeakMap()
-    guardedListeners.set(target, ofTarget)
-  }
-
-  let guarded = ofTarget.get(listener)
+  let guarded = guardedListeners.get(listener)
 
   if (guarded == null) {
     guarded = event => {
+      // Node forgets the currentTarget after the first listener
+      const target = event.target as EventTarget & ListenerErrorTarget
+
       try {
         const result: unknown = typeof listener === 'function' ? listener(event) : listener.handleEvent(event)
 
@@ -111,8 +102,9 @@ export function guardListener (target: ListenerErrorTarget, listener: EventListe
         target.onListenerError(event, err)
       }
     }
-    ofTarget.set(listener, guarded)
-    guards.add(guarded)
+    guardedListeners.set(listener, guarded)
+    // an event target that removes a `once` listener names it as it was given it
+    guardedListeners.set(guarded, guarded)
   }
 
   return guarded

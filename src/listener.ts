@@ -164,11 +164,11 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
   updateAnnounceAddrs (): void {}
 
   addEventListener (type: any, listener: any, options?: any): void {
-    super.addEventListener(type, guardListener(this, listener), options)
+    super.addEventListener(type, guardListener(listener), options)
   }
 
   removeEventListener (type: any, listener: any, options?: any): void {
-    super.removeEventListener(type, guardListener(this, listener), options)
+    super.removeEventListener(type, guardListener(listener), options)
   }
 
   onListenerError ({ type }: Event, err: Error): void {

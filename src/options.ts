@@ -229,15 +229,17 @@ const SOCKET_OPTIONS: Checks = {
   allowHalfOpen: isBoolean
 }
 
-const DIAL_OPTIONS: Checks = {
+const isSocketOptions = isObject(SOCKET_OPTIONS)
+
+const isDialOptions = isObject({
   ...SOCKET_OPTIONS,
   reusePort: value => value === 'require' ? undefined : isBoolean(value),
   initiator: isBoolean,
   signal: isSignal,
   onProgress: isFunction
-}
+})
 
-const INIT_OPTIONS: Checks = {
+const isInit = isObject({
   reusePort: isBoolean,
   sharePort: isBoolean,
   reusePortTimeout: isDelayOrInfinity,
@@ -251,15 +253,15 @@ const INIT_OPTIONS: Checks = {
     closeAbove: isCount,
     onListenError: isFunction
   }, ['listenBelow', 'closeAbove']),
-  dialOpts: isObject(SOCKET_OPTIONS),
-  listenOpts: isObject(SOCKET_OPTIONS)
-}
+  dialOpts: isSocketOptions,
+  listenOpts: isSocketOptions
+})
 
 /**
  * @throws {InvalidParametersError} that names the option at fault
  */
 export function checkInit (init: ReuseportTcpInit): void {
-  checkOptions(init, INIT_OPTIONS)
+  checkOptions(init, isInit)
 
   const { closeAbove, listenBelow } = init.closeServerOnMaxConnections ?? { closeAbove: 0, listenBelow: 0 }
 
@@ -272,14 +274,14 @@ export function checkInit (init: ReuseportTcpInit): void {
  * @throws {InvalidParametersError} that names the option at fault
  */
 export function checkDialOptions (options: ConnectOptions): void {
-  checkOptions(options, DIAL_OPTIONS)
+  checkOptions(options, isDialOptions)
 }
 
 /**
  * @throws {InvalidParametersError} that names the option at fault
  */
 export function checkListenerOptions (options: ReuseportTcpCreateListenerOptions): void {
-  checkOptions(options, SOCKET_OPTIONS)
+  checkOptions(options, isSocketOptions)
 }
 
 /**

@@ -51,7 +51,9 @@ export class Suspicion {
    * A dial from `source` connected
    */
   answered (source: Endpoint): void {
-    this.#suspects.delete(keyOf(source))
+    if (this.#suspects.size > 0) {
+      this.#suspects.delete(keyOf(source))
+    }
   }
 
   /**
@@ -62,7 +64,7 @@ export class Suspicion {
   }
 
   isSuspended (source: Endpoint, now: number = Date.now()): boolean {
-    const { suspendedUntil } = this.#suspects.get(keyOf(source)) ?? {}
+    const suspendedUntil = this.#suspects.size === 0 ? undefined : this.#suspects.get(keyOf(source))?.suspendedUntil
 
     if (suspendedUntil == null) {
       return false
