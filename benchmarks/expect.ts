@@ -8,8 +8,8 @@ export function expectEqual (what: string, actual: number, expected: number): vo
 }
 
 /**
- * @throws {Error} if so many of the connections came from the listening port, as
- * those see it who accepted them: all of ours do, and none of the peer's
+ * @throws {Error} unless all of our connections came from the listening port, and none
+ * of the peer's did, as those see it who accepted them
  */
 export function expectSources (contestant: string, fromListeningPort: number, connections: number): void {
   expectEqual('connections from the listening port', fromListeningPort, contestant === 'ours' ? connections : 0)

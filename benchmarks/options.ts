@@ -1,5 +1,6 @@
 import path from 'node:path'
 import { parseArgs } from 'node:util'
+import { choose, parseCount } from '../test/fixtures/arguments.ts'
 import { ROWS } from './rows.ts'
 import type { Row } from './row.ts'
 
@@ -44,33 +45,15 @@ export function parseOptions (args: string[]): Options {
     },
     allowPositionals: true
   })
-  const pairs = parsePairs(values.pairs)
-  const unknown = positionals.filter(name => ROWS.every(row => row.name !== name))
-
-  if (unknown.length > 0) {
-    throw new Error(`There is no row ${unknown.join(', ')}`)
-  }
-
+  const pairs = parseCount('--pairs', values.pairs)
+  const names = choose(positionals, ROWS.map(({ name }) => name))
   const isWhole = positionals.length === 0 && pairs >= DEFAULT_PAIRS
   const out = values.out ?? (isWhole ? import.meta.dirname : undefined)
 
   return {
-    rows: positionals.length === 0 ? ROWS : ROWS.filter(({ name }) => positionals.includes(name)),
+    rows: ROWS.filter(({ name }) => names.includes(name)),
     pairs,
     node: values.node,
     out: out == null ? undefined : path.resolve(out)
   }
-}
-
-/**
- * @throws {Error} if it is not a number of pairs
- */
-export function parsePairs (value: string): number {
-  const pairs = Number(value)
-
-  if (!Number.isInteger(pairs) || pairs < 1) {
-    throw new Error(`${value} is no number of pairs`)
-  }
-
-  return pairs
 }

@@ -9,7 +9,7 @@ import { measureStreaming } from './rows/streaming.ts'
 import type { Contestant, Measure, Metric, Row } from './row.ts'
 
 /**
- * The work and the bars of issue 5
+ * What is measured, and the ratio that is aimed at
  */
 export const ROWS: Row[] = [
   row({ name: 'send-64', title: 'send, 64 bytes', unit: '/s', bar: 3 }, withRaw, measureSends(64, 'messages')),

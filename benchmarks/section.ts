@@ -12,7 +12,7 @@ export function performanceSection ({ date, machine, metrics, node, pairs, peer 
   return [
     `Measured on ${date} with \`npm run bench\`, against ${peer}, on Node ${node.slice(1)}: ${machine}.`,
     `Each ratio is the median of ${pairs} that were measured in turn, each time in new processes; the spread is`,
-    'the distance between their quartiles, relative to the median.',
+    'the distance between their quartiles, relative to the median, and the bar the ratio that is aimed at.',
     '',
     ...markdownTable(COLUMNS, metrics.map(cells)),
     '',

@@ -12,9 +12,10 @@ import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { print } from '../examples/ports/print.ts'
 import { formatTable } from '../examples/ports/table.ts'
+import { parseCount } from '../test/fixtures/arguments.ts'
 import { IMPLEMENTATIONS, build } from '../test/interop/implementations.ts'
 import { measureInTurn } from './in-turn.ts'
-import { DEFAULT_PAIRS, parsePairs } from './options.ts'
+import { DEFAULT_PAIRS } from './options.ts'
 import { showProgress } from './progress.ts'
 import { measureConnections, measureHeld, measureRawDials } from './rows/side-by-side.ts'
 import { SIDE_BY_SIDE_COLUMNS, describeSideBySide, figureOf, sideBySideCells } from './side-by-side-results.ts'
@@ -48,7 +49,7 @@ process.once('SIGINT', () => { process.exit(130) })
 
 try {
   const { values } = parseArgs({ options: { pairs: { type: 'string', default: `${DEFAULT_PAIRS}` } } })
-  await run(parsePairs(values.pairs))
+  await run(parseCount('--pairs', values.pairs))
 } catch (err: any) {
   process.stderr.write(`\nFAILED: ${err.message}\n`)
   process.exitCode = 1

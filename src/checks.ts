@@ -80,6 +80,10 @@ export const isCount: Check = value => {
   return isNumberFrom0(value) ? undefined : ` must be a number from 0, not ${show(value)}`
 }
 
+export const isCountFrom1: Check = value => {
+  return isNumberFrom0(value) && value >= 1 ? undefined : ` must be a number from 1, not ${show(value)}`
+}
+
 function isNumberFrom0 (value: unknown): value is number {
   return typeof value === 'number' && value >= 0
 }

@@ -18,8 +18,8 @@ export type ConnectionDuplex = Duplex<AsyncGenerator<Uint8Array | Uint8ArrayList
  *
  * When the sink's source ends, a FIN is sent and the connection stays open for
  * reading; `source` ends with the peer's FIN. The connection is closed when both
- * have ended. If the sink's source throws, or nobody reads `source` to its end,
- * the connection is aborted.
+ * have ended. If the sink's source throws, or a reader of `source` stops before its end,
+ * the connection is aborted. A `source` that nobody begins to read keeps it open.
  */
 export function toDuplex (connection: RawConnection): ConnectionDuplex {
   return {

@@ -7,7 +7,7 @@ import type { CounterGroup, Logger, MetricGroup, Metrics } from '@libp2p/interfa
  * What `@libp2p/tcp` counts of its dials, under the same names
  */
 export interface DialerMetrics {
-  events?: CounterGroup<'error' | 'timeout' | 'connect' | 'abort'>
+  events?: CounterGroup<'error' | 'connect' | 'abort'>
   errors?: CounterGroup<'outbound_to_connection' | 'outbound_upgrade'>
 
   /**

@@ -1,5 +1,5 @@
 import { InvalidParametersError } from '@libp2p/interface'
-import { checkOptions, isBoolean, isCount, isDelay, isDelayOrInfinity, isFunction, isObject, isSignal } from './checks.ts'
+import { checkOptions, isBoolean, isCount, isCountFrom1, isDelay, isDelayOrInfinity, isFunction, isObject, isSignal } from './checks.ts'
 import type { Checks } from './checks.ts'
 import type { ReuseReason } from './port-pool.ts'
 import type { AbortOptions, CreateListenerOptions, DialTransportOptions, OutboundConnectionUpgradeEvents } from '@libp2p/interface'
@@ -243,7 +243,7 @@ const isInit = isObject({
   reusePort: isBoolean,
   sharePort: isBoolean,
   reusePortTimeout: isDelayOrInfinity,
-  observedAddressThreshold: isCount,
+  observedAddressThreshold: isCountFrom1,
   inboundSocketInactivityTimeout: isDelay,
   outboundSocketInactivityTimeout: isDelay,
   maxConnections: isCount,

@@ -43,10 +43,14 @@ export interface ReuseportTcpComponents {
 export interface ReuseportTcpTransport extends Transport<ReuseportTcpDialEvents> {
   /**
    * @throws {InvalidParametersError} if the multiaddr is not TCP over IPv4, IPv6
-   * or DNS or a unix socket, or has port 0 or an unspecified address
+   * or DNS or a unix socket, or has port 0 or an unspecified address, or if an option
+   * has a value that can't be used
    * @throws {AbortError} when the signal aborts
-   * @throws {Error} the system's error, when the network answered with one, or whatever
-   * the upgrader throws
+   * @throws {DialError} if `reusePort` is `'require'` and there is no listening port that
+   * can be used
+   * @throws {Error} the system's error, when the network answered with one, or the kernel
+   * when every listening port is taken and one is required, or whatever the upgrader
+   * throws
    */
   dial(ma: Multiaddr, options: ReuseportTcpDialOptions): Promise<Connection>
 
@@ -58,6 +62,9 @@ export interface ReuseportTcpTransport extends Transport<ReuseportTcpDialEvents>
    */
   connect(ma: Multiaddr, options?: ConnectOptions): Promise<RawConnection>
 
+  /**
+   * @throws {InvalidParametersError} if an option has a value that can't be used
+   */
   createListener(options: ReuseportTcpCreateListenerOptions): Listener
 
   /**
@@ -143,7 +150,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
       this.#log('could not upgrade the connection to %a - %e', ma, err)
       connection.abort(err)
 
-      if (options.signal?.aborted === true || DENIED.includes(err?.name) || !peerIsInitiator(firstProposal(options.upgrader))) {
+      if (options.signal?.aborted === true || options.reusePort === 'require' || DENIED.includes(err?.name) || !peerIsInitiator(firstProposal(options.upgrader))) {
         throw err
       }
     }

@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import net from 'node:net'
 import { expect } from 'aegir/chai'
 import fc from 'fast-check'
 import pDefer from 'p-defer'
@@ -409,5 +410,24 @@ describe('connection', () => {
     connection.send(new TextEncoder().encode('still here'))
     expect(await received.promise).to.equal('still here')
     await connection.close()
+  })
+
+  it('stays open for writing after a peer that dialed us has closed its half, if it may', async () => {
+    const accepted = pDefer<MultiaddrConnection>()
+    const local = createTransport({ listenOpts: { allowHalfOpen: true } })
+    cleanup.push(async () => local.stop())
+    const { port } = await local.listen('/ip4/127.0.0.1/tcp/0', rawUpgrader(connection => { accepted.resolve(connection) }))
+
+    const socket = net.connect({ host: '127.0.0.1', port, allowHalfOpen: true })
+    cleanup.push(async () => { socket.destroy() })
+    const connection = await accepted.promise
+    const closed = once(connection as any, 'remoteCloseWrite')
+    socket.end()
+    await closed
+
+    expect(connection.status).to.equal('open')
+    connection.send(new TextEncoder().encode('still here'))
+    const [data] = await once(socket, 'data')
+    expect(`${data}`).to.equal('still here')
   })
 })

@@ -8,8 +8,9 @@ import pDefer from 'p-defer'
 import { startChild } from './fixtures/child.ts'
 import { startServer } from './fixtures/server.ts'
 import { createTransport, portOf, rawUpgrader } from './fixtures/transport.ts'
+import { until } from './fixtures/until.ts'
 import type { TestTransport } from './fixtures/transport.ts'
-import type { Listener } from '@libp2p/interface'
+import type { Listener, MultiaddrConnection } from '@libp2p/interface'
 import type { Socket } from 'node:net'
 
 describe('listener', () => {
@@ -155,8 +156,7 @@ describe('listener', () => {
         await connect(port)
       }
 
-      await new Promise(resolve => setTimeout(resolve, 50))
-      expect(reached).to.have.lengthOf(30)
+      await until(() => reached.length === 30)
     })
 
     it('stays in use for dials until the last one closes', async () => {
@@ -266,15 +266,25 @@ describe('listener', () => {
   })
 
   describe('limits', () => {
+    async function untilPaused (listener: Listener): Promise<void> {
+      await until(() => listener.getAddrs().length === 0)
+    }
+
     it('drops connections above maxConnections', async () => {
       const limited = createTransport({ maxConnections: 1 })
       cleanup.push(async () => limited.stop())
-      const { port } = await limited.listen('/ip4/127.0.0.1/tcp/0')
+      const accepted: MultiaddrConnection[] = []
+      const { port } = await limited.listen('/ip4/127.0.0.1/tcp/0', rawUpgrader(connection => { accepted.push(connection) }))
 
-      await connect(port)
+      const first = await connect(port)
       const second = await connect(port)
       second.resume()
       await once(second, 'close')
+
+      const received = once(first, 'data')
+      accepted[0].send(Uint8Array.from([1]))
+      await received
+      expect(accepted).to.have.lengthOf(1)
     })
 
     it('pauses above a number of connections, keeps its port for dials, and resumes on it', async () => {
@@ -285,10 +295,9 @@ describe('listener', () => {
       const { listener, port } = await limited.listen('/ip4/127.0.0.1/tcp/0')
       const counts = countEvents(listener)
       const [first] = [await connect(port), await connect(port)]
-      await new Promise(resolve => setTimeout(resolve, 20))
+      await untilPaused(listener)
 
       await expect(connect(port)).to.eventually.be.rejected().with.property('code', 'ECONNREFUSED')
-      expect(listener.getAddrs()).to.be.empty()
 
       await limited.connect(`/ip4/127.0.0.1/tcp/${server.port}`)
       expect((await server.socket(0)).remotePort).to.equal(port)
@@ -316,7 +325,7 @@ describe('listener', () => {
       cleanup.push(async () => limited.stop())
       const { listener, port } = await limited.listen('/ip4/127.0.0.1/tcp/0')
       const [first, second] = [await connect(port), await connect(port)]
-      await new Promise(resolve => setTimeout(resolve, 20))
+      await untilPaused(listener)
 
       const { listener: thief } = await other.listen(`/ip4/127.0.0.1/tcp/${port}`)
       const failed = once(listener as any, 'error')
@@ -339,7 +348,7 @@ describe('listener', () => {
       const { listener, port } = await limited.listen('/ip4/127.0.0.1/tcp/0')
       const counts = countEvents(listener)
       await connect(port)
-      await new Promise(resolve => setTimeout(resolve, 20))
+      await untilPaused(listener)
       await listener.close()
 
       expect(counts).to.deep.equal({ listening: 0, error: 0, close: 1 })

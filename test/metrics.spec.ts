@@ -11,6 +11,7 @@ import { TypedEventEmitter } from 'main-event'
 import { Registry } from 'prom-client'
 import { startBlackhole, startServer } from './fixtures/server.ts'
 import { createTransport } from './fixtures/transport.ts'
+import { until } from './fixtures/until.ts'
 import type { TestTransport } from './fixtures/transport.ts'
 import type { Libp2pEvents } from '@libp2p/interface'
 
@@ -132,7 +133,7 @@ describe('metrics', () => {
     await expect(scrape('libp2p_tcp_inbound_connections_total')).to.eventually.deep.equal({ [`127.0.0.1:${port}`]: 1, [`::1:${port6}`]: 1 })
 
     await connection.close()
-    await new Promise(resolve => setTimeout(resolve, 50))
+    await until(async () => (await scrape('libp2p_tcp_inbound_connections_total'))[`127.0.0.1:${port}`] === 0)
     await expect(scrape('libp2p_tcp_inbound_connections_total')).to.eventually.deep.equal({ [`127.0.0.1:${port}`]: 0, [`::1:${port6}`]: 1 })
   })
 })

@@ -55,10 +55,9 @@ describe('race', () => {
   })
 
   it('starts the next attempt at once when one fails', async () => {
-    const start = Date.now()
+    const never = 2 ** 31 - 1
 
-    expect(await race([async () => { throw new Error('no') }, async () => 'second'], options({ delay: 10_000 }))).to.equal('second')
-    expect(Date.now() - start).to.be.lessThan(5_000)
+    expect(await race([async () => { throw new Error('no') }, async () => 'second'], options({ delay: never }))).to.equal('second')
   })
 
   it('gives up when the only attempt so far fails, if that is asked for', async () => {

@@ -113,6 +113,10 @@ describe('simultaneous open', () => {
       expect(await countDials(NOISE_INITIATOR, '/noise', { initiator: true })).to.have.property('dials', 1)
     })
 
+    it('does not dial again when a listening port is required', async () => {
+      expect(await countDials(NOISE_INITIATOR, '/noise', { reusePort: 'require' })).to.have.property('dials', 1)
+    })
+
     it('does not dial again when the dial was not from a listening port', async () => {
       expect(await countDials(NOISE_INITIATOR, '/noise', { reusePort: false })).to.have.property('dials', 1)
     })

@@ -24,6 +24,7 @@ interface Bench extends PeerEvent {
 
 interface BenchHold extends PeerEvent {
   connections: number
+  fromListeningPort: number
   rssBytesBefore: number
   rssBytesAfter: number
 }
@@ -96,8 +97,9 @@ export const measureHeld: MeasureImplementation = async implementation => {
   return withTarget(implementation, async (peer, ...target) => {
     await peer.ask('bench-connect', WARM_UP_CONNECTIONS, PARALLEL, ...target)
     await delay(SETTLED)
-    const { connections, rssBytesBefore, rssBytesAfter } = await peer.ask<BenchHold>('bench-hold', CONNECTIONS, ...target)
+    const { connections, fromListeningPort, rssBytesBefore, rssBytesAfter } = await peer.ask<BenchHold>('bench-hold', CONNECTIONS, ...target)
     expectEqual('connections that are still open', connections, CONNECTIONS)
+    expectEqual('connections from the listening port', fromListeningPort, CONNECTIONS)
 
     return { figures: { memory: (rssBytesAfter - rssBytesBefore) / CONNECTIONS } }
   })

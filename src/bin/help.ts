@@ -26,5 +26,5 @@ Examples:
   reuseport-check --json /dnsaddr/example.com/p2p/12D3Koo… | jq .verdict
 
 The environment variable LIBP2P_TCP_REUSEPORT=false turns port reuse off. The fields of
-the JSON document are described in README.md.
+the JSON document are described in src/bin/result.ts of the package.
 `

@@ -13,6 +13,7 @@
 
 import { parseArgs } from 'node:util'
 import { print } from '../../examples/ports/print.ts'
+import { choose, parseCount, parseOrExit } from '../fixtures/arguments.ts'
 import { whatIsMissing } from '../nat/requirements.ts'
 import { testDialing } from './dialing.ts'
 import { testHolePunching } from './hole-punching.ts'
@@ -22,26 +23,39 @@ import { testReconnects } from './reconnects.ts'
 import type { Cell } from './cell.ts'
 import type { Implementation } from './implementations.ts'
 
-const { values, positionals: parts } = parseArgs({
-  allowPositionals: true,
-  options: {
-    ours: { type: 'string', default: 'js' },
-    with: { type: 'string', multiple: true, default: ['go', 'rust'] },
-    rounds: { type: 'string', default: '50' },
-    runs: { type: 'string', default: '10' }
-  }
-})
+const PARTS: Record<string, (ours: Implementation, theirs: Implementation) => AsyncGenerator<Cell>> = {
+  dialing: (ours, theirs) => testDialing(ours, theirs, rounds),
+  'mutual-dials': (ours, theirs) => testMutualDials(ours, theirs, Math.min(rounds, 20)),
+  reconnects: (ours, theirs) => testReconnects(ours, theirs, rounds),
+  'hole-punching': (ours, theirs) => testHolePunching(ours, theirs, all, runs)
+}
 
 /**
  * Of the counts
  */
 const WIDTH = 9
 
-const ours = implementation(values.ours)
-const others = values.with.map(implementation)
+const { parts, ours, others, rounds, runs } = parseOrExit(() => {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      ours: { type: 'string', default: 'js' },
+      with: { type: 'string', multiple: true, default: ['go', 'rust'] },
+      rounds: { type: 'string', default: '50' },
+      runs: { type: 'string', default: '10' }
+    }
+  })
+  const known = Object.keys(IMPLEMENTATIONS) as Implementation[]
+
+  return {
+    parts: choose(positionals, Object.keys(PARTS)),
+    ours: choose([values.ours], known)[0],
+    others: choose(values.with, known),
+    rounds: parseCount('--rounds', values.rounds),
+    runs: parseCount('--runs', values.runs)
+  }
+})
 const all = [...new Set([ours, ...others])]
-const rounds = Number(values.rounds)
-const runs = Number(values.runs)
 const missing = await whatIsMissing()
 
 if (missing.length > 0) {
@@ -54,24 +68,13 @@ for (const implementation of all) {
   await build(implementation).catch((err: Error) => { end([err.message]) })
 }
 
-const PARTS: Record<string, (ours: Implementation, theirs: Implementation) => AsyncGenerator<Cell>> = {
-  dialing: (ours, theirs) => testDialing(ours, theirs, rounds),
-  'mutual-dials': (ours, theirs) => testMutualDials(ours, theirs, Math.min(rounds, 20)),
-  reconnects: (ours, theirs) => testReconnects(ours, theirs, rounds),
-  'hole-punching': (ours, theirs) => testHolePunching(ours, theirs, all, runs)
-}
-
 const failures: string[] = []
 
 for (const theirs of others) {
-  for (const [name, test] of Object.entries(PARTS)) {
-    if (parts.length > 0 && !parts.includes(name)) {
-      continue
-    }
-
+  for (const name of parts) {
     print('', `${ours} with ${theirs}: ${name}`)
 
-    for await (const { what, succeeded, of, errors, remarks } of test(ours, theirs)) {
+    for await (const { what, succeeded, of, errors, remarks } of PARTS[name](ours, theirs)) {
       print(`${`${succeeded} of ${of}`.padStart(WIDTH)}  ${[what, ...remarks].join('; ')}`)
 
       if (succeeded < of) {
@@ -82,14 +85,6 @@ for (const theirs of others) {
 }
 
 end(failures)
-
-function implementation (name: string): Implementation {
-  if (!(name in IMPLEMENTATIONS)) {
-    end([`There is no implementation ${name}`])
-  }
-
-  return name as Implementation
-}
 
 function end (failures: string[]): never {
   print(...failures)

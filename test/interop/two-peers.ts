@@ -1,5 +1,5 @@
+import { until } from '../fixtures/until.ts'
 import { createLab } from '../nat/lab.ts'
-import { until } from '../nat/until.ts'
 import { startPeer } from './peer.ts'
 import type { Implementation } from './implementations.ts'
 import type { Peer } from './peer.ts'

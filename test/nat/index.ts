@@ -11,16 +11,26 @@
 
 import { parseArgs } from 'node:util'
 import { print } from '../../examples/ports/print.ts'
+import { choose, parseCount, parseOrExit } from '../fixtures/arguments.ts'
 import { testHolePunching } from './hole-punching.ts'
 import { testMutualDials } from './mutual-dials.ts'
 import { whatIsMissing } from './requirements.ts'
 
-const { values: { runs, rounds, latency: latencies }, positionals: parts } = parseArgs({
-  allowPositionals: true,
-  options: {
-    runs: { type: 'string', default: '3' },
-    rounds: { type: 'string', default: '20' },
-    latency: { type: 'string', multiple: true, default: ['20'] }
+const { parts, runs, rounds, latencies } = parseOrExit(() => {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      runs: { type: 'string', default: '3' },
+      rounds: { type: 'string', default: '20' },
+      latency: { type: 'string', multiple: true, default: ['20'] }
+    }
+  })
+
+  return {
+    parts: choose(positionals, ['mutual-dials', 'hole-punching']),
+    runs: parseCount('--runs', values.runs),
+    rounds: parseCount('--rounds', values.rounds),
+    latencies: values.latency.map(value => parseCount('--latency', value))
   }
 })
 
@@ -32,19 +42,15 @@ if (missing.length > 0) {
 
 const failures: string[] = []
 
-if (isWanted('mutual-dials')) {
-  failures.push(...await testMutualDials(latencies.map(Number), Number(rounds)))
+if (parts.includes('mutual-dials')) {
+  failures.push(...await testMutualDials(latencies, rounds))
 }
 
-if (isWanted('hole-punching')) {
-  failures.push(...await testHolePunching(Number(runs)))
+if (parts.includes('hole-punching')) {
+  failures.push(...await testHolePunching(runs))
 }
 
 end(failures)
-
-function isWanted (part: string): boolean {
-  return parts.length === 0 || parts.includes(part)
-}
 
 /**
  * Nothing has to be cleaned up first, nor when this process is killed: the lab's

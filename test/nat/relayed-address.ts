@@ -1,4 +1,4 @@
-import { until } from './until.ts'
+import { until } from '../fixtures/until.ts'
 import type { Libp2p } from '@libp2p/interface'
 
 /**

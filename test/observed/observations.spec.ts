@@ -99,6 +99,8 @@ describe('NAT mapping', () => {
     expect(natMapping(['a', 'b', 'c'], 4)).to.equal('unknown')
     expect(natMapping(['a', 'b', 'c', 'd'], 4)).to.equal('endpoint-dependent')
     expect(natMapping(['a', 'a', 'a', 'a', 'lie'], 4)).to.equal('endpoint-independent')
+    expect(natMapping(['a', 'b'], 2)).to.equal('endpoint-dependent')
+    expect(natMapping(['a'], 1)).to.equal('unknown')
   })
 })
 

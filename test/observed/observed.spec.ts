@@ -3,6 +3,7 @@ import { expect } from 'aegir/chai'
 import { TypedEventEmitter } from 'main-event'
 import { startServer } from '../fixtures/server.ts'
 import { createTransport } from '../fixtures/transport.ts'
+import { until } from '../fixtures/until.ts'
 import type { RawConnection } from '../../src/index.ts'
 import type { TestTransport } from '../fixtures/transport.ts'
 import type { Libp2pEvents } from '@libp2p/interface'
@@ -84,8 +85,12 @@ describe('observed addresses', () => {
 
   it('come from inbound connections as well', async () => {
     const { connection } = await createTransport().connect(`/ip4/127.0.0.1/tcp/${port}`)
-    await new Promise(resolve => setTimeout(resolve, 20))
-    identify({ remoteAddr: connection.localAddr } as any, '/ip4/11.0.0.9/tcp/4001')
+    await until(() => {
+      // of no effect before the connection is accepted
+      identify({ remoteAddr: connection.localAddr } as any, '/ip4/11.0.0.9/tcp/4001')
+
+      return observed().length > 0
+    })
 
     expect(observed()).to.deep.equal([{ local: `/ip4/0.0.0.0/tcp/${port}`, mapping: 'unknown', addresses: ['/ip4/11.0.0.9/tcp/4001 1'] }])
     connection.abort(new Error('that was all'))

@@ -8,6 +8,7 @@
  */
 
 import { parseArgs } from 'node:util'
+import { choose, parseCount, parseOrExit } from '../fixtures/arguments.ts'
 import { cycles } from './cycles.ts'
 import { hostile } from './hostile.ts'
 import { live } from './live.ts'
@@ -23,18 +24,14 @@ const PARTS: Record<string, (stage: Stage) => Promise<void>> = { cycles, live, m
  */
 const LIFETIME = 10 * 60_000
 
-const { values, positionals } = parseArgs({
-  options: { seed: { type: 'string', default: `${Date.now() % 1_000_000}` } },
-  allowPositionals: true
-})
-const names = positionals.length === 0 ? Object.keys(PARTS) : positionals
-const seed = Number(values.seed)
-const unknown = names.filter(name => !Object.hasOwn(PARTS, name))
+const { names, seed } = parseOrExit(() => {
+  const { values, positionals } = parseArgs({
+    options: { seed: { type: 'string', default: `${1 + Date.now() % 1_000_000}` } },
+    allowPositionals: true
+  })
 
-if (unknown.length > 0 || !Number.isInteger(seed)) {
-  process.stderr.write(`Usage: npm run test:stress -- [--seed INTEGER] [${Object.keys(PARTS).join('] [')}]\n`)
-  process.exit(2)
-}
+  return { names: choose(positionals, Object.keys(PARTS)), seed: parseCount('--seed', values.seed) }
+})
 
 process.once('SIGINT', () => { process.exit(130) })
 setTimeout(() => {

@@ -22,6 +22,12 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 )
 
+// holdParallel is how many of the connections to be held are dialed at a time
+const holdParallel = "50"
+
+// holdSettled is how long it takes until nothing is under way any more on them
+const holdSettled = 3 * time.Second
+
 // benchDial dials raw TCP connections from the port of a listener of their own
 func benchDial(count, parallel, port string) {
 	var t reuseport.Transport
@@ -56,25 +62,35 @@ func benchConnect(h host.Host, count, parallel, port, id string) {
 	})
 }
 
-// benchHold opens such connections one after the other, and keeps them until the
-// process ends
+// benchHold opens such connections, and keeps them until the process ends
 func benchHold(h host.Host, count, port, id string) {
+	var mutex sync.Mutex
 	var held []transport.CapableConn
 	before := residentBytes()
-	_, err := run(count, "1", port, func(destination ma.Multiaddr) error {
+	_, err := run(count, holdParallel, port, func(destination ma.Multiaddr) error {
 		c, err := dialTransport(h, destination, id)
 		if err != nil {
 			return err
 		}
+		mutex.Lock()
 		held = append(held, c)
+		mutex.Unlock()
 		go refuseStreams(c)
 		return nil
 	})
+	time.Sleep(holdSettled)
 	held = slices.DeleteFunc(held, transport.CapableConn.IsClosed)
+	reused := 0
+	for _, c := range held {
+		if isFromListeningPort(h, c) {
+			reused++
+		}
+	}
 	answer("bench", "bench-failed", fields{
-		"connections":    len(held),
-		"rssBytesBefore": before,
-		"rssBytesAfter":  residentBytes(),
+		"connections":       len(held),
+		"fromListeningPort": reused,
+		"rssBytesBefore":    before,
+		"rssBytesAfter":     residentBytes(),
 	}, err)
 }
 

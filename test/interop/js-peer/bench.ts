@@ -95,11 +95,16 @@ export async function benchConnect (count: number, parallel: number, port: numbe
 export async function benchHold (count: number, port: number, peer: string, security: string): Promise<Fields> {
   const node = await startDialer(security)
   const rssBytesBefore = await residentBytes()
-  const held = await inParallel(HOLD_PARALLEL, numbersTo(count), async n => (await connect(node, loopback(n, port), peer)).connection)
+  const held = await inParallel(HOLD_PARALLEL, numbersTo(count), async n => connect(node, loopback(n, port), peer))
   await delay(HOLD_SETTLED)
   const rssBytesAfter = await residentBytes()
 
-  return { connections: held.filter(({ status }) => status === 'open').length, rssBytesBefore, rssBytesAfter }
+  return {
+    connections: held.filter(({ connection }) => connection.status === 'open').length,
+    fromListeningPort: held.filter(({ isReused }) => isReused).length,
+    rssBytesBefore,
+    rssBytesAfter
+  }
 }
 
 /**

@@ -5,7 +5,6 @@
 import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
 import { runCommand } from './commands.ts'
-import { tell } from './events.ts'
 import { startNode } from './node.ts'
 
 const { values } = parseArgs({
@@ -27,5 +26,4 @@ const node = await startNode({
   relayServer: values['relay-server']
 })
 
-tell({ event: 'ready', peer: node.peerId.toString() })
 commands.on('line', line => { void runCommand(node, values.security, line) })

@@ -66,6 +66,7 @@ export async function startNode ({ listen, security, seed, relayServer }: NodeIn
 
   await serveEcho(node)
   await node.start()
+  tell({ event: 'ready', peer: node.peerId.toString() })
 
   for (const ma of node.getMultiaddrs()) {
     tell({ event: 'listening', address: ma.decapsulateCode(CODE_P2P).toString() })

@@ -86,8 +86,9 @@ pub async fn hold(
     key: Keypair,
     security: Security,
 ) -> Result<Value, String> {
-    let mut transport = node::upgrade(node::tcp(), &key, security);
-    listen(&mut transport).await?;
+    let ports = Ports::default();
+    let mut transport = node::upgrade(recording(&ports), &key, security);
+    let listening = listen(&mut transport).await?;
     let open = Arc::new(AtomicU16::new(0));
     let before = rss_bytes()?;
 
@@ -112,11 +113,18 @@ pub async fn hold(
         "connections": open.load(Ordering::Relaxed),
         "rssBytesBefore": before,
         "rssBytesAfter": rss_bytes()?,
+        "fromListeningPort": count_of(&ports, listening),
     }))
 }
 
 /// The local ports of connections
 type Ports = Arc<Mutex<Vec<u16>>>;
+
+fn count_of(ports: &Ports, wanted: u16) -> usize {
+    let ports = ports.lock().expect("nothing panics with it");
+
+    ports.iter().filter(|port| **port == wanted).count()
+}
 
 /// The TCP transport as it is, but each connection leaves its local port
 fn recording(ports: &Ports) -> Boxed<TcpStream> {
@@ -146,13 +154,12 @@ async fn time<T: 'static, F: Future<Output = Result<(), String>>>(
 
     dial_all(&mut transport, count, parallel, port, finish).await?;
     let (seconds, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds() - cpu_before);
-    let ports = ports.lock().expect("nothing panics with it");
 
     Ok(json!({
         "dials": count,
         "seconds": seconds,
         "cpuSeconds": cpu,
-        "fromListeningPort": ports.iter().filter(|port| **port == listening).count(),
+        "fromListeningPort": count_of(&ports, listening),
     }))
 }
 

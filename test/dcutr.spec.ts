@@ -1,0 +1,204 @@
+import { defaultLogger } from '@libp2p/logger'
+import { peerIdFromString } from '@libp2p/peer-id'
+import { lpStream, streamPair } from '@libp2p/utils'
+import { multiaddr } from '@multiformats/multiaddr'
+import { expect } from 'aegir/chai'
+import { TypedEventEmitter } from 'main-event'
+import { dcutr } from '../src/dcutr.ts'
+import type { Connection, Libp2pEvents, Stream } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
+
+const PEER = peerIdFromString('12D3KooWJRSrypvnpHgc6ZAgyCni4KcSmbV7uGRaMw5LgMKT18fq')
+const OTHER = peerIdFromString('12D3KooWHFKTMzwerBtsVmtz4ZZEQy2heafxzWw6wNn5PPYkBxJ5')
+const US = peerIdFromString('12D3KooWPWvdQF1MzMEYxpN6bRPJnQaGVoJwPLGXNDxQUqvsDkZy')
+
+/**
+ * The messages of DCUtR (libp2p specs, `relay/DCUtR.md`) in protobuf's wire format
+ */
+const SYNC = Uint8Array.from([0x08, 0xac, 0x02])
+
+function connectMessage (addresses: string[]): Uint8Array {
+  return Uint8Array.from([0x08, 0x64, ...addresses.map(address => multiaddr(address).bytes).flatMap(bytes => [0x12, bytes.byteLength, ...bytes])])
+}
+
+type Dial = (ma: Multiaddr) => Promise<Connection>
+
+/**
+ * What the service asks of libp2p. Whole nodes, with real NATs between them, are in
+ * test/nat
+ */
+describe('dcutr', () => {
+  const RELAYED = connection(`/ip4/11.0.0.1/tcp/4001/p2p/${OTHER}/p2p-circuit/p2p/${PEER}`, 'inbound')
+  const direct = connection(`/ip4/11.0.0.2/tcp/4001/p2p/${PEER}`)
+
+  function connection (address: string, direction: Connection['direction'] = 'outbound'): Connection {
+    return { remoteAddr: multiaddr(address), remotePeer: PEER, status: 'open', direction, close: async () => {}, abort: () => {} } as any
+  }
+
+  function endpoint (...observed: Array<[address: string, observers: number]>): any {
+    return {
+      local: multiaddr('/ip4/0.0.0.0/tcp/4001'),
+      mapping: 'unknown',
+      addresses: observed.map(([address, observers]) => ({ multiaddr: multiaddr(address), observers }))
+    }
+  }
+
+  interface Setup {
+    dial?: Dial
+    addresses?: string[]
+    observed?: any[]
+    deny?: string
+    transport?: string
+  }
+
+  async function setUp ({ dial = async () => direct, addresses = [], observed = [], deny, transport = 'libp2p-reuseport-tcp' }: Setup = {}): Promise<any> {
+    const dials: any[] = []
+    const counts: Record<string, number> = {}
+    const found: any = { dials, counts }
+
+    const service: any = dcutr({ retries: 1, timeout: 5_000 })({
+      peerId: US,
+      logger: defaultLogger(),
+      events: new TypedEventEmitter<Libp2pEvents>(),
+      peerStore: { get: async () => ({ addresses: addresses.map(address => ({ multiaddr: multiaddr(address) })) }) },
+      addressManager: { getAddresses: () => ['/ip4/11.0.0.9/tcp/4001', '/ip4/192.168.1.9/tcp/4001'].map(address => multiaddr(`${address}/p2p/${US}`)) },
+      connectionGater: { denyDialMultiaddr: async (ma: Multiaddr) => deny != null && ma.toString().startsWith(deny) },
+      connectionManager: { getConnections: () => [RELAYED], openConnection: async () => { throw new Error('not around the service') } },
+      registrar: {
+        register: async (protocol: string, { onConnect }: any) => { found.onConnect = onConnect },
+        handle: async (protocol: string, handler: any) => { found.handler = handler }
+      },
+      transportManager: {
+        getTransports: () => [{ [Symbol.toStringTag]: transport, observed: () => observed }],
+        dialTransportForMultiaddr: () => ({}),
+        dial: async (ma: Multiaddr, { signal, ...options }: any) => {
+          dials.push({ address: ma.toString(), ...options })
+
+          return dial(ma)
+        }
+      },
+      metrics: {
+        registerCounterGroup: () => ({
+          increment: (values: Record<string, true>) => { Object.keys(values).forEach(name => { counts[name] = (counts[name] ?? 0) + 1 }) }
+        })
+      }
+    } as any)
+
+    await service.start()
+
+    return Object.assign(found, { service })
+  }
+
+  /**
+   * Plays a peer that we have dialed over the relay, and that names these addresses
+   */
+  async function punch (setup: Setup, addresses: string[]): Promise<any> {
+    const node = await setUp(setup)
+    const [theirs, ours] = await streamPair()
+    const messages = lpStream(theirs)
+    const handled = node.handler(ours, RELAYED).catch((err: Error) => { node.error = err })
+
+    await messages.write(connectMessage(addresses))
+    await messages.read()
+    await messages.write(SYNC)
+    await handled
+
+    return node
+  }
+
+  function addressesOf (count: number): string[] {
+    return Array.from({ length: count }, (_, i) => `/ip4/11.0.1.${i}/tcp/4001`)
+  }
+
+  it('needs the transport of this package', async () => {
+    await expect(setUp({ transport: '@libp2p/tcp' })).to.eventually.be.rejected()
+      .with.property('message', 'libp2p-reuseport-tcp/dcutr needs reuseportTcp() among the transports')
+  })
+
+  it('dials from the listening port or not at all, as the initiator, only the peer itself', async () => {
+    const { dials } = await punch({}, ['/ip4/11.0.0.2/tcp/4001', `/ip4/11.0.0.3/tcp/4001/p2p/${PEER}`, `/ip4/11.0.0.4/tcp/4001/p2p/${OTHER}`])
+
+    expect(dials).to.deep.equal([
+      { address: `/ip4/11.0.0.2/tcp/4001/p2p/${PEER}`, initiator: true, reusePort: 'require' },
+      { address: `/ip4/11.0.0.3/tcp/4001/p2p/${PEER}`, initiator: true, reusePort: 'require' }
+    ])
+  })
+
+  it('dials eight addresses at most, and none that the gater denies', async () => {
+    const { dials } = await punch({ deny: '/ip4/11.0.1.0/' }, addressesOf(12))
+
+    expect(dials.map(({ address }: any) => address)).to.deep.equal(addressesOf(9).slice(1).map(address => `${address}/p2p/${PEER}`))
+  })
+
+  it('does not begin if no address may be dialed', async () => {
+    const { counts, dials, error } = await punch({ deny: '/ip4/' }, addressesOf(2))
+
+    expect(error).to.have.property('name', 'DialError')
+    expect(dials).to.be.empty()
+    expect(counts).to.deep.equal({})
+  })
+
+  it('counts what became of each hole punch', async () => {
+    const fail = (properties: object): Dial => async () => { throw Object.assign(new Error('no'), properties) }
+    const countOf = async (dial: Dial): Promise<object> => (await punch({ dial }, addressesOf(1))).counts
+
+    expect(await Promise.all([
+      countOf(async () => direct),
+      countOf(fail({ code: 'ECONNREFUSED' })),
+      countOf(fail({ code: 'ECONNRESET' })),
+      countOf(fail({ code: 'ETIMEDOUT' })),
+      countOf(fail({ name: 'AbortError' })),
+      countOf(fail({ code: 'EHOSTUNREACH' }))
+    ])).to.deep.equal([
+      { attempted: 1, succeeded: 1 },
+      { attempted: 1, failed_refused: 1 },
+      { attempted: 1, failed_refused: 1 },
+      { attempted: 1, failed_timeout: 1 },
+      { attempted: 1, failed_timeout: 1 },
+      { attempted: 1, failed_error: 1 }
+    ])
+  })
+
+  it('dials the announced addresses of who dialed us first, from an ephemeral port, and only then punches, as the responder', async () => {
+    const node = await setUp({
+      addresses: ['/ip4/11.0.0.2/tcp/4001', '/ip4/192.168.1.2/tcp/4001'],
+      dial: async ma => {
+        if (node.dials.length === 1) {
+          throw new Error('nobody gets in there')
+        }
+
+        return direct
+      }
+    })
+    const [ours, theirs] = await streamPair()
+    node.onConnect(PEER, Object.assign(RELAYED, { newStream: async (): Promise<Stream> => ours }))
+
+    const messages = lpStream(theirs)
+    await messages.read()
+    await messages.write(connectMessage(['/ip4/11.0.0.2/tcp/5001']))
+    await messages.read()
+    await expect(messages.read()).to.eventually.be.rejected()
+
+    expect(node.dials).to.deep.equal([
+      { address: `/ip4/11.0.0.2/tcp/4001/p2p/${PEER}`, reusePort: false },
+      { address: `/ip4/11.0.0.2/tcp/5001/p2p/${PEER}`, initiator: false, reusePort: 'require' }
+    ])
+    expect(node.counts).to.deep.equal({ attempted: 1, succeeded: 1 })
+  })
+
+  it('offers what peers observe, most observers first, before what is announced, each once', async () => {
+    const { service } = await setUp({
+      observed: [endpoint(['/ip4/11.0.0.7/tcp/1', 1], ['/ip4/11.0.0.8/tcp/2', 3]), endpoint(['/ip4/11.0.0.9/tcp/4001', 2])]
+    })
+
+    expect(service.candidates().map(String)).to.deep.equal(
+      ['/ip4/11.0.0.8/tcp/2', '/ip4/11.0.0.9/tcp/4001', '/ip4/11.0.0.7/tcp/1', '/ip4/192.168.1.9/tcp/4001'].map(address => `${address}/p2p/${US}`)
+    )
+  })
+
+  it('offers sixteen addresses at most, which is what a message has room for', async () => {
+    const { service } = await setUp({ observed: [endpoint(...addressesOf(20).map((address): [string, number] => [address, 1]))] })
+
+    expect(service.candidates()).to.have.lengthOf(16)
+  })
+})
