@@ -160,13 +160,13 @@ async function punch ({ observers, relay }: Machines, a: Peer, b: Peer, expected
     throw new Error(outcome)
   }
 
-  // staying on the relay is right only for those who have tried not to
-  await a.event({ event: 'hole-punch', state: 'begun', peer: b.id })
-  await b.event({ event: 'hole-punch', state: 'begun', peer: a.id })
-
   if (outcome === 'direct') {
     await echoDirectly(a, b)
     await echoDirectly(b, a)
+  } else {
+    // staying on the relay is right only for those who have tried not to
+    await a.event({ event: 'hole-punch', state: 'begun', peer: b.id })
+    await b.event({ event: 'hole-punch', state: 'begun', peer: a.id })
   }
 }
 

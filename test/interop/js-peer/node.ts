@@ -26,6 +26,11 @@ export type Node = Libp2p<{ listening: Listening }>
 
 interface Listening {
   on(ma: Multiaddr): Promise<void>
+
+  /**
+   * All of them. The node itself says only those that it would announce
+   */
+  addresses(): Multiaddr[]
 }
 
 /**
@@ -53,7 +58,10 @@ export async function startNode ({ listen, security, seed, relayServer }: NodeIn
       ping: ping(),
       dcutr: dcutr(),
       // only services get at the transport manager
-      listening: ({ transportManager }): Listening => ({ on: async ma => transportManager.listen([ma]) }),
+      listening: ({ transportManager }): Listening => ({
+        on: async ma => transportManager.listen([ma]),
+        addresses: () => transportManager.getAddrs()
+      }),
       ...(relayServer ? { relay: circuitRelayServer({ reservations: { maxReservations: Infinity, applyDefaultLimit: false } }) } : {})
     }
   }) as unknown as Node
@@ -68,8 +76,8 @@ export async function startNode ({ listen, security, seed, relayServer }: NodeIn
   await node.start()
   tell({ event: 'ready', peer: node.peerId.toString() })
 
-  for (const ma of node.getMultiaddrs()) {
-    tell({ event: 'listening', address: ma.decapsulateCode(CODE_P2P).toString() })
+  for (const ma of node.services.listening.addresses()) {
+    tell({ event: 'listening', address: ma.toString() })
   }
 
   return node
