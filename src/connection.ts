@@ -1,7 +1,8 @@
-import { TimeoutError } from '@libp2p/interface'
-import { AbstractMultiaddrConnection, StreamClosedError, ipPortToMultiaddr } from '@libp2p/utils'
+import { InvalidParametersError, TimeoutError } from '@libp2p/interface'
+import { AbstractMultiaddrConnection, StreamClosedError } from '@libp2p/utils'
 import pDefer from 'p-defer'
 import { pEvent } from 'p-event'
+import { toMultiaddr } from './address.ts'
 import { BatchWriter } from './batch-writer.ts'
 import { guardListener } from './guarded.ts'
 import { untilAborted } from './race.ts'
@@ -69,7 +70,9 @@ export interface RawConnection extends MultiaddrConnection {
    * Sends a FIN after what was sent so far, and goes on reading. The connection
    * closes when the peer sends its FIN.
    *
-   * @throws {AbortError} when the signal aborts before all data is with the kernel
+   * @throws {AbortError} when the signal aborts before all data is with the kernel. It is
+   * sent all the same, and the FIN after it
+   * @throws {Error} if the connection is lost before
    */
   closeWrite(options?: AbortOptions): Promise<void>
 }
@@ -93,10 +96,15 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
   readonly #allowHalfOpen: boolean
   readonly #local: Partial<Endpoint>
   #localAddr?: Multiaddr
+  #writeClosed?: Promise<void>
 
   constructor (init: ConnectionInit) {
     const { socket } = init
-    const remoteAddr = init.remoteAddr ?? ipPortToMultiaddr(socket.remoteAddress ?? '', socket.remotePort ?? '')
+    const remoteAddr = init.remoteAddr ?? addressOf({ host: socket.remoteAddress, port: socket.remotePort })
+
+    if (remoteAddr == null) {
+      throw new InvalidParametersError('The peer has gone already, and its address with it')
+    }
 
     super({ ...init, remoteAddr, inactivityTimeout: init.inactivityTimeout ?? DEFAULT_INACTIVITY_TIMEOUT })
 
@@ -124,11 +132,7 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
    * Few ask for it, so the multiaddr is made when the first one does
    */
   get localAddr (): Multiaddr | undefined {
-    const { host, port } = this.#local
-
-    if (host != null && port != null) {
-      this.#localAddr ??= ipPortToMultiaddr(host, port)
-    }
+    this.#localAddr ??= addressOf(this.#local)
 
     return this.#localAddr
   }
@@ -153,24 +157,14 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
   }
 
   async closeWrite (options?: AbortOptions): Promise<void> {
-    if (this.writeStatus !== 'writable') {
-      return
+    if (this.writeStatus === 'writable') {
+      this.writeStatus = 'closing'
+      this.#writeClosed = this.#endWriting()
+      // an abort may leave nobody to wait for it
+      this.#writeClosed.catch(() => {})
     }
 
-    this.writeStatus = 'closing'
-
-    if (this.writeBuffer.byteLength > 0) {
-      await pEvent(this, 'idle', { ...options, rejectionEvents: ['close'] })
-    }
-
-    await this.#flush(options)
-    this.writeStatus = 'closed'
-    this.#socket.end()
-
-    if (this.remoteWriteStatus === 'closed') {
-      this.onTransportClosed()
-      await this.#finish()
-    }
+    await untilAborted(Promise.resolve(this.#writeClosed), options?.signal)
   }
 
   /**
@@ -252,6 +246,31 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
   }
 
   /**
+   * Sends what is left and a FIN
+   *
+   * @throws {Error} if the connection is lost before
+   */
+  async #endWriting (): Promise<void> {
+    if (this.writeBuffer.byteLength > 0) {
+      await pEvent(this, 'idle', { rejectionEvents: ['close'] }).catch(reason => { throw toError(reason) })
+    }
+
+    await this.#flush()
+
+    if (this.status === 'aborted' || this.status === 'reset') {
+      throw new StreamClosedError('The connection was lost before all data was sent')
+    }
+
+    this.writeStatus = 'closed'
+    this.#socket.end()
+
+    if (this.remoteWriteStatus === 'closed') {
+      this.onTransportClosed()
+      await this.#finish()
+    }
+  }
+
+  /**
    * The peer has sent its FIN: there is nothing more to read
    */
   #onFin (): void {
@@ -319,6 +338,10 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
     signal?.removeEventListener('abort', stopWaiting)
     socket.destroy()
   }
+}
+
+function addressOf ({ host, port }: Partial<Endpoint>): Multiaddr | undefined {
+  return host == null || port == null ? undefined : toMultiaddr({ host, port })
 }
 
 /**

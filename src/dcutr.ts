@@ -39,7 +39,9 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { dcutr as libp2pDcutr } from '@libp2p/dcutr'
 import { DialError, InvalidParametersError, serviceDependencies, start, stop } from '@libp2p/interface'
+import { isPrivate } from '@libp2p/utils'
 import { CODE_P2P } from '@multiformats/multiaddr'
+import { Circuit } from '@multiformats/multiaddr-matcher'
 import { punch } from './punch.ts'
 import { CONNECTION_ATTEMPT_DELAY, race } from './race.ts'
 import type { NatMapping } from './observed/nat-mapping.ts'
@@ -80,6 +82,13 @@ export interface Dcutr {
  * How many candidates are offered at most. A DCUtR message has room for 4 KiB
  */
 const MAX_CANDIDATES = 16
+
+/**
+ * How many observed addresses are offered at most for each listening endpoint. It has one,
+ * unless the NAT maps it to another one for each destination, and then they are of little
+ * use
+ */
+const MAX_OBSERVED = 3
 
 /**
  * How many addresses of a peer are dialed at most: it may name anybody's
@@ -177,10 +186,11 @@ class DcutrService implements Dcutr, Startable {
   candidates (): Multiaddr[] {
     const { addressManager, peerId } = this.#components
     const observed = this.#observed()
-      .flatMap(({ addresses }) => addresses)
+      .flatMap(({ addresses }) => addresses.slice(0, MAX_OBSERVED))
       .sort((a, b) => b.observers - a.observers)
       .map(({ multiaddr }) => multiaddr.encapsulate(`/p2p/${peerId}`))
-    const candidates = [...observed, ...addressManager.getAddresses()]
+    const announced = addressManager.getAddresses()
+    const candidates = [...announced.filter(isReachable), ...observed, ...announced]
 
     return [...new Map(candidates.map(ma => [ma.toString(), ma])).values()].slice(0, MAX_CANDIDATES)
   }
@@ -196,6 +206,10 @@ class DcutrService implements Dcutr, Startable {
   async #dialable (multiaddrs: Multiaddr[], peer: PeerId): Promise<Multiaddr[]> {
     const { connectionGater } = this.#components
     const dialable: Multiaddr[] = []
+
+    if (await connectionGater?.denyDialPeer?.(peer) === true) {
+      throw new DialError(`The connection gater denies dialing ${peer}`)
+    }
 
     for (const ma of multiaddrs) {
       const id = ma.getComponents().find(({ code }) => code === CODE_P2P)?.value
@@ -280,6 +294,13 @@ function override <T extends object> (target: T, methods: Partial<T>): T {
       return typeof value === 'function' ? value.bind(target) : value
     }
   })
+}
+
+/**
+ * What is announced is verified, so a public address is one that anybody can dial
+ */
+function isReachable (ma: Multiaddr): boolean {
+  return !Circuit.matches(ma) && !isPrivate(ma)
 }
 
 function within (timeout: number, signal?: AbortSignal): AbortSignal {

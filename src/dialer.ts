@@ -136,10 +136,10 @@ async function dialEndpoint (destination: Endpoint, options: DialerOptions): Pro
  * and the first to connect wins
  */
 async function dialFromOrBeside (source: Source, destination: Endpoint, options: DialerOptions): Promise<DialedSocket> {
-  const { log, metrics, reusePortTimeout, signal, suspicion } = options
+  const { log, metrics, reusePort, reusePortTimeout, signal, suspicion } = options
   const endpoint = `${source.host}:${source.port}`
 
-  if (reusePortTimeout === Infinity) {
+  if (reusePortTimeout === Infinity || reusePort === 'require') {
     return dialFrom(source, destination, options)
   }
 

@@ -19,7 +19,8 @@ export type ConnectionDuplex = Duplex<AsyncGenerator<Uint8Array | Uint8ArrayList
  * When the sink's source ends, a FIN is sent and the connection stays open for
  * reading; `source` ends with the peer's FIN. The connection is closed when both
  * have ended. If the sink's source throws, or a reader of `source` stops before its end,
- * the connection is aborted. A `source` that nobody begins to read keeps it open.
+ * the connection is aborted. A `source` that nobody reads holds the peer back, and keeps
+ * the connection open until its inactivity timeout.
  */
 export function toDuplex (connection: RawConnection): ConnectionDuplex {
   return {
@@ -28,13 +29,18 @@ export function toDuplex (connection: RawConnection): ConnectionDuplex {
   }
 }
 
-async function * read (connection: RawConnection): AsyncGenerator<Uint8Array | Uint8ArrayList> {
+/**
+ * Listens at once, so that nothing is missed that happens before the first read
+ */
+function read (connection: RawConnection): AsyncGenerator<Uint8Array | Uint8ArrayList> {
   const received: Array<Uint8Array | Uint8ArrayList> = []
   let changed = pDefer<void>()
-  let error: Error | undefined
+  let error = connection.status === 'aborted' || connection.status === 'reset' ? new StreamResetError() : undefined
 
   const onMessage = ({ data }: StreamMessageEvent): void => {
     received.push(data)
+    // nothing more until the reader asks for it
+    connection.pause()
     changed.resolve()
   }
   const onClose = (event: StreamCloseEvent): void => { error = event.error }
@@ -44,38 +50,35 @@ async function * read (connection: RawConnection): AsyncGenerator<Uint8Array | U
   connection.addEventListener('close', onClose)
   connection.addEventListener('end', onEnd)
 
-  try {
-    while (true) {
-      if (!connection.readableEnded) {
+  return (async function * () {
+    try {
+      while (true) {
+        while (received.length > 0) {
+          yield * received.splice(0)
+        }
+
+        if (error != null) {
+          throw error
+        }
+
+        if (connection.readableEnded) {
+          return
+        }
+
+        changed = pDefer()
         connection.resume()
         await changed.promise
-        changed = pDefer()
       }
-
-      if (error != null) {
-        throw error
-      }
-
-      if (received.length === 0 && connection.readableEnded) {
-        return
-      }
+    } finally {
+      connection.removeEventListener('message', onMessage)
+      connection.removeEventListener('close', onClose)
+      connection.removeEventListener('end', onEnd)
 
       if (!connection.readableEnded) {
-        // nothing more until the reader asks for it
-        connection.pause()
+        connection.abort(new StreamResetError('Stopped reading before the end'))
       }
-
-      yield * received.splice(0)
     }
-  } finally {
-    connection.removeEventListener('message', onMessage)
-    connection.removeEventListener('close', onClose)
-    connection.removeEventListener('end', onEnd)
-
-    if (!connection.readableEnded) {
-      connection.abort(new StreamResetError('Stopped reading before the end'))
-    }
-  }
+  })()
 }
 
 async function write (connection: RawConnection, source: Source<Uint8Array | Uint8ArrayList>): Promise<void> {

@@ -1,10 +1,10 @@
+import { once } from 'node:events'
 import net from 'node:net'
 import { AlreadyStartedError } from '@libp2p/interface'
 import { getThinWaistAddresses } from '@libp2p/utils'
 import { multiaddr } from '@multiformats/multiaddr'
 import { TypedEventEmitter, setMaxListeners } from 'main-event'
 import pDefer from 'p-defer'
-import { pEvent } from 'p-event'
 import { parseListenAddr, resolveName } from './address.ts'
 import { bindSocket, reuseUnavailable } from './bound-socket.ts'
 import { toConnection } from './connection.ts'
@@ -18,6 +18,7 @@ import type { ListenerErrorTarget } from './guarded.ts'
 import type { ListenerMetrics } from './metrics.ts'
 import type { CloseServerOnMaxConnectionsOpts } from './options.ts'
 import type { Endpoint, PoolEntry, PortPool } from './port-pool.ts'
+import type { PunchedPeers } from './punched-peers.ts'
 import type { AbortOptions, ComponentLogger, Listener, ListenerEvents, Logger, Metrics, Upgrader } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { Server, Socket } from 'node:net'
@@ -40,14 +41,15 @@ export interface ListenerInit {
   /**
    * Told of every connection that arrives at a TCP port
    */
-  onConnection(connection: RawConnection, local: Endpoint): void
-
-  /**
-   * The id of the peer that a hole is being punched to at the address of this
-   * connection, with us as the initiator
-   */
-  punchedPeer(connection: RawConnection): string | undefined
+  onConnection(connection: RawConnection, local: Endpoint, remote: Endpoint): void
+  punched: PunchedPeers
 }
+
+/**
+ * How long the upgrade of a connection that a punched peer has dialed may take, in ms,
+ * which is what libp2p gives other inbound connections by default
+ */
+const UPGRADE_TIMEOUT = 10_000
 
 /**
  * The values of the metric `libp2p_tcp_listener_status_info`
@@ -214,7 +216,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     const opened = this.#bindAndListen(target, running.entry)
 
     // rejects with the server's error
-    await pEvent(this.#server, 'listening', { signal: running.shutdown.signal })
+    await once(this.#server, 'listening', { signal: running.shutdown.signal })
 
     const address = this.#server.address()
     this.#label = address == null || typeof address === 'string' ? `${address}` : `${address.address}:${address.port}`
@@ -264,7 +266,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
   }
 
   #onSocket (socket: Socket): void {
-    const { upgrader, inactivityTimeout, allowHalfOpen } = this.#init
+    const { inactivityTimeout, allowHalfOpen } = this.#init
     const state = this.#state
     this.#count('connection')
 
@@ -303,14 +305,14 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
 
     this.#log('new inbound connection %a', connection.remoteAddr)
 
-    let punched: string | undefined
+    let remote: Endpoint | undefined
 
     if (state.target.type === 'ip') {
-      this.#init.onConnection(connection, state.target.endpoint)
-      punched = this.#init.punchedPeer(connection)
+      remote = { host: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 }
+      this.#init.onConnection(connection, state.target.endpoint, remote)
     }
 
-    void this.#upgrade(connection, socket, punched, upgrader, state.shutdown.signal)
+    void this.#upgrade(connection, socket, remote, state.shutdown.signal)
   }
 
   /**
@@ -318,13 +320,18 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
    * listener instead of meeting ours, there are two responders, and it is us who
    * know that we were to be the initiator
    */
-  async #upgrade (connection: RawConnection, socket: Socket, punched: string | undefined, upgrader: Upgrader, signal: AbortSignal): Promise<void> {
+  async #upgrade (connection: RawConnection, socket: Socket, remote: Endpoint | undefined, signal: AbortSignal): Promise<void> {
+    const { punched, upgrader } = this.#init
+
     try {
-      if (punched != null && !await peerProposes(socket, ACCEPTED_SILENCE, signal)) {
+      const waits = remote != null && punched.has(remote) && !await peerProposes(socket, ACCEPTED_SILENCE, signal)
+      const peer = waits ? punched.take(remote) : undefined
+
+      if (peer != null) {
         this.#log('%a waits for an initiator, so we are', connection.remoteAddr)
         connection.direction = 'outbound'
-        connection.remoteAddr = connection.remoteAddr.encapsulate(`/p2p/${punched}`)
-        await upgrader.upgradeOutbound(connection, { signal, initiator: true })
+        connection.remoteAddr = connection.remoteAddr.encapsulate(`/p2p/${peer}`)
+        await upgrader.upgradeOutbound(connection, { signal: AbortSignal.any([signal, AbortSignal.timeout(UPGRADE_TIMEOUT)]), initiator: true })
       } else {
         await upgrader.upgradeInbound(connection, { signal })
       }

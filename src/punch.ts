@@ -1,15 +1,9 @@
 import { Circuit } from '@multiformats/multiaddr-matcher'
 import pDefer from 'p-defer'
+import { LATE_ARRIVAL } from './punched-peers.ts'
 import { throwIfAborted, untilAborted } from './race.ts'
 import type { Connection, Libp2pEvents, PeerId } from '@libp2p/interface'
 import type { TypedEventTarget } from 'main-event'
-
-/**
- * How long to wait for the peer's own dial to arrive when all of ours have
- * failed, in ms. They fail at once if its SYN was here first: then the kernel has
- * the connection already, and its upgrade is under way
- */
-const LATE_ARRIVAL = 2_000
 
 export interface PunchOptions {
   peer: PeerId

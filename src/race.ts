@@ -23,8 +23,8 @@ export interface RaceOptions<T> {
   delay: number
 
   /**
-   * What follows when every attempt that was started has failed: does the next
-   * one start at once, or is that the result?
+   * What follows when an attempt has failed: does the next one start at once (RFC 8305,
+   * section 5), or is it the result, if no other one is under way?
    */
   whenFailed: 'start next' | 'give up'
 

@@ -1,5 +1,5 @@
 import { serviceCapabilities, transportSymbol } from '@libp2p/interface'
-import { getNetConfig, tryGetNetConfig } from '@libp2p/utils'
+import { tryGetNetConfig } from '@libp2p/utils'
 import { CODE_P2P } from '@multiformats/multiaddr'
 import { CustomProgressEvent } from 'progress-events'
 import { isSupported, parseDialAddr } from './address.ts'
@@ -13,6 +13,7 @@ import { dialerMetrics, sourceLabel } from './metrics.ts'
 import { Observed } from './observed/observed.ts'
 import { checkDialOptions, checkListenerOptions, withDefaults } from './options.ts'
 import { PortPool } from './port-pool.ts'
+import { PunchedPeers } from './punched-peers.ts'
 import { RecentlyClosed } from './recently-closed.ts'
 import { watchForInitiator } from './simultaneous-open.ts'
 import { Suspicion } from './suspicion.ts'
@@ -97,11 +98,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
   readonly #pool = new PortPool()
   readonly #suspicion = new Suspicion()
   readonly #closed = new RecentlyClosed()
-
-  /**
-   * The peers that we punch a hole to at the moment, as the initiator
-   */
-  readonly #punched = new Set<{ host: string, peer?: string }>()
+  readonly #punched = new PunchedPeers()
   readonly #observed?: Observed
   readonly #turnedOff: boolean
 
@@ -182,8 +179,8 @@ export class ReuseportTcp implements ReuseportTcpTransport {
       maxConnections,
       backlog,
       closeServerOnMaxConnections,
-      punchedPeer: ({ remoteAddr }) => [...this.#punched].find(({ host }) => host === endpointIn(remoteAddr).host)?.peer,
-      onConnection: (connection, local) => { this.#follow(connection, local, endpointIn(connection.remoteAddr), false) }
+      punched: this.#punched,
+      onConnection: (connection, local, remote) => { this.#follow(connection, local, remote, false) }
     })
   }
 
@@ -203,14 +200,9 @@ export class ReuseportTcp implements ReuseportTcpTransport {
    * Opens a raw connection to a peer whose own dial may arrive instead
    */
   async #punch (ma: Multiaddr, options: ConnectOptions): Promise<OpenedConnection> {
-    const punched = { host: tryGetNetConfig(ma)?.host ?? '', peer: ma.getComponents().findLast(({ code }) => code === CODE_P2P)?.value }
-    this.#punched.add(punched)
+    const peer = ma.getComponents().findLast(({ code }) => code === CODE_P2P)?.value
 
-    try {
-      return await this.#open(ma, options)
-    } finally {
-      this.#punched.delete(punched)
-    }
+    return this.#punched.during({ endpoint: tryGetNetConfig(ma) ?? {}, peer }, async () => this.#open(ma, options))
   }
 
   /**
@@ -277,7 +269,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
    */
   #follow (connection: RawConnection, local: Endpoint, remote: Endpoint, dialed: boolean): void {
     this.#closed.remove(local.port, remote)
-    const stopObserving = this.#observed?.connected(connection.remoteAddr, { local, remoteHost: remote.host, dialed })
+    const stopObserving = this.#observed?.connected(connection, { local, remoteHost: remote.host, dialed })
 
     connection.addEventListener('close', () => {
       this.#closed.add(local.port, remote)
@@ -308,12 +300,6 @@ interface OpenedConnection {
   connection: RawConnection
   socket: Socket
   peerIsInitiator(proposed?: string): boolean
-}
-
-function endpointIn (ma: Multiaddr): Endpoint {
-  const { host, port = 0 } = getNetConfig(ma)
-
-  return { host, port }
 }
 
 /**

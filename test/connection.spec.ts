@@ -412,6 +412,35 @@ describe('connection', () => {
     await connection.close()
   })
 
+  it('sends its FIN after all data although nobody waits for that any more', async () => {
+    const { connection, socket } = await open(socket => { socket.pause() })
+    connection.send(new Uint8Array(20_000_000))
+
+    await expect(connection.closeWrite({ signal: AbortSignal.timeout(50) })).to.eventually.be.rejected()
+      .with.property('name', 'AbortError')
+
+    let received = 0
+    const ended = once(socket, 'end')
+    socket.on('data', data => { received += data.byteLength })
+    socket.resume()
+    await connection.closeWrite()
+    await ended
+    expect(received).to.equal(20_000_000)
+  })
+
+  it('rejects with an error if it is lost before its FIN', async () => {
+    const { connection } = await open(socket => {
+      socket.pause()
+      setTimeout(() => { socket.resetAndDestroy() }, 50)
+    })
+    // more than the kernel takes, and more than is written at once
+    connection.send(new Uint8Array(20_000_000))
+    connection.send(new Uint8Array(1))
+
+    await expect(connection.closeWrite()).to.eventually.be.rejectedWith(Error)
+    expect(connection.status).to.equal('aborted')
+  })
+
   it('stays open for writing after a peer that dialed us has closed its half, if it may', async () => {
     const accepted = pDefer<MultiaddrConnection>()
     const local = createTransport({ listenOpts: { allowHalfOpen: true } })

@@ -48,10 +48,11 @@ describe('dcutr', () => {
     addresses?: string[]
     observed?: any[]
     deny?: string
+    denyPeer?: boolean
     transport?: string
   }
 
-  async function setUp ({ dial = async () => direct, addresses = [], observed = [], deny, transport = 'libp2p-reuseport-tcp' }: Setup = {}): Promise<any> {
+  async function setUp ({ dial = async () => direct, addresses = [], observed = [], deny, denyPeer = false, transport = 'libp2p-reuseport-tcp' }: Setup = {}): Promise<any> {
     const dials: any[] = []
     const counts: Record<string, number> = {}
     const found: any = { dials, counts }
@@ -62,7 +63,10 @@ describe('dcutr', () => {
       events: new TypedEventEmitter<Libp2pEvents>(),
       peerStore: { get: async () => ({ addresses: addresses.map(address => ({ multiaddr: multiaddr(address) })) }) },
       addressManager: { getAddresses: () => ['/ip4/11.0.0.9/tcp/4001', '/ip4/192.168.1.9/tcp/4001'].map(address => multiaddr(`${address}/p2p/${US}`)) },
-      connectionGater: { denyDialMultiaddr: async (ma: Multiaddr) => deny != null && ma.toString().startsWith(deny) },
+      connectionGater: {
+        denyDialPeer: async () => denyPeer,
+        denyDialMultiaddr: async (ma: Multiaddr) => deny != null && ma.toString().startsWith(deny)
+      },
       connectionManager: { getConnections: () => [RELAYED], openConnection: async () => { throw new Error('not around the service') } },
       registrar: {
         register: async (protocol: string, { onConnect }: any) => { found.onConnect = onConnect },
@@ -138,6 +142,13 @@ describe('dcutr', () => {
     expect(counts).to.deep.equal({})
   })
 
+  it('does not begin if the gater denies the peer', async () => {
+    const { dials, error } = await punch({ denyPeer: true }, addressesOf(2))
+
+    expect(error).to.have.property('name', 'DialError')
+    expect(dials).to.be.empty()
+  })
+
   it('counts what became of each hole punch', async () => {
     const fail = (properties: object): Dial => async () => { throw Object.assign(new Error('no'), properties) }
     const countOf = async (dial: Dial): Promise<object> => (await punch({ dial }, addressesOf(1))).counts
@@ -186,19 +197,23 @@ describe('dcutr', () => {
     expect(node.counts).to.deep.equal({ attempted: 1, succeeded: 1 })
   })
 
-  it('offers what peers observe, most observers first, before what is announced, each once', async () => {
+  it('offers what anybody can reach, then what most peers observe, each once', async () => {
     const { service } = await setUp({
-      observed: [endpoint(['/ip4/11.0.0.7/tcp/1', 1], ['/ip4/11.0.0.8/tcp/2', 3]), endpoint(['/ip4/11.0.0.9/tcp/4001', 2])]
+      observed: [endpoint(['/ip4/11.0.0.8/tcp/2', 3], ['/ip4/11.0.0.7/tcp/1', 1]), endpoint(['/ip4/11.0.0.9/tcp/4001', 2], ['/ip4/11.0.0.6/tcp/3', 2])]
     })
 
-    expect(service.candidates().map(String)).to.deep.equal(
-      ['/ip4/11.0.0.8/tcp/2', '/ip4/11.0.0.9/tcp/4001', '/ip4/11.0.0.7/tcp/1', '/ip4/192.168.1.9/tcp/4001'].map(address => `${address}/p2p/${US}`)
-    )
+    expect(service.candidates().map(String)).to.deep.equal([
+      '/ip4/11.0.0.9/tcp/4001', '/ip4/11.0.0.8/tcp/2', '/ip4/11.0.0.6/tcp/3', '/ip4/11.0.0.7/tcp/1', '/ip4/192.168.1.9/tcp/4001'
+    ].map(address => `${address}/p2p/${US}`))
   })
 
-  it('offers sixteen addresses at most, which is what a message has room for', async () => {
-    const { service } = await setUp({ observed: [endpoint(...addressesOf(20).map((address): [string, number] => [address, 1]))] })
+  it('offers no more than three for an endpoint that a NAT maps to another one for each peer, and sixteen in all', async () => {
+    const symmetric = endpoint(...addressesOf(20).map((address): [string, number] => [address, 1]))
+    const others = addressesOf(40).slice(20).map(address => endpoint([address, 1]))
 
-    expect(service.candidates()).to.have.lengthOf(16)
+    expect((await setUp({ observed: [symmetric] })).service.candidates().map(String)).to.deep.equal(
+      ['/ip4/11.0.0.9/tcp/4001', ...addressesOf(3), '/ip4/192.168.1.9/tcp/4001'].map(address => `${address}/p2p/${US}`)
+    )
+    expect((await setUp({ observed: [symmetric, ...others] })).service.candidates()).to.have.lengthOf(16)
   })
 })

@@ -9,7 +9,7 @@ import { startBlackhole, startServer } from './fixtures/server.ts'
 import { createTransport, rawUpgrader } from './fixtures/transport.ts'
 import type { TestServer } from './fixtures/server.ts'
 import type { TestTransport } from './fixtures/transport.ts'
-import type { RawConnection, SourcePort } from '../src/index.ts'
+import type { ConnectOptions, RawConnection, SourcePort } from '../src/index.ts'
 import type { Socket } from 'node:net'
 
 /**
@@ -254,12 +254,12 @@ describe('dialer', () => {
      * Dials a port that begins to answer after the reused dial's SYN was lost and
      * before the ephemeral dial starts
      */
-    async function dialLosingFirstSyn (from: TestTransport, host: string): Promise<SourcePort> {
+    async function dialLosingFirstSyn (from: TestTransport, host: string, options?: ConnectOptions): Promise<SourcePort> {
       const blackhole = await startBlackhole(host)
       cleanup.push(async () => blackhole.stop())
       setTimeout(() => { blackhole.release() }, 20)
 
-      return (await from.connect(`/ip4/${host}/tcp/${blackhole.port}`)).source
+      return (await from.connect(`/ip4/${host}/tcp/${blackhole.port}`, options)).source
     }
 
     function countEvents (counted: Record<string, number>): any {
@@ -308,17 +308,19 @@ describe('dialer', () => {
       expect(other.ports[0]).to.equal(port)
     })
 
-    it('has no rival in a hole punch', async () => {
-      const impatient = createTransport({ reusePortTimeout: 50 })
-      cleanup.push(async () => impatient.stop())
-      const { port } = await impatient.listen('/ip4/127.0.0.1/tcp/0')
-      const blackhole = await startBlackhole()
-      cleanup.push(async () => blackhole.stop())
-      setTimeout(() => { blackhole.release() }, 200)
+    Object.entries<ConnectOptions>({
+      'in a hole punch': { initiator: true },
+      'if a listening port is required': { reusePort: 'require' }
+    }).forEach(([when, options]) => {
+      it(`has no rival ${when}`, async () => {
+        const impatient = createTransport({ reusePortTimeout: 500 })
+        cleanup.push(async () => impatient.stop())
+        const { port } = await impatient.listen('/ip4/127.0.0.1/tcp/0')
 
-      const { connection, source } = await impatient.connect(`/ip4/127.0.0.1/tcp/${blackhole.port}`, { initiator: true })
-      expect(source).to.have.property('reason', 'loopback')
-      expect(connection.localAddr?.toString()).to.equal(`/ip4/127.0.0.1/tcp/${port}`)
+        const { localAddr, reason } = await dialLosingFirstSyn(impatient, '127.0.0.1', options)
+        expect(reason).to.equal('loopback')
+        expect(localAddr?.toString()).to.equal(`/ip4/127.0.0.1/tcp/${port}`)
+      })
     })
 
     it('does not go on after the signal', async () => {

@@ -2,6 +2,7 @@ import { expect } from 'aegir/chai'
 import { toDuplex } from '../src/index.ts'
 import { startServer } from './fixtures/server.ts'
 import { createTransport } from './fixtures/transport.ts'
+import { until } from './fixtures/until.ts'
 import type { TestServer } from './fixtures/server.ts'
 import type { TestTransport } from './fixtures/transport.ts'
 import type { RawConnection } from '../src/index.ts'
@@ -83,6 +84,31 @@ describe('duplex', () => {
       expect(sink(forever())).to.eventually.be.rejected(),
       expect(collect(source)).to.eventually.be.rejected().with.property('code', 'ECONNRESET')
     ])
+  })
+
+  it('rejects a reader that begins after the peer has reset', async () => {
+    const connection = await open()
+    const { source } = toDuplex(connection)
+    const socket = await server.socket(0)
+    socket.resetAndDestroy()
+    await until(() => connection.status === 'aborted')
+
+    await expect(collect(source)).to.eventually.be.rejected().with.property('code', 'ECONNRESET')
+    await expect(collect(toDuplex(connection).source)).to.eventually.be.rejected().with.property('name', 'StreamResetError')
+  })
+
+  it('holds the peer back until somebody reads', async () => {
+    const sent = Buffer.alloc(20_000_000, 'some pattern that is not a power of two long')
+    const connection = await open(socket => { socket.end(sent) })
+    const { source, sink } = toDuplex(connection)
+    await until(() => server.sockets[0]?.writableLength > 0)
+    // time for it to send what nobody wants yet
+    await new Promise(resolve => setTimeout(resolve, 200))
+
+    expect(connection.readBufferLength).to.be.lessThan(1_000_000)
+    expect((await collect(source)).equals(sent)).to.equal(true)
+    await sink([])
+    expect(connection.status).to.equal('closed')
   })
 
   it('aborts when the source of the sink throws', async () => {

@@ -115,7 +115,7 @@ describe('metrics', () => {
     for (const port of [5001, 5002]) {
       const { connection } = await local.connect(await startServerOn('127.0.0.1'))
       events.safeDispatchEvent('peer:identify', {
-        detail: { connection: { remoteAddr: connection.remoteAddr }, observedAddr: multiaddr(`/ip4/11.0.0.9/tcp/${port}`) } as any
+        detail: { connection: { timeline: connection.timeline }, observedAddr: multiaddr(`/ip4/11.0.0.9/tcp/${port}`) } as any
       })
     }
 

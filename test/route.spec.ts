@@ -15,6 +15,7 @@ ip link set lo up
 ip address add 11.0.0.1/32 dev lo
 ip address add 11.0.1.1/32 dev lo
 ip -6 address add fd11::1/128 dev lo nodad
+ip -6 address add fe80::11/64 dev lo nodad
 exec "$0" --experimental-strip-types --no-warnings "$1"
 `
 
@@ -26,6 +27,7 @@ interface Observed {
   own: Record<string, boolean>
   routes: Record<string, string | undefined>
   withoutAddress: string[]
+  linkLocal: { port: number, dialed: object, accepted: string }
 }
 
 describe('route', () => {
@@ -55,7 +57,7 @@ describe('route', () => {
     }
 
     const { stdout } = await exec('unshare', [...unshare, 'sh', '-ec', SCRIPT, process.execPath, path.join(import.meta.dirname, 'fixtures/specific-addresses.ts')])
-    const { specific, other, wildcard, seen, own, routes, withoutAddress }: Observed = JSON.parse(stdout)
+    const { specific, other, wildcard, seen, own, routes, withoutAddress, linkLocal }: Observed = JSON.parse(stdout)
 
     expect(seen['11.0.0.1']).to.deep.equal({ port: specific, reason: 'route' })
     expect(seen['11.0.1.1']).to.deep.equal({ port: other, reason: 'route' })
@@ -68,5 +70,8 @@ describe('route', () => {
     // the listener on an address that is gone is in nobody's way
     expect(withoutAddress).to.deep.equal(['route', 'wildcard'])
     expect(routes).to.deep.equal({ '11.0.1.1': '11.0.1.1' })
+    // the listening port is at both ends of the same connection, each with its zone
+    expect(linkLocal.dialed).to.deep.equal({ local: `/ip6zone/lo/ip6/fe80::11/tcp/${linkLocal.port}`, reason: 'route' })
+    expect(linkLocal.accepted).to.equal(`/ip6zone/lo/ip6/fe80::11/tcp/${linkLocal.port}`)
   })
 })

@@ -118,11 +118,24 @@ describe('transport', () => {
     await outbound.promise
     expect(upgrades[1]).to.equal(`outbound /ip4/127.0.0.1/tcp/${silent.localPort}/p2p/${PEER}`)
 
-    punching.abort()
-    await expect(dial).to.eventually.be.rejected().with.property('name', 'AbortError')
+    // whom it is not about any more
     arrive()
     await until(() => upgrades.length > 2)
     expect(upgrades[2]).to.equal('inbound')
+
+    punching.abort()
+    await expect(dial).to.eventually.be.rejected().with.property('name', 'AbortError')
+    arrive()
+    await until(() => upgrades.length > 3)
+    expect(upgrades[3]).to.equal('inbound')
+
+    // the kernel can't make the same connection twice
+    await server.stop()
+    await expect(local.transport.dial(multiaddr(`/ip4/127.0.0.1/tcp/${server.port}/p2p/${PEER}`), { upgrader: rawUpgrader(), initiator: true, signal: AbortSignal.timeout(5_000) }))
+      .to.eventually.be.rejected().with.property('code', 'ECONNREFUSED')
+    arrive()
+    await until(() => upgrades.length > 4)
+    expect(upgrades[4]).to.match(/^outbound /)
   })
 
   it('fails rather than dial from another port, if a listening port is required', async () => {

@@ -1,11 +1,12 @@
 import { tryGetNetConfig } from '@libp2p/utils'
-import { CODE_P2P, multiaddr } from '@multiformats/multiaddr'
 import { TCP } from '@multiformats/multiaddr-matcher'
+import { toMultiaddr } from '../address.ts'
 import { familyOf } from '../port-pool.ts'
 import { isOwnAddress } from '../route.ts'
 import { Observations } from './observations.ts'
 import { isPublic, observerOf } from './observer.ts'
 import type { NatMapping } from './nat-mapping.ts'
+import type { RawConnection } from '../connection.ts'
 import type { Endpoint } from '../port-pool.ts'
 import type { Connection, IdentifyResult, Libp2pEvents, Logger } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
@@ -65,10 +66,10 @@ export class Observed {
   readonly #observations = new Observations()
 
   /**
-   * By the address of the peer, which is all that a connection shows after its
-   * upgrade
+   * By the timeline, which is all that the upgraded connection has in common with the
+   * raw one and with no other
    */
-  readonly #connections = new Map<string, OwnConnection>()
+  readonly #connections = new WeakMap<Connection['timeline'], OwnConnection>()
   readonly #mappings = new Map<string, NatMapping>()
   #handedOver = new Set<string>()
 
@@ -88,17 +89,10 @@ export class Observed {
    *
    * @returns to be called when it has closed
    */
-  connected (remoteAddr: Multiaddr, connection: OwnConnection): () => void {
-    const key = keyOf(remoteAddr)
-    this.#connections.set(key, connection)
+  connected ({ timeline }: Pick<RawConnection, 'timeline'>, connection: OwnConnection): () => void {
+    this.#connections.set(timeline, connection)
 
-    return () => {
-      this.#observations.close(connection)
-
-      if (this.#connections.get(key) === connection) {
-        this.#connections.delete(key)
-      }
-    }
+    return () => { this.#observations.close(connection) }
   }
 
   endpoints (): ObservedEndpoint[] {
@@ -115,7 +109,7 @@ export class Observed {
   }
 
   #onIdentify ({ connection, observedAddr }: Pick<IdentifyResult, 'connection' | 'observedAddr'>): void {
-    const own = this.#connections.get(keyOf(connection.remoteAddr))
+    const own = this.#connections.get(connection.timeline)
     const external = observedAddr == null ? undefined : publicEndpoint(observedAddr)
 
     if (own == null || external == null || familyOf(external.host) !== familyOf(own.local.host)) {
@@ -172,15 +166,4 @@ function publicEndpoint (observed: Multiaddr): Endpoint | undefined {
   }
 
   return { host, port }
-}
-
-function toMultiaddr ({ host, port }: Endpoint): Multiaddr {
-  const [ip, zone] = host.split('%')
-  const prefix = zone == null ? '' : `/ip6zone/${zone}`
-
-  return multiaddr(`${prefix}/ip${familyOf(ip)}/${ip}/tcp/${port}`)
-}
-
-function keyOf (remoteAddr: Connection['remoteAddr']): string {
-  return remoteAddr.decapsulateCode(CODE_P2P).toString()
 }

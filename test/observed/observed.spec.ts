@@ -1,12 +1,12 @@
 import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
 import { TypedEventEmitter } from 'main-event'
+import pDefer from 'p-defer'
 import { startServer } from '../fixtures/server.ts'
-import { createTransport } from '../fixtures/transport.ts'
-import { until } from '../fixtures/until.ts'
+import { createTransport, rawUpgrader } from '../fixtures/transport.ts'
 import type { RawConnection } from '../../src/index.ts'
 import type { TestTransport } from '../fixtures/transport.ts'
-import type { Libp2pEvents } from '@libp2p/interface'
+import type { Libp2pEvents, MultiaddrConnection } from '@libp2p/interface'
 
 const PEER = '12D3KooWJRSrypvnpHgc6ZAgyCni4KcSmbV7uGRaMw5LgMKT18fq'
 
@@ -40,9 +40,9 @@ describe('observed addresses', () => {
     return (await local.connect(`/ip4/${host}/tcp/${server.port}`, options)).connection
   }
 
-  function identify ({ remoteAddr }: RawConnection, observedAddr: string): void {
+  function identify ({ timeline }: MultiaddrConnection, observedAddr: string): void {
     events.safeDispatchEvent('peer:identify', {
-      detail: { connection: { remoteAddr: remoteAddr.encapsulate(`/p2p/${PEER}`) }, observedAddr: multiaddr(observedAddr) } as any
+      detail: { connection: { timeline }, observedAddr: multiaddr(observedAddr) } as any
     })
   }
 
@@ -84,16 +84,27 @@ describe('observed addresses', () => {
   })
 
   it('come from inbound connections as well', async () => {
-    const { connection } = await createTransport().connect(`/ip4/127.0.0.1/tcp/${port}`)
-    await until(() => {
-      // of no effect before the connection is accepted
-      identify({ remoteAddr: connection.localAddr } as any, '/ip4/11.0.0.9/tcp/4001')
+    const accepted = pDefer<MultiaddrConnection>()
+    const peer = createTransport()
+    cleanup.push(async () => peer.stop())
+    const { port } = await local.listen('/ip4/127.0.0.1/tcp/0', rawUpgrader(connection => { accepted.resolve(connection) }))
+    await peer.connect(`/ip4/127.0.0.1/tcp/${port}`)
+    identify(await accepted.promise, '/ip4/11.0.0.9/tcp/4001')
 
-      return observed().length > 0
-    })
+    expect(observed()).to.deep.equal([{ local: `/ip4/127.0.0.1/tcp/${port}`, mapping: 'unknown', addresses: ['/ip4/11.0.0.9/tcp/4001 1'] }])
+  })
 
-    expect(observed()).to.deep.equal([{ local: `/ip4/0.0.0.0/tcp/${port}`, mapping: 'unknown', addresses: ['/ip4/11.0.0.9/tcp/4001 1'] }])
-    connection.abort(new Error('that was all'))
+  it('are not those of another connection to the same peer, from an ephemeral port', async () => {
+    const server = await startServer('127.0.0.1')
+    cleanup.push(async () => server.stop())
+    const address = `/ip4/127.0.0.1/tcp/${server.port}`
+
+    identify((await local.connect(address)).connection, '/ip4/11.0.0.9/tcp/4001')
+    const { connection, source } = await local.connect(address)
+    expect(source).to.have.property('reason', 'ephemeral')
+    identify(connection, '/ip4/11.0.0.9/tcp/55555')
+
+    expect(observed()[0].addresses).to.deep.equal(['/ip4/11.0.0.9/tcp/4001 1'])
   })
 
   it('are public TCP addresses of the same family, or ignored', async () => {
