@@ -5,6 +5,7 @@ import { pEvent } from 'p-event'
 import { toMultiaddr } from './address.ts'
 import { BatchWriter } from './batch-writer.ts'
 import { guardListener } from './guarded.ts'
+import { isWildcard } from './port-pool.ts'
 import { untilAborted } from './race.ts'
 import type { ListenerErrorTarget } from './guarded.ts'
 import type { Endpoint } from './port-pool.ts'
@@ -36,9 +37,20 @@ export interface ConnectionInit {
   remoteAddr?: Multiaddr
 
   /**
-   * Taken from the socket if not given
+   * Taken from `local`, or from the socket, if not given
    */
   localAddr?: Multiaddr
+
+  /**
+   * Where the socket is bound. If that is not the wildcard, the socket is not asked for
+   * its local end, which spares a system call
+   */
+  local?: Endpoint
+
+  /**
+   * Told of the connection, and when it has closed
+   */
+  follower?: ConnectionFollower
 
   /**
    * In ms, 0 to turn it off
@@ -55,6 +67,15 @@ export interface ConnectionInit {
   allowHalfOpen?: boolean
   metrics?: CounterGroup
   metricPrefix?: string
+}
+
+export interface ConnectionFollower {
+  opened(connection: RawConnection): void
+
+  /**
+   * Called once, before the close event
+   */
+  closed(): void
 }
 
 /**
@@ -95,6 +116,7 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
   readonly #writer: BatchWriter
   readonly #allowHalfOpen: boolean
   readonly #local: Partial<Endpoint>
+  #follower?: ConnectionFollower
   #localAddr?: Multiaddr
   #writeClosed?: Promise<void>
 
@@ -112,8 +134,11 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
     this.#writer = new BatchWriter(socket, () => { this.safeDispatchEvent('drain') })
     this.#allowHalfOpen = init.allowHalfOpen ?? false
     this.#localAddr = init.localAddr
-    // a socket that is closed does not tell any more
-    this.#local = { host: socket.localAddress, port: socket.localPort }
+    this.#local = init.local == null || isWildcard(init.local.host)
+      // a socket that is closed does not tell any more
+      ? { host: socket.localAddress, port: socket.localPort }
+      : init.local
+    this.#follower = init.follower
 
     socket.setTimeout(this.inactivityTimeout)
     socket.on('data', buf => {
@@ -126,6 +151,7 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
     socket.on('timeout', () => { this.abort(new TimeoutError(`No data for ${this.inactivityTimeout}ms`)) })
     socket.once('end', () => { this.#onFin() })
     socket.once('close', () => { this.onTransportClosed() })
+    this.#follower?.opened(this)
   }
 
   /**
@@ -198,10 +224,16 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
   }
 
   abort (err: Error): void {
+    this.#tellClosed()
     super.abort(err)
 
     // the connection may be closed already and its socket still busy sending
     this.#socket.destroy()
+  }
+
+  onTransportClosed (err?: Error): void {
+    this.#tellClosed()
+    super.onTransportClosed(err)
   }
 
   sendReset (): void {
@@ -243,6 +275,15 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
 
   sendResume (): void {
     this.#socket.resume()
+  }
+
+  /**
+   * Whoever hears of the close event may dial again at once
+   */
+  #tellClosed (): void {
+    const follower = this.#follower
+    this.#follower = undefined
+    follower?.closed()
   }
 
   /**

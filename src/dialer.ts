@@ -66,7 +66,6 @@ export interface DialerOptions {
    */
   reusePortTimeout: number
   socketOptions: SocketConstructorOpts
-  signal: AbortSignal
   log: Logger
   metrics: Pick<DialerMetrics, 'reuse'>
 }
@@ -78,29 +77,29 @@ export interface DialerOptions {
  * @throws {DialError} if a listening port is required and there is none
  * @throws {Error} the system's error, when the network answered with one
  */
-export async function dial (target: Target, options: DialerOptions): Promise<DialedSocket> {
-  throwIfAborted(options.signal)
+export async function dial (target: Target, options: DialerOptions, signal: AbortSignal): Promise<DialedSocket> {
+  throwIfAborted(signal)
 
   if (target.type === 'unix') {
     const socket = new net.Socket(options.socketOptions).connect({ path: target.path })
 
-    return { socket: await connected(socket, options), reason: 'unix' }
+    return { socket: await connected(socket, signal), reason: 'unix' }
   }
 
   const destinations = target.type === 'ip'
     ? [target.endpoint]
-    : await resolveName(target.name, target.port, target.family, options.signal)
+    : await resolveName(target.name, target.port, target.family, signal)
 
-  return race(destinations.map(destination => async (signal: AbortSignal) => dialEndpoint(destination, { ...options, signal })), {
+  return race(destinations.map(destination => async (signal: AbortSignal) => dialEndpoint(destination, options, signal)), {
     delay: CONNECTION_ATTEMPT_DELAY,
     whenFailed: 'start next',
-    signal: options.signal,
+    signal,
     discard
   })
 }
 
-async function dialEndpoint (destination: Endpoint, options: DialerOptions): Promise<DialedSocket> {
-  const { sources, because } = await findSources(destination, options)
+async function dialEndpoint (destination: Endpoint, options: DialerOptions, signal: AbortSignal): Promise<DialedSocket> {
+  const { sources, because } = await findSources(destination, options, signal)
   const { log, reusePort } = options
   let unusable = because
   let lastError: Error | undefined
@@ -109,7 +108,7 @@ async function dialEndpoint (destination: Endpoint, options: DialerOptions): Pro
     log('dialing %s:%d from %s:%d, our %s listener', destination.host, destination.port, source.host, source.port, source.reason)
 
     try {
-      return await dialFromOrBeside(source, destination, options)
+      return await dialFromOrBeside(source, destination, options, signal)
     } catch (err: any) {
       if (!(err instanceof SourceUnusableError)) {
         throw err
@@ -127,7 +126,7 @@ async function dialEndpoint (destination: Endpoint, options: DialerOptions): Pro
 
   log('dialing %s:%d from an ephemeral port: %s', destination.host, destination.port, unusable.message)
 
-  return dialEphemeral(destination, unusable, options)
+  return dialEphemeral(destination, unusable, options, signal)
 }
 
 /**
@@ -135,20 +134,19 @@ async function dialEndpoint (destination: Endpoint, options: DialerOptions): Pro
  * 18). If there is no answer for a while, an ephemeral port is tried beside it,
  * and the first to connect wins
  */
-async function dialFromOrBeside (source: Source, destination: Endpoint, options: DialerOptions): Promise<DialedSocket> {
-  const { log, metrics, reusePort, reusePortTimeout, signal, suspicion } = options
-  const endpoint = `${source.host}:${source.port}`
+async function dialFromOrBeside (source: Source, destination: Endpoint, options: DialerOptions, signal: AbortSignal): Promise<DialedSocket> {
+  const { log, metrics, reusePort, reusePortTimeout, suspicion } = options
 
   if (reusePortTimeout === Infinity || reusePort === 'require') {
-    return dialFrom(source, destination, options)
+    return dialFrom(source, destination, options, signal)
   }
 
   const dialed = await race([
-    async signal => dialFrom(source, destination, { ...options, signal }),
+    async signal => dialFrom(source, destination, options, signal),
     async signal => {
-      log('%s:%d did not answer %s within %dms, dialing from an ephemeral port as well', destination.host, destination.port, endpoint, reusePortTimeout)
+      log('%s:%d did not answer %s:%d within %dms, dialing from an ephemeral port as well', destination.host, destination.port, source.host, source.port, reusePortTimeout)
 
-      return dialEphemeral(destination, { reason: 'faster', message: `no answer to ${endpoint} within ${reusePortTimeout}ms` }, { ...options, signal })
+      return dialEphemeral(destination, { reason: 'faster', message: `no answer to ${source.host}:${source.port} within ${reusePortTimeout}ms` }, options, signal)
     }
   ], { delay: reusePortTimeout, whenFailed: 'give up', signal, discard })
 
@@ -162,16 +160,16 @@ async function dialFromOrBeside (source: Source, destination: Endpoint, options:
 
   if (suspicion.unanswered(source, destination.host)) {
     metrics.reuse?.increment({ endpoint_suspended: true })
-    log('several peers in a row answered an ephemeral port, but not %s: not dialing from it for ten minutes', endpoint)
+    log('several peers in a row answered an ephemeral port, but not %s:%d: not dialing from it for ten minutes', source.host, source.port)
   }
 
   return dialed
 }
 
-async function dialEphemeral (destination: Endpoint, because: Because, options: DialerOptions): Promise<DialedSocket> {
-  const socket = new net.Socket(options.socketOptions).connect(destination)
+async function dialEphemeral (destination: Endpoint, because: Because, { socketOptions }: DialerOptions, signal: AbortSignal): Promise<DialedSocket> {
+  const socket = new net.Socket(socketOptions).connect(destination)
 
-  return { socket: await connected(socket, options), reason: 'ephemeral', because }
+  return { socket: await connected(socket, signal), reason: 'ephemeral', because }
 }
 
 function discard ({ socket }: DialedSocket): void {
@@ -181,7 +179,7 @@ function discard ({ socket }: DialedSocket): void {
 /**
  * What to dial from, and why from an ephemeral port if none of it can be used
  */
-async function findSources (destination: Endpoint, { pool, reusePort, signal, suspicion, turnedOff }: DialerOptions): Promise<{ sources: Source[], because: Because }> {
+async function findSources (destination: Endpoint, { pool, reusePort, suspicion, turnedOff }: DialerOptions, signal: AbortSignal): Promise<{ sources: Source[], because: Because }> {
   if (turnedOff || reusePort === false) {
     return { sources: [], because: { reason: 'turned_off', message: 'port reuse is turned off' } }
   }
@@ -243,10 +241,10 @@ const RETRY_DELAY = 10
  * @throws {SourceUnusableError} if it can't be bound to, or if there is such a
  * connection already
  */
-async function dialFrom (source: Source, destination: Endpoint, options: DialerOptions): Promise<DialedSocket> {
+async function dialFrom (source: Source, destination: Endpoint, options: DialerOptions, signal: AbortSignal): Promise<DialedSocket> {
   while (true) {
     try {
-      return await tryDialFrom(source, destination, options)
+      return await tryDialFrom(source, destination, options, signal)
     } catch (err) {
       if (!(err instanceof SourceUnusableError) || !options.closed.has(source.port, destination)) {
         throw err
@@ -257,20 +255,20 @@ async function dialFrom (source: Source, destination: Endpoint, options: DialerO
   }
 }
 
-async function tryDialFrom (source: Source, destination: Endpoint, options: DialerOptions): Promise<DialedSocket> {
-  throwIfAborted(options.signal)
+async function tryDialFrom (source: Source, destination: Endpoint, { socketOptions }: DialerOptions, signal: AbortSignal): Promise<DialedSocket> {
+  throwIfAborted(signal)
 
   const { host, port, reason } = source
   let socket: Socket
 
   try {
-    socket = bindSocket({ host, port }, { reusePort: true }).connect(destination, options.socketOptions)
+    socket = bindSocket({ host, port }, { reusePort: true }).connect(destination, socketOptions)
   } catch (err: any) {
     throw new SourceUnusableError(err)
   }
 
   try {
-    return { socket: await connected(socket, options), reason, ends: { local: { host, port }, remote: destination } }
+    return { socket: await connected(socket, signal), reason, ends: { local: { host, port }, remote: destination } }
   } catch (err: any) {
     throw TAKEN.includes(err.code) ? new SourceUnusableError(err) : err
   }
@@ -279,7 +277,7 @@ async function tryDialFrom (source: Source, destination: Endpoint, options: Dial
 /**
  * Waits until the socket is connected. It is destroyed if that fails
  */
-async function connected (socket: Socket, { signal }: Pick<DialerOptions, 'signal'>): Promise<Socket> {
+async function connected (socket: Socket, signal: AbortSignal): Promise<Socket> {
   const result = pDefer<Socket>()
 
   const onConnect = (): void => { result.resolve(socket) }

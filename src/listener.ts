@@ -13,7 +13,7 @@ import { guardCall, guardListener } from './guarded.ts'
 import { listenerMetrics } from './metrics.ts'
 import { untilAborted } from './race.ts'
 import type { Target } from './address.ts'
-import type { RawConnection } from './connection.ts'
+import type { ConnectionFollower, RawConnection } from './connection.ts'
 import type { ListenerErrorTarget } from './guarded.ts'
 import type { ListenerMetrics } from './metrics.ts'
 import type { CloseServerOnMaxConnectionsOpts } from './options.ts'
@@ -39,9 +39,9 @@ export interface ListenerInit {
   allowHalfOpen: boolean
 
   /**
-   * Told of every connection that arrives at a TCP port
+   * Follows a connection that arrived at a TCP port
    */
-  onConnection(connection: RawConnection, local: Endpoint, remote: Endpoint): void
+  follow(local: Endpoint, remote: Endpoint): ConnectionFollower
   punched: PunchedPeers
 }
 
@@ -283,13 +283,16 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
       this.#resumeBelowLimit()
     })
 
+    const ends = state.target.type === 'unix'
+      ? undefined
+      : { local: state.target.endpoint, remote: { host: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 } }
     let connection: RawConnection
 
     try {
       connection = toConnection({
         socket,
         direction: 'inbound',
-        ...(state.target.type === 'unix' ? { remoteAddr: state.ma, localAddr: state.ma } : {}),
+        ...(ends == null ? { remoteAddr: state.ma, localAddr: state.ma } : { local: ends.local, follower: this.#init.follow(ends.local, ends.remote) }),
         inactivityTimeout,
         allowHalfOpen,
         metrics: this.#metrics.events,
@@ -305,14 +308,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
 
     this.#log('new inbound connection %a', connection.remoteAddr)
 
-    let remote: Endpoint | undefined
-
-    if (state.target.type === 'ip') {
-      remote = { host: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 }
-      this.#init.onConnection(connection, state.target.endpoint, remote)
-    }
-
-    void this.#upgrade(connection, socket, remote, state.shutdown.signal)
+    void this.#upgrade(connection, socket, ends?.remote, state.shutdown.signal)
   }
 
   /**

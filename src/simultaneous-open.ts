@@ -25,6 +25,8 @@ const NOISE_FIRST_MESSAGE = [0, 32]
 const TLS_HANDSHAKE = 22
 const TLS_CLIENT_HELLO = 1
 
+const NOTHING = Buffer.alloc(0)
+
 /**
  * Keeps the first bytes that the peer sends on a connection that we dialed, to
  * find out whether it thinks that it dialed, too: both SYNs crossed, TCP made one
@@ -45,7 +47,7 @@ const TLS_CLIENT_HELLO = 1
  * wrong keys, garbage, silence) shows none of these, and is not dialed twice.
  */
 export function watchForInitiator (socket: Socket): (proposed: string | undefined) => boolean {
-  let start = Buffer.alloc(0)
+  let start = NOTHING
 
   const onData = (data: Buffer): void => {
     start = Buffer.concat([start, data.subarray(0, WATCHED_BYTES - start.byteLength)])

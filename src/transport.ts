@@ -17,11 +17,10 @@ import { PunchedPeers } from './punched-peers.ts'
 import { RecentlyClosed } from './recently-closed.ts'
 import { watchForInitiator } from './simultaneous-open.ts'
 import { Suspicion } from './suspicion.ts'
-import type { RawConnection } from './connection.ts'
+import type { ConnectionFollower, RawConnection } from './connection.ts'
 import type { DialerMetrics } from './metrics.ts'
-import type { ObservedEndpoint } from './observed/observed.ts'
+import type { ObservedEndpoint, OwnConnection } from './observed/observed.ts'
 import type { ConnectOptions, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit } from './options.ts'
-import type { Endpoint } from './port-pool.ts'
 import type { ComponentLogger, Connection, Libp2pEvents, Listener, Logger, Metrics, Transport, Upgrader } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { TypedEventTarget } from 'main-event'
@@ -180,7 +179,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
       backlog,
       closeServerOnMaxConnections,
       punched: this.#punched,
-      onConnection: (connection, local, remote) => { this.#follow(connection, local, remote, false) }
+      follow: (local, remote) => this.#follow({ local, remote, dialed: false })
     })
   }
 
@@ -228,16 +227,17 @@ export class ReuseportTcp implements ReuseportTcpTransport {
       reusePortTimeout: options.initiator == null ? reusePortTimeout : Infinity,
       // connections send their FIN themselves, see connection.ts
       socketOptions: { ...socketOptions, allowHalfOpen: true },
-      signal: options.signal ?? new AbortController().signal,
       log: this.#log,
       metrics: this.#metrics
-    }))
+    }, options.signal ?? new AbortController().signal))
     const { socket, reason, because, ends } = dialed
 
     try {
       const connection = toConnection({
         socket,
         remoteAddr: ma,
+        local: ends?.local,
+        follower: ends == null ? undefined : this.#follow({ ...ends, dialed: true }),
         // the muxer takes its role from here, not from the upgrader
         direction: options.initiator === false ? 'inbound' : 'outbound',
         inactivityTimeout: outboundSocketInactivityTimeout,
@@ -251,10 +251,6 @@ export class ReuseportTcp implements ReuseportTcpTransport {
       this.#log('connected to %a, source port: %s', ma, reason)
       this.#progress(options, () => new CustomProgressEvent('tcp:source-port', { localAddr: connection.localAddr, reason, because: because?.message }))
 
-      if (ends != null) {
-        this.#follow(connection, ends.local, ends.remote, true)
-      }
-
       return { connection, socket, peerIsInitiator }
     } catch (err: any) {
       this.#metrics.errors?.increment({ outbound_to_connection: true })
@@ -267,14 +263,16 @@ export class ReuseportTcp implements ReuseportTcpTransport {
    * A connection from or to a listening endpoint. Its peer may say at which address
    * it sees that
    */
-  #follow (connection: RawConnection, local: Endpoint, remote: Endpoint, dialed: boolean): void {
-    this.#closed.remove(local.port, remote)
-    const stopObserving = this.#observed?.connected(connection, { local, remoteHost: remote.host, dialed })
+  #follow (own: OwnConnection): ConnectionFollower {
+    this.#closed.remove(own.local.port, own.remote)
 
-    connection.addEventListener('close', () => {
-      this.#closed.add(local.port, remote)
-      stopObserving?.()
-    })
+    return {
+      opened: connection => { this.#observed?.opened(connection, own) },
+      closed: () => {
+        this.#closed.add(own.local.port, own.remote)
+        this.#observed?.closed(own)
+      }
+    }
   }
 
   async #counted <T> (dialing: Promise<T>): Promise<T> {

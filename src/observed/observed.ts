@@ -50,9 +50,9 @@ export interface ObservedInit {
 /**
  * A connection that came from, or arrived at, a listening endpoint
  */
-interface OwnConnection {
+export interface OwnConnection {
   readonly local: Endpoint
-  readonly remoteHost: string
+  readonly remote: Endpoint
   readonly dialed: boolean
 }
 
@@ -84,15 +84,12 @@ export class Observed {
     })
   }
 
-  /**
-   * There is a connection now
-   *
-   * @returns to be called when it has closed
-   */
-  connected ({ timeline }: Pick<RawConnection, 'timeline'>, connection: OwnConnection): () => void {
-    this.#connections.set(timeline, connection)
+  opened ({ timeline }: Pick<RawConnection, 'timeline'>, own: OwnConnection): void {
+    this.#connections.set(timeline, own)
+  }
 
-    return () => { this.#observations.close(connection) }
+  closed (own: OwnConnection): void {
+    this.#observations.close(own)
   }
 
   endpoints (): ObservedEndpoint[] {
@@ -116,8 +113,8 @@ export class Observed {
       return
     }
 
-    const { local, remoteHost, dialed } = own
-    this.#observations.add(own, { local, external, observer: observerOf(remoteHost), dialed })
+    const { local, remote, dialed } = own
+    this.#observations.add(own, { local, external, observer: observerOf(remote.host), dialed })
     this.#init.log('%a observes %s:%d as %a', connection.remoteAddr, local.host, local.port, observedAddr)
 
     this.#noteMapping(local)
