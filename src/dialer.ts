@@ -86,9 +86,11 @@ export async function dial (target: Target, options: DialerOptions, signal: Abor
     return { socket: await connected(socket, signal), reason: 'unix' }
   }
 
-  const destinations = target.type === 'ip'
-    ? [target.endpoint]
-    : await resolveName(target.name, target.port, target.family, signal)
+  if (target.type === 'ip') {
+    return dialEndpoint(target.endpoint, options, signal)
+  }
+
+  const destinations = await resolveName(target.name, target.port, target.family, signal)
 
   return race(destinations.map(destination => async (signal: AbortSignal) => dialEndpoint(destination, options, signal)), {
     delay: CONNECTION_ATTEMPT_DELAY,

@@ -3,8 +3,12 @@ import { median } from '../statistics.ts'
 import type { Measure } from '../row.ts'
 
 const BATCH = 500
-const WARM_UP_BATCHES = 8
-const BATCHES = 16
+
+/**
+ * The compiler is not done before
+ */
+const WARM_UP_BATCHES = 32
+const BATCHES = 24
 
 /**
  * Dials a second, without an upgrade, 50 at a time. The clock does not run while
