@@ -237,7 +237,6 @@ class DcutrService implements Dcutr, Startable {
 
     return race(multiaddrs.map(ma => async (signal: AbortSignal) => transportManager.dial(ma, Object.assign({ signal }, { reusePort: false }))), {
       delay: CONNECTION_ATTEMPT_DELAY,
-      whenFailed: 'start next',
       signal,
       discard: connection => { connection.close().catch(err => { connection.abort(err) }) }
     })

@@ -1,11 +1,11 @@
 import net from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { DialError } from '@libp2p/interface'
-import pDefer from 'p-defer'
 import { resolveName } from './address.ts'
 import { bindSocket, reuseUnavailable } from './bound-socket.ts'
+import { firstConnected } from './first-connected.ts'
 import { chooseSources, familyOf, isLoopback } from './port-pool.ts'
-import { CONNECTION_ATTEMPT_DELAY, abortError, race, throwIfAborted, untilAborted } from './race.ts'
+import { CONNECTION_ATTEMPT_DELAY, race, throwIfAborted, untilAborted } from './race.ts'
 import { isOwnAddress, routeSource } from './route.ts'
 import type { Target } from './address.ts'
 import type { DialerMetrics } from './metrics.ts'
@@ -83,7 +83,7 @@ export async function dial (target: Target, options: DialerOptions, signal: Abor
   if (target.type === 'unix') {
     const socket = new net.Socket(options.socketOptions).connect({ path: target.path })
 
-    return { socket: await connected(socket, signal), reason: 'unix' }
+    return { socket: await firstConnected(socket, signal), reason: 'unix' }
   }
 
   if (target.type === 'ip') {
@@ -94,7 +94,6 @@ export async function dial (target: Target, options: DialerOptions, signal: Abor
 
   return race(destinations.map(destination => async (signal: AbortSignal) => dialEndpoint(destination, options, signal)), {
     delay: CONNECTION_ATTEMPT_DELAY,
-    whenFailed: 'start next',
     signal,
     discard
   })
@@ -110,7 +109,7 @@ async function dialEndpoint (destination: Endpoint, options: DialerOptions, sign
     log('dialing %s:%d from %s:%d, our %s listener', destination.host, destination.port, source.host, source.port, source.reason)
 
     try {
-      return await dialFromOrBeside(source, destination, options, signal)
+      return await dialFrom(source, destination, options, signal)
     } catch (err: any) {
       if (!(err instanceof SourceUnusableError)) {
         throw err
@@ -131,47 +130,10 @@ async function dialEndpoint (destination: Endpoint, options: DialerOptions, sign
   return dialEphemeral(destination, unusable, options, signal)
 }
 
-/**
- * Some networks drop what comes from a listening port (go-tcp-transport issue
- * 18). If there is no answer for a while, an ephemeral port is tried beside it,
- * and the first to connect wins
- */
-async function dialFromOrBeside (source: Source, destination: Endpoint, options: DialerOptions, signal: AbortSignal): Promise<DialedSocket> {
-  const { log, metrics, reusePort, reusePortTimeout, suspicion } = options
-
-  if (reusePortTimeout === Infinity || reusePort === 'require') {
-    return dialFrom(source, destination, options, signal)
-  }
-
-  const dialed = await race([
-    async signal => dialFrom(source, destination, options, signal),
-    async signal => {
-      log('%s:%d did not answer %s:%d within %dms, dialing from an ephemeral port as well', destination.host, destination.port, source.host, source.port, reusePortTimeout)
-
-      return dialEphemeral(destination, { reason: 'faster', message: `no answer to ${source.host}:${source.port} within ${reusePortTimeout}ms` }, options, signal)
-    }
-  ], { delay: reusePortTimeout, whenFailed: 'give up', signal, discard })
-
-  if (dialed.reason !== 'ephemeral') {
-    suspicion.answered(source)
-
-    return dialed
-  }
-
-  metrics.reuse?.increment({ ephemeral_won: true })
-
-  if (suspicion.unanswered(source, destination.host)) {
-    metrics.reuse?.increment({ endpoint_suspended: true })
-    log('several peers in a row answered an ephemeral port, but not %s:%d: not dialing from it for ten minutes', source.host, source.port)
-  }
-
-  return dialed
-}
-
 async function dialEphemeral (destination: Endpoint, because: Because, { socketOptions }: DialerOptions, signal: AbortSignal): Promise<DialedSocket> {
   const socket = new net.Socket(socketOptions).connect(destination)
 
-  return { socket: await connected(socket, signal), reason: 'ephemeral', because }
+  return { socket: await firstConnected(socket, signal), reason: 'ephemeral', because }
 }
 
 function discard ({ socket }: DialedSocket): void {
@@ -257,9 +219,15 @@ async function dialFrom (source: Source, destination: Endpoint, options: DialerO
   }
 }
 
-async function tryDialFrom (source: Source, destination: Endpoint, { socketOptions }: DialerOptions, signal: AbortSignal): Promise<DialedSocket> {
+/**
+ * Some networks drop what comes from a listening port (go-tcp-transport issue
+ * 18). If there is no answer for a while, an ephemeral port is tried beside it,
+ * and the first to connect wins
+ */
+async function tryDialFrom (source: Source, destination: Endpoint, options: DialerOptions, signal: AbortSignal): Promise<DialedSocket> {
   throwIfAborted(signal)
 
+  const { log, metrics, reusePort, reusePortTimeout, socketOptions, suspicion } = options
   const { host, port, reason } = source
   let socket: Socket
 
@@ -269,37 +237,33 @@ async function tryDialFrom (source: Source, destination: Endpoint, { socketOptio
     throw new SourceUnusableError(err)
   }
 
+  let connected: Socket
+
   try {
-    return { socket: await connected(socket, signal), reason, ends: { local: { host, port }, remote: destination } }
+    connected = await firstConnected(socket, signal, {
+      after: reusePort === 'require' ? Infinity : reusePortTimeout,
+      start: () => {
+        log('%s:%d did not answer %s:%d within %dms, dialing from an ephemeral port as well', destination.host, destination.port, host, port, reusePortTimeout)
+
+        return new net.Socket(socketOptions).connect(destination)
+      }
+    })
   } catch (err: any) {
     throw TAKEN.includes(err.code) ? new SourceUnusableError(err) : err
   }
-}
 
-/**
- * Waits until the socket is connected. It is destroyed if that fails
- */
-async function connected (socket: Socket, signal: AbortSignal): Promise<Socket> {
-  const result = pDefer<Socket>()
+  if (connected === socket) {
+    suspicion.answered(source)
 
-  const onConnect = (): void => { result.resolve(socket) }
-  const onError = (err: Error): void => { result.reject(err) }
-  const onAbort = (): void => { result.reject(abortError(signal)) }
-
-  socket.on('connect', onConnect)
-  // stays on: until a connection takes the socket over, nobody else listens
-  socket.on('error', onError)
-  signal.addEventListener('abort', onAbort)
-
-  try {
-    throwIfAborted(signal)
-
-    return await result.promise
-  } catch (err) {
-    socket.destroy()
-    throw err
-  } finally {
-    socket.off('connect', onConnect)
-    signal.removeEventListener('abort', onAbort)
+    return { socket, reason, ends: { local: { host, port }, remote: destination } }
   }
+
+  metrics.reuse?.increment({ ephemeral_won: true })
+
+  if (suspicion.unanswered(source, destination.host)) {
+    metrics.reuse?.increment({ endpoint_suspended: true })
+    log('several peers in a row answered an ephemeral port, but not %s:%d: not dialing from it for ten minutes', host, port)
+  }
+
+  return { socket: connected, reason: 'ephemeral', because: { reason: 'faster', message: `no answer to ${host}:${port} within ${reusePortTimeout}ms` } }
 }

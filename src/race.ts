@@ -22,12 +22,6 @@ export interface RaceOptions<T> {
    */
   delay: number
 
-  /**
-   * What follows when an attempt has failed: does the next one start at once (RFC 8305,
-   * section 5), or is it the result, if no other one is under way?
-   */
-  whenFailed: 'start next' | 'give up'
-
   signal: AbortSignal
 
   /**
@@ -37,13 +31,14 @@ export interface RaceOptions<T> {
 }
 
 /**
- * Starts the attempts in order, each `delay` ms after the one before. The first
- * to succeed wins and the others are aborted.
+ * Starts the attempts in order, each `delay` ms after the one before, or at once when
+ * one has failed (RFC 8305, section 5). The first to succeed wins and the others are
+ * aborted.
  *
  * @throws {AbortError} when `signal` aborts; the error of a lone attempt; an
  * AggregateError with the `code` of the first failure when several failed
  */
-export async function race <T> (attempts: Array<Attempt<T>>, { delay, whenFailed, signal, discard }: RaceOptions<T>): Promise<T> {
+export async function race <T> (attempts: Array<Attempt<T>>, { delay, signal, discard }: RaceOptions<T>): Promise<T> {
   throwIfAborted(signal)
 
   if (attempts.length === 1) {
@@ -78,9 +73,9 @@ export async function race <T> (attempts: Array<Attempt<T>>, { delay, whenFailed
     }, err => {
       errors.push(err)
 
-      if (errors.length === attempts.length || (whenFailed === 'give up' && errors.length === started)) {
-        winner.reject(errors.length === 1 ? err : allFailed(errors))
-      } else if (whenFailed === 'start next') {
+      if (errors.length === attempts.length) {
+        winner.reject(allFailed(errors))
+      } else {
         startNext()
       }
     })
@@ -141,7 +136,14 @@ export function abortError (signal: AbortSignal): AbortError {
   return err
 }
 
-function allFailed (errors: Error[]): Error {
+/**
+ * One error for all
+ */
+export function allFailed (errors: Error[]): Error {
+  if (errors.length === 1) {
+    return errors[0]
+  }
+
   const code = errors.map((err: NodeJS.ErrnoException) => err.code).find(code => code != null)
 
   return Object.assign(new AggregateError(errors, errors.map(err => err.message).join('; ')), { code })

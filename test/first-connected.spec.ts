@@ -1,0 +1,122 @@
+import { getEventListeners } from 'node:events'
+import net from 'node:net'
+import { expect } from 'aegir/chai'
+import { firstConnected } from '../src/first-connected.ts'
+import { startBlackhole, startServer } from './fixtures/server.ts'
+import type { Blackhole, TestServer } from './fixtures/server.ts'
+import type { Socket } from 'node:net'
+
+describe('first connected', () => {
+  const controller = new AbortController()
+  const sockets: Socket[] = []
+  let server: TestServer
+  let blackhole: Blackhole
+
+  function connect (port: number): Socket {
+    const socket = net.connect({ host: '127.0.0.1', port })
+    sockets.push(socket)
+
+    return socket
+  }
+
+  before(async () => {
+    server = await startServer()
+    blackhole = await startBlackhole()
+  })
+
+  after(async () => {
+    await server.stop()
+    await blackhole.stop()
+  })
+
+  afterEach(() => {
+    expect(getEventListeners(controller.signal, 'abort')).to.be.empty()
+    sockets.splice(0).forEach(socket => { socket.destroy() })
+  })
+
+  it('is the socket, if it connects in time', async () => {
+    const socket = connect(server.port)
+
+    expect(await firstConnected(socket, controller.signal, { after: 50, start: () => connect(server.port) })).to.equal(socket)
+    // a timeout later on is none of a rival's business
+    await new Promise(resolve => socket.once('timeout', resolve))
+    expect(sockets).to.have.lengthOf(1)
+  })
+
+  it('is the rival, if the socket gets no answer', async () => {
+    for (const after of [0, 20]) {
+      const socket = connect(blackhole.port)
+
+      const connected = await firstConnected(socket, controller.signal, { after, start: () => connect(server.port) })
+      expect(connected).to.equal(sockets.at(-1)).and.not.equal(socket)
+      expect(connected.destroyed).to.equal(false)
+      expect(socket.destroyed).to.equal(true)
+    }
+  })
+
+  it('is the socket, if it is faster in the end', async () => {
+    const socket = connect(blackhole.port)
+    const racing = firstConnected(socket, controller.signal, {
+      after: 20,
+      start: () => {
+        setTimeout(() => { socket.emit('connect') }, 20)
+        return connect(blackhole.port)
+      }
+    })
+
+    expect(await racing).to.equal(socket)
+    expect(socket.destroyed).to.equal(false)
+    expect(sockets[1].destroyed).to.equal(true)
+  })
+
+  it('fails with the socket, if there is no rival yet', async () => {
+    const closed = await startServer()
+    await closed.stop()
+
+    await expect(firstConnected(connect(closed.port), controller.signal, { after: 10_000, start: () => connect(server.port) })).to.eventually.be.rejected()
+      .with.property('code', 'ECONNREFUSED')
+    expect(sockets).to.have.lengthOf(1)
+  })
+
+  it('is the rival, if the socket fails after the rival was started', async () => {
+    const socket = connect(blackhole.port)
+    const start = (): Socket => {
+      socket.destroy(new Error('no'))
+      return connect(server.port)
+    }
+
+    expect(await firstConnected(socket, controller.signal, { after: 20, start })).to.equal(sockets[1])
+  })
+
+  it('fails with the code of the first failure, if both fail', async () => {
+    const closed = await startServer()
+    await closed.stop()
+    const socket = connect(blackhole.port)
+    const start = (): Socket => {
+      socket.destroy(Object.assign(new Error('no'), { code: 'EHOSTUNREACH' }))
+      return connect(closed.port)
+    }
+
+    const err = await firstConnected(socket, controller.signal, { after: 20, start }).then(() => undefined, err => err)
+    expect(err).to.have.property('name', 'AggregateError')
+    expect(err.errors).to.have.lengthOf(2)
+    expect(err.code).to.equal('EHOSTUNREACH')
+  })
+
+  it('ends with the signal', async () => {
+    const own = new AbortController()
+    const racing = firstConnected(connect(blackhole.port), own.signal, {
+      after: 20,
+      start: () => {
+        setTimeout(() => { own.abort(new Error('enough')) })
+        return connect(blackhole.port)
+      }
+    })
+
+    const err = await racing.then(() => undefined, err => err)
+    expect(err).to.have.property('name', 'AbortError')
+    expect(err.cause).to.have.property('message', 'enough')
+    expect(sockets.map(({ destroyed }) => destroyed)).to.deep.equal([true, true])
+    expect(getEventListeners(own.signal, 'abort')).to.be.empty()
+  })
+})
