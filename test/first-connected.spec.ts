@@ -43,15 +43,15 @@ describe('first connected', () => {
     expect(sockets).to.have.lengthOf(1)
   })
 
-  it('is the rival, if the socket gets no answer', async () => {
-    for (const after of [0, 20]) {
+  [0, 20].forEach(after => {
+    it(`is the rival, if the socket gets no answer for ${after} ms`, async () => {
       const socket = connect(blackhole.port)
 
       const connected = await firstConnected(socket, controller.signal, { after, start: () => connect(server.port) })
       expect(connected).to.equal(sockets.at(-1)).and.not.equal(socket)
       expect(connected.destroyed).to.equal(false)
       expect(socket.destroyed).to.equal(true)
-    }
+    })
   })
 
   it('is the socket, if it is faster in the end', async () => {
