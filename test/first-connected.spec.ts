@@ -43,8 +43,8 @@ describe('first connected', () => {
     expect(sockets).to.have.lengthOf(1)
   })
 
-  [0, 20].forEach(after => {
-    it(`is the rival, if the socket gets no answer for ${after} ms`, async () => {
+  Object.entries({ 'at once': 0, 'for a while': 20 }).forEach(([time, after]) => {
+    it(`is the rival, if the socket gets no answer ${time}`, async () => {
       const socket = connect(blackhole.port)
 
       const connected = await firstConnected(socket, controller.signal, { after, start: () => connect(server.port) })
