@@ -2,7 +2,7 @@ import dns from 'node:dns/promises'
 import path from 'node:path'
 import { InvalidParametersError } from '@libp2p/interface'
 import { getNetConfig } from '@libp2p/utils'
-import { CODE_UNIX, isMultiaddr, multiaddr } from '@multiformats/multiaddr'
+import { CODE_UNIX, isMultiaddr } from '@multiformats/multiaddr'
 import { TCP } from '@multiformats/multiaddr-matcher'
 import { familyOf, isWildcard } from './port-pool.ts'
 import { untilAborted } from './race.ts'
@@ -22,13 +22,6 @@ export type Target =
  */
 export function isSupported (ma: Multiaddr): boolean {
   return TCP.exactMatch(ma) || ma.toString().startsWith('/unix/')
-}
-
-export function toMultiaddr ({ host, port }: Endpoint): Multiaddr {
-  const [ip, zone] = host.split('%')
-  const prefix = zone == null ? '' : `/ip6zone/${zone}`
-
-  return multiaddr(`${prefix}/ip${familyOf(ip)}/${ip}/tcp/${port}`)
 }
 
 /**
