@@ -75,7 +75,7 @@ export interface ConnectionFollower {
   /**
    * Called once, before the close event
    */
-  closed(): void
+  closed(connection: RawConnection): void
 }
 
 /**
@@ -283,7 +283,7 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
   #tellClosed (): void {
     const follower = this.#follower
     this.#follower = undefined
-    follower?.closed()
+    follower?.closed(this)
   }
 
   /**

@@ -268,9 +268,9 @@ export class ReuseportTcp implements ReuseportTcpTransport {
 
     return {
       opened: connection => { this.#observed?.opened(connection, own) },
-      closed: () => {
+      closed: connection => {
         this.#closed.add(own.local.port, own.remote)
-        this.#observed?.closed(own)
+        this.#observed?.closed(connection)
       }
     }
   }

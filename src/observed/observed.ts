@@ -69,7 +69,7 @@ export class Observed {
    * By the timeline, which is all that the upgraded connection has in common with the
    * raw one and with no other
    */
-  readonly #connections = new WeakMap<Connection['timeline'], OwnConnection>()
+  readonly #connections = new Map<Connection['timeline'], OwnConnection>()
   readonly #mappings = new Map<string, NatMapping>()
   #handedOver = new Set<string>()
 
@@ -88,8 +88,16 @@ export class Observed {
     this.#connections.set(timeline, own)
   }
 
-  closed (own: OwnConnection): void {
-    this.#observations.close(own)
+  /**
+   * What its peer says from now on comes too late
+   */
+  closed ({ timeline }: Pick<RawConnection, 'timeline'>): void {
+    const own = this.#connections.get(timeline)
+
+    if (own != null) {
+      this.#observations.close(own)
+      this.#connections.delete(timeline)
+    }
   }
 
   endpoints (): ObservedEndpoint[] {

@@ -94,6 +94,14 @@ describe('observed addresses', () => {
     expect(observed()).to.deep.equal([{ local: `/ip4/127.0.0.1/tcp/${port}`, mapping: 'unknown', addresses: ['/ip4/11.0.0.9/tcp/4001 1'] }])
   })
 
+  it('are not those of a connection that has closed already', async () => {
+    const connection = await connectTo('127.0.0.1')
+    connection.abort(new Error('closed'))
+    identify(connection, '/ip4/11.0.0.9/tcp/4001')
+
+    expect(observed()).to.be.empty()
+  })
+
   it('are not those of another connection to the same peer, from an ephemeral port', async () => {
     const server = await startServer('127.0.0.1')
     cleanup.push(async () => server.stop())
