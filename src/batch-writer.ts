@@ -1,4 +1,5 @@
-import pDefer from 'p-defer'
+import { promisify } from 'node:util'
+import { StreamClosedError } from '@libp2p/utils'
 import type { Socket } from 'node:net'
 import type { Uint8ArrayList } from 'uint8arraylist'
 
@@ -110,23 +111,24 @@ export class BatchWriter {
   }
 
   /**
-   * Resolves when the kernel has everything
+   * Resolves when the kernel has everything, and a FIN after it. Nothing can be written
+   * any more
    *
    * @throws {Error} if the socket is closed before
    */
-  async flush (): Promise<void> {
-    const flushed = pDefer<void>()
+  async end (): Promise<void> {
+    const socket = this.#socket
     this.#writeOut()
 
-    this.#socket.write(NOTHING, err => {
-      if (err != null) {
-        flushed.reject(err)
-      } else {
-        flushed.resolve()
-      }
-    })
+    await promisify<void>(callback => socket.write(NOTHING, callback))()
 
-    return flushed.promise
+    if (socket.destroyed) {
+      // to Node it is no failure if a write is cut off that the kernel has taken in part
+      throw new StreamClosedError('The connection was lost before all data was sent')
+    }
+
+    // not before: while it is shutting down, libuv can't reset a socket
+    await promisify<void>(callback => socket.end(callback as () => void))()
   }
 
   endTick (): void {

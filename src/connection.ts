@@ -1,15 +1,14 @@
 import { InvalidParametersError, TimeoutError } from '@libp2p/interface'
-import { AbstractMultiaddrConnection, StreamClosedError } from '@libp2p/utils'
-import pDefer from 'p-defer'
-import { pEvent } from 'p-event'
+import { AbstractMultiaddrConnection } from '@libp2p/utils'
+import { isUint8ArrayList } from 'uint8arraylist'
 import { BatchWriter } from './batch-writer.ts'
 import { guardListener } from './guarded.ts'
 import { isWildcard } from './port-pool.ts'
-import { untilAborted } from './race.ts'
+import { abortError, untilAborted } from './race.ts'
 import { toMultiaddr } from './to-multiaddr.ts'
 import type { ListenerErrorTarget } from './guarded.ts'
 import type { Endpoint } from './port-pool.ts'
-import type { AbortOptions, CounterGroup, Logger, MessageStreamDirection, MultiaddrConnection } from '@libp2p/interface'
+import type { AbortError, AbortOptions, CounterGroup, Logger, MessageStreamDirection, MultiaddrConnection } from '@libp2p/interface'
 import type { SendResult } from '@libp2p/utils'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { Socket } from 'node:net'
@@ -73,9 +72,9 @@ export interface ConnectionFollower {
   opened(connection: RawConnection): void
 
   /**
-   * Called once, before the close event
+   * Called once, before the close event. `byPeer`: the peer's FIN came before ours went
    */
-  closed(connection: RawConnection): void
+  closed(connection: RawConnection, byPeer: boolean): void
 }
 
 /**
@@ -88,21 +87,24 @@ export interface RawConnection extends MultiaddrConnection {
   readonly localAddr?: Multiaddr
 
   /**
+   * Keep our half open when the peer has closed its half. Without, the peer's FIN closes
+   * the connection, and what was sent before still reaches the peer
+   */
+  allowHalfOpen: boolean
+
+  /**
    * Sends a FIN after what was sent so far, and goes on reading. The connection
    * closes when the peer sends its FIN.
    *
-   * @throws {AbortError} when the signal aborts before all data is with the kernel. It is
-   * sent all the same, and the FIN after it
-   * @throws {Error} if the connection is lost before
+   * @throws {AbortError} when the signal aborts before the kernel has all data and the FIN.
+   * They are sent all the same
+   * @throws {Error} if the connection is lost before, or was aborted or reset
    */
   closeWrite(options?: AbortOptions): Promise<void>
 }
 
 /**
- * Makes a connection of a socket, which must be connected and have
- * `allowHalfOpen: true`: the connection decides itself when to send its FIN, so
- * that an abort can send RST at any time (libuv does not let a socket be reset
- * while it is shutting down).
+ * Makes a connection of a connected socket
  *
  * @throws {InvalidParametersError} if the peer has gone already and its address
  * is not known any more
@@ -112,13 +114,23 @@ export function toConnection (init: ConnectionInit): RawConnection {
 }
 
 class SocketConnection extends AbstractMultiaddrConnection implements RawConnection, ListenerErrorTarget {
+  allowHalfOpen: boolean
   readonly #socket: Socket
   readonly #writer: BatchWriter
-  readonly #allowHalfOpen: boolean
   readonly #local: Partial<Endpoint>
   #follower?: ConnectionFollower
   #localAddr?: Multiaddr
-  #writeClosed?: Promise<void>
+
+  /**
+   * Did the peer's FIN come before ours went?
+   */
+  #closedByPeer = false
+
+  /**
+   * Settles when the kernel has all data and our FIN, or can't have them any more. Not
+   * there before somebody wants to end our half
+   */
+  #writingEnded?: Promise<void>
 
   constructor (init: ConnectionInit) {
     const { socket } = init
@@ -130,9 +142,12 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
 
     super({ ...init, remoteAddr, inactivityTimeout: init.inactivityTimeout ?? DEFAULT_INACTIVITY_TIMEOUT })
 
+    // our FIN goes when all data is with the kernel, and not before: until then an abort
+    // can send RST, which libuv refuses for a socket that is shutting down
+    socket.allowHalfOpen = true
+    this.allowHalfOpen = init.allowHalfOpen ?? false
     this.#socket = socket
     this.#writer = new BatchWriter(socket, () => { this.safeDispatchEvent('drain') })
-    this.#allowHalfOpen = init.allowHalfOpen ?? false
     this.#localAddr = init.localAddr
     this.#local = init.local == null || isWildcard(init.local.host)
       // a socket that is closed does not tell any more
@@ -140,13 +155,17 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
       : init.local
     this.#follower = init.follower
 
-    socket.setTimeout(this.inactivityTimeout)
-    socket.on('data', buf => {
-      // once we close, what arrives is only in the way of the peer's FIN
-      if (this.status !== 'closing') {
-        this.onData(buf)
+    const onData = (data: Uint8Array): void => {
+      if (this.status === 'closing' && this.readBufferLength + data.byteLength > this.maxReadBufferLength) {
+        // nobody reads any more: from here on, data would only hold up the peer's FIN
+        socket.off('data', onData)
+      } else {
+        this.onData(data)
       }
-    })
+    }
+
+    socket.setTimeout(this.inactivityTimeout)
+    socket.on('data', onData)
     socket.on('error', err => { this.abort(err) })
     socket.on('timeout', () => { this.abort(new TimeoutError(`No data for ${this.inactivityTimeout}ms`)) })
     socket.once('end', () => { this.#onFin() })
@@ -164,7 +183,7 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
   }
 
   send (data: Uint8Array | Uint8ArrayList): boolean {
-    if (this.writeStatus !== 'writable' || this.writableNeedsDrain || this.sendingData || this.writeBuffer.byteLength > 0) {
+    if (this.writeStatus !== 'writable' || this.writableNeedsDrain || this.sendingData || this.writeBuffer.byteLength > 0 || !isBytes(data)) {
       return super.send(data)
     }
 
@@ -182,57 +201,94 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
     return { sentBytes: data.byteLength, canSendMore: this.#writer.write(data) }
   }
 
-  async closeWrite (options?: AbortOptions): Promise<void> {
-    if (this.writeStatus === 'writable') {
-      this.writeStatus = 'closing'
-      this.#writeClosed = this.#endWriting()
-      // an abort may leave nobody to wait for it
-      this.#writeClosed.catch(() => {})
-    }
-
-    await untilAborted(Promise.resolve(this.#writeClosed), options?.signal)
+  async closeWrite ({ signal }: AbortOptions = {}): Promise<void> {
+    await untilAborted(this.#endWriting(), signal)
   }
 
   /**
-   * Sends what is left and a FIN, then waits for the peer's FIN. A peer that
-   * does not close its end within a second, or within the signal, is not waited
-   * for: all is sent by then. One that has gone already is no error, as with
+   * Sends what is left and a FIN, then waits for the peer's FIN; what arrives until then is
+   * delivered. A peer that does not close its end within a second, or within the signal, is
+   * not waited for: all is sent by then. One that has gone already is no error, as with
    * `@libp2p/tcp`: the close event tells.
    *
-   * @throws {AbortError} when the signal aborts before all data is with the
-   * kernel. The connection is aborted then, as the rest is lost
+   * @throws {AbortError} when the signal aborts, whatever its reason, before the kernel has
+   * all data and the FIN. The connection is aborted then, as the rest is lost
    */
   async close (options?: AbortOptions): Promise<void> {
+    if (this.status === 'open') {
+      this.status = 'closing'
+    } else if (this.status !== 'closed' || this.#socket.destroyed) {
+      return
+    }
+
+    // also if the peer's FIN has closed the connection: there is data left to send
+    await this.sendClose(options)
+  }
+
+  /**
+   * @throws {AbortError} as `close`
+   */
+  async sendClose ({ signal }: AbortOptions = {}): Promise<void> {
+    const socket = this.#socket
+    let sent = false
+    let aborted: AbortError | undefined
+
+    const onAbort = (): void => {
+      if (sent) {
+        socket.destroy()
+      } else {
+        aborted = abortError(signal)
+        this.abort(aborted)
+      }
+    }
+
+    // the peer's FIN comes after data that nobody may read any more
+    socket.resume()
+
+    if (this.inactivityTimeout === 0) {
+      // a peer that stops reading must not keep us waiting for ever
+      socket.setTimeout(DEFAULT_INACTIVITY_TIMEOUT)
+    }
+
+    if (signal?.aborted === true) {
+      onAbort()
+    }
+
+    signal?.addEventListener('abort', onAbort)
+
     try {
-      await super.close(options)
-    } catch (err: any) {
-      this.abort(toError(err))
-      throw toError(err)
+      await this.#endWriting()
+    } catch (err) {
+      this.log('could not send all data - %e', err)
+    }
+
+    sent = true
+    await this.#socketClosed()
+    signal?.removeEventListener('abort', onAbort)
+
+    if (aborted != null) {
+      throw aborted
     }
   }
 
-  async sendClose (options?: AbortOptions): Promise<void> {
-    this.#socket.resume()
-
-    await this.#flush(options).catch(err => {
-      // if the peer has gone meanwhile, the close event says why
-      if (!this.#socket.destroyed) {
-        throw err
-      }
-    })
-    await this.#finish(options)
-  }
-
   abort (err: Error): void {
-    this.#tellClosed()
+    this.#tellClosed(false)
     super.abort(err)
 
-    // the connection may be closed already and its socket still busy sending
-    this.#socket.destroy()
+    // the base class leaves a connection alone that the peer's FIN has closed, but there
+    // may be data left to send, and without it the peer must not see a clean end
+    this.sendReset()
   }
 
   onTransportClosed (err?: Error): void {
-    this.#tellClosed()
+    const socket = this.#socket
+
+    if (socket.writableFinished) {
+      // so that whoever hears of the close event can dial the same 4-tuple again
+      socket.destroy()
+    }
+
+    this.#tellClosed(this.#closedByPeer)
     super.onTransportClosed(err)
   }
 
@@ -270,7 +326,10 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
   }
 
   sendPause (): void {
-    this.#socket.pause()
+    // the peer's FIN comes after what nobody reads
+    if (this.status === 'open') {
+      this.#socket.pause()
+    }
   }
 
   sendResume (): void {
@@ -280,34 +339,46 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
   /**
    * Whoever hears of the close event may dial again at once
    */
-  #tellClosed (): void {
+  #tellClosed (byPeer: boolean): void {
     const follower = this.#follower
     this.#follower = undefined
-    follower?.closed(this)
+    follower?.closed(this, byPeer)
   }
 
   /**
-   * Sends what is left and a FIN
+   * Sends what is left and a FIN, once
    *
-   * @throws {Error} if the connection is lost before
+   * @throws {Error} if the connection is lost before the kernel has all of it
    */
   async #endWriting (): Promise<void> {
-    if (this.writeBuffer.byteLength > 0) {
-      await pEvent(this, 'idle', { rejectionEvents: ['close'] }).catch(reason => { throw toError(reason) })
+    if (this.#writingEnded == null) {
+      this.#writingEnded = this.#sendRest()
+      // there may be nobody left to wait for it
+      this.#writingEnded.catch(() => {})
     }
 
-    await this.#flush()
+    return this.#writingEnded
+  }
 
-    if (this.status === 'aborted' || this.status === 'reset') {
-      throw new StreamClosedError('The connection was lost before all data was sent')
+  async #sendRest (): Promise<void> {
+    if (this.writeStatus === 'writable') {
+      this.writeStatus = 'closing'
     }
 
+    const rest = this.writeBuffer
+
+    if (rest.byteLength > 0) {
+      // back pressure was for those who send more
+      this.#writer.write(rest)
+      rest.consume(rest.byteLength)
+      this.safeDispatchEvent('idle')
+    }
+
+    await this.#writer.end()
     this.writeStatus = 'closed'
-    this.#socket.end()
 
     if (this.remoteWriteStatus === 'closed') {
       this.onTransportClosed()
-      await this.#finish()
     }
   }
 
@@ -315,79 +386,50 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
    * The peer has sent its FIN: there is nothing more to read
    */
   #onFin (): void {
-    if (this.#allowHalfOpen && this.writeStatus !== 'closed') {
+    const socket = this.#socket
+    this.#closedByPeer = !socket.writableFinished
+
+    if (this.status !== 'open') {
+      return
+    }
+
+    if (this.allowHalfOpen || this.#writingEnded != null) {
+      // if our half has ended as well, that closes the connection
       this.onRemoteCloseWrite()
       return
     }
 
-    if (this.#writer.pending === 0) {
-      // at once, so that the same 4-tuple can be dialed again by whoever hears
-      // that this one has closed
-      this.#socket.destroy()
+    if (this.#writer.pending + this.writeBuffer.byteLength > 0) {
+      void this.sendClose()
+    } else {
+      this.#writingEnded = Promise.resolve()
+      socket.destroy()
     }
 
-    if (this.status === 'open') {
-      this.onTransportClosed()
-
-      this.#flush()
-        .then(async () => this.#finish())
-        .catch(err => { this.log('could not send all data after the peer closed its end - %e', err) })
-    }
+    this.onTransportClosed()
   }
 
   /**
-   * Waits until the kernel has all data. The inactivity timeout ends it
-   *
-   * @throws {AbortError} when the signal aborts
+   * Waits until the socket is closed, which it is with the peer's FIN, or after
+   * {@link FIN_TIMEOUT}
    */
-  async #flush ({ signal }: AbortOptions = {}): Promise<void> {
+  async #socketClosed (): Promise<void> {
     const socket = this.#socket
 
-    if (socket.destroyed || socket.writableEnded) {
+    if (socket.closed) {
       return
     }
 
-    if (this.inactivityTimeout === 0) {
-      socket.setTimeout(DEFAULT_INACTIVITY_TIMEOUT)
-    }
-
-    await untilAborted(this.#writer.flush(), signal)
-  }
-
-  /**
-   * Sends a FIN and waits for the peer's, for a bounded time. Then the socket is
-   * gone
-   */
-  async #finish ({ signal }: AbortOptions = {}): Promise<void> {
-    const socket = this.#socket
-
-    if (socket.destroyed) {
-      return
-    }
-
-    const closed = pDefer<void>()
-    const stopWaiting = (): void => { closed.resolve() }
-    const timer = setTimeout(stopWaiting, FIN_TIMEOUT)
-    socket.once('close', stopWaiting)
-    signal?.addEventListener('abort', stopWaiting)
-
-    socket.end()
-    await closed.promise
-
+    const timer = setTimeout(() => { socket.destroy() }, FIN_TIMEOUT)
+    await new Promise(resolve => socket.once('close', resolve))
     clearTimeout(timer)
-    socket.off('close', stopWaiting)
-    signal?.removeEventListener('abort', stopWaiting)
-    socket.destroy()
   }
+}
+
+function isBytes (data: unknown): boolean {
+  return data instanceof Uint8Array || isUint8ArrayList(data)
 }
 
 function addressOf ({ host, port }: Partial<Endpoint>): Multiaddr | undefined {
   return host == null || port == null ? undefined : toMultiaddr({ host, port })
-}
-
-/**
- * `pEvent` rejects with the event that says why the connection was closed
- */
-export function toError (reason: Error | { error?: Error }): Error {
-  return reason instanceof Error ? reason : reason.error ?? new StreamClosedError()
 }

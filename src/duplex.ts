@@ -1,7 +1,7 @@
 import { StreamResetError } from '@libp2p/interface'
+import { StreamClosedError } from '@libp2p/utils'
 import pDefer from 'p-defer'
 import { pEvent } from 'p-event'
-import { toError } from './connection.ts'
 import type { RawConnection } from './connection.ts'
 import type { StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface'
 import type { Duplex, Source } from 'it-stream-types'
@@ -17,12 +17,17 @@ export type ConnectionDuplex = Duplex<AsyncGenerator<Uint8Array | Uint8ArrayList
  * like. Back pressure holds both ways.
  *
  * When the sink's source ends, a FIN is sent and the connection stays open for
- * reading; `source` ends with the peer's FIN. The connection is closed when both
- * have ended. If the sink's source throws, or a reader of `source` stops before its end,
- * the connection is aborted. A `source` that nobody reads holds the peer back, and keeps
- * the connection open until its inactivity timeout.
+ * reading; `source` ends with the peer's FIN, and the connection stays open for writing
+ * (`allowHalfOpen` is set). The connection is closed when both have ended. If the sink's
+ * source throws, or a reader of `source` stops before its end, the connection is aborted. A
+ * `source` that nobody reads holds the peer back, and keeps the connection open until its
+ * inactivity timeout.
+ *
+ * The sink rejects if the connection is lost, or was closed before.
  */
 export function toDuplex (connection: RawConnection): ConnectionDuplex {
+  connection.allowHalfOpen = true
+
   return {
     source: read(connection),
     sink: async source => write(connection, source)
@@ -85,13 +90,15 @@ async function write (connection: RawConnection, source: Source<Uint8Array | Uin
   try {
     for await (const data of source) {
       if (!connection.send(data)) {
-        await pEvent(connection, 'drain', { rejectionEvents: ['close'] })
+        await pEvent(connection, 'drain', { rejectionEvents: ['close'] }).catch(({ error }: StreamCloseEvent) => {
+          throw error ?? new StreamClosedError('The connection was closed before all data was sent')
+        })
       }
     }
 
     await connection.closeWrite()
   } catch (err: any) {
-    connection.abort(toError(err))
-    throw toError(err)
+    connection.abort(err)
+    throw err
   }
 }

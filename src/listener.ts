@@ -106,8 +106,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     this.#connectionLog = init.logger.forComponent('libp2p:reuseport-tcp:connection')
     this.#metrics = listenerMetrics(init.metrics, this.#log)
 
-    // connections send their FIN themselves, see connection.ts
-    this.#server = net.createServer({ noDelay, keepAlive, keepAliveInitialDelay, allowHalfOpen: true })
+    this.#server = net.createServer({ noDelay, keepAlive, keepAliveInitialDelay })
     this.#server.on('connection', socket => { this.#onSocket(socket) })
     this.#server.on('drop', () => { this.#count('drop') })
     this.#server.on('error', err => { this.#onError(err) })

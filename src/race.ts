@@ -129,9 +129,9 @@ export function throwIfAborted (signal: AbortSignal): void {
   }
 }
 
-export function abortError (signal: AbortSignal): AbortError {
+export function abortError (signal?: AbortSignal): AbortError {
   const err = new AbortError()
-  err.cause = signal.reason
+  err.cause = signal?.reason
 
   return err
 }

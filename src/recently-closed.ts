@@ -1,14 +1,15 @@
 import type { Endpoint } from './port-pool.ts'
 
 /**
- * How long the kernel may still hold the 4-tuple of a connection that has closed, in
- * ms. When the peer closed it first, that is until it has acknowledged our FIN
- * (LAST_ACK, RFC 9293): a round trip
+ * How long the kernel may still hold the 4-tuple of a connection that the peer closed
+ * first, in ms: until it has acknowledged our FIN (LAST_ACK, RFC 9293), which takes a
+ * round trip
  */
 const HELD = 1_000
 
 /**
- * Which connections closed a moment ago
+ * Which connections the peer closed a moment ago. One that we closed first is not held
+ * for a round trip, but for nothing or, without TCP timestamps, for a minute (TIME_WAIT)
  */
 export class RecentlyClosed {
   /**

@@ -225,8 +225,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
       reusePort: options.reusePort ?? reusePort,
       turnedOff: this.#turnedOff,
       reusePortTimeout: options.initiator == null ? reusePortTimeout : Infinity,
-      // connections send their FIN themselves, see connection.ts
-      socketOptions: { ...socketOptions, allowHalfOpen: true },
+      socketOptions,
       log: this.#log,
       metrics: this.#metrics
     }, options.signal ?? new AbortController().signal))
@@ -268,8 +267,11 @@ export class ReuseportTcp implements ReuseportTcpTransport {
 
     return {
       opened: connection => { this.#observed?.opened(connection, own) },
-      closed: connection => {
-        this.#closed.add(own.local.port, own.remote)
+      closed: (connection, byPeer) => {
+        if (byPeer) {
+          this.#closed.add(own.local.port, own.remote)
+        }
+
         this.#observed?.closed(connection)
       }
     }

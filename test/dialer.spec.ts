@@ -10,6 +10,7 @@ import { createTransport, rawUpgrader } from './fixtures/transport.ts'
 import type { TestServer } from './fixtures/server.ts'
 import type { TestTransport } from './fixtures/transport.ts'
 import type { ConnectOptions, RawConnection, SourcePort } from '../src/index.ts'
+import type { MultiaddrConnection } from '@libp2p/interface'
 import type { Socket } from 'node:net'
 
 /**
@@ -200,27 +201,64 @@ describe('dialer', () => {
       expect(await dialServer()).to.not.be.oneOf([loopback, wildcard])
     })
 
-    it('is waited for when its connection has just closed and the kernel still holds it', async () => {
+    /**
+     * Dials and closes, as `close` does. Then somebody else holds the 4-tuple for 100 ms, as
+     * on loopback the kernel holds it for no time at all. Returns what comes of dialing again
+     */
+    async function redialWhileHeld (close: (connection: RawConnection, peer: Socket) => unknown): Promise<{ port: number, source: SourcePort, attempts: number }> {
       const { port } = await local.listen('/ip4/127.0.0.1/tcp/0')
       const { connection } = await local.connect(`/ip4/127.0.0.1/tcp/${server.port}`)
-      await connection.close()
+      const closed = once(connection as any, 'close')
+      close(connection, await server.socket(0))
+      await closed
 
-      // on loopback the kernel holds it for no time at all, so somebody else does
       const held = bindSocket({ host: '127.0.0.1', port }, { reusePort: true }).connect({ host: '127.0.0.1', port: server.port }, {})
       await once(held, 'connect')
       setTimeout(() => { held.resetAndDestroy() }, 100)
 
+      let attempts = 0
+      const count = (): void => { attempts++ }
+      diagnostics.subscribe('net.client.socket', count)
+      cleanup.push(() => diagnostics.unsubscribe('net.client.socket', count))
+
       const { source } = await local.connect(`/ip4/127.0.0.1/tcp/${server.port}`)
+
+      return { port, source, attempts }
+    }
+
+    it('is waited for when the peer has just closed its connection and the kernel still holds it', async () => {
+      const { port, source } = await redialWhileHeld((_, peer) => peer.end())
+
       expect(source.localAddr?.toString()).to.equal(`/ip4/127.0.0.1/tcp/${port}`)
+    })
+
+    Object.entries({
+      closed: (connection: RawConnection) => connection.close(),
+      aborted: (connection: RawConnection) => { connection.abort(new Error('enough')) },
+      'closed, before the peer did,': (connection: RawConnection, peer: Socket) => {
+        peer.on('end', () => { peer.end() })
+        return connection.close()
+      }
+    }).forEach(([name, close]) => {
+      it(`is not waited for when we ${name} it, as it may be held for a minute`, async () => {
+        const { source, attempts } = await redialWhileHeld(close)
+
+        expect(source).to.have.property('reason', 'ephemeral')
+        // it is tried every 10 ms for a second otherwise
+        expect(attempts).to.equal(2)
+      })
     })
 
     it('is not waited for when it is the peer who holds it again', async () => {
       const peer = createTransport()
       cleanup.push(async () => peer.stop())
       const { port } = await local.listen('/ip4/127.0.0.1/tcp/0')
-      const { port: peerPort } = await peer.listen('/ip4/127.0.0.1/tcp/0')
+      const accepted = pDefer<MultiaddrConnection>()
+      const { port: peerPort } = await peer.listen('/ip4/127.0.0.1/tcp/0', rawUpgrader(connection => { accepted.resolve(connection) }))
       const { connection } = await local.connect(`/ip4/127.0.0.1/tcp/${peerPort}`)
-      await connection.close()
+      const closed = once(connection as any, 'close')
+      await (await accepted.promise).close()
+      await closed
       await peer.connect(`/ip4/127.0.0.1/tcp/${port}`, { reusePort: 'require' })
 
       let attempts = 0

@@ -1,4 +1,5 @@
 import { expect } from 'aegir/chai'
+import pDefer from 'p-defer'
 import { toDuplex } from '../src/index.ts'
 import { startServer } from './fixtures/server.ts'
 import { createTransport } from './fixtures/transport.ts'
@@ -109,6 +110,52 @@ describe('duplex', () => {
     expect((await collect(source)).equals(sent)).to.equal(true)
     await sink([])
     expect(connection.status).to.equal('closed')
+  })
+
+  it('goes on sending after the peer has closed its half', async () => {
+    const request = pDefer<Socket>()
+    const connection = await open(socket => {
+      socket.end('the question')
+      request.resolve(socket)
+    })
+    const { source, sink } = toDuplex(connection)
+    expect(`${await collect(source)}`).to.equal('the question')
+    expect(connection.status).to.equal('open')
+
+    const answer = Buffer.alloc(5_000_000, 'some pattern that is not a power of two long')
+    const received = collect(await request.promise as AsyncIterable<Buffer>)
+    await sink(Array.from({ length: 50 }, (_, i) => answer.subarray(i * 100_000, (i + 1) * 100_000)))
+    expect((await received).equals(answer)).to.equal(true)
+    expect(connection.status).to.equal('closed')
+  })
+
+  it('rejects the sink of a connection that is lost before all is sent, however it ends', async () => {
+    const losses: Record<string, (connection: RawConnection, socket: Socket) => unknown> = {
+      'the peer resets with most of it unread': (_, socket) => socket.resetAndDestroy(),
+      'we abort': connection => { connection.abort(new Error('enough')) }
+    }
+
+    for (const [name, lose] of Object.entries(losses)) {
+      for (const bytes of [0, 900_000, 20_000_000]) {
+        const connection = await open(socket => { socket.pause() })
+        const socket = await server.socket(0)
+        const { sink } = toDuplex(connection)
+
+        await expect(sink((async function * () {
+          // it may be long before more is asked for
+          setImmediate(() => { lose(connection, socket) })
+          yield new Uint8Array(bytes)
+          await new Promise(resolve => setImmediate(resolve))
+        })()), `${name}, ${bytes} bytes`).to.eventually.be.rejectedWith(Error)
+        expect(connection.status).to.equal('aborted')
+        await expect(sink([]), `${name}, again`).to.eventually.be.rejectedWith(Error)
+
+        await local.stop()
+        await server.stop()
+      }
+    }
+
+    await open()
   })
 
   it('aborts when the source of the sink throws', async () => {
