@@ -10,6 +10,7 @@
 import { parseArgs } from 'node:util'
 import { choose, parseCount, parseOrExit } from '../fixtures/arguments.ts'
 import { cycles } from './cycles.ts'
+import { halfClose } from './half-close.ts'
 import { hostile } from './hostile.ts'
 import { live } from './live.ts'
 import { mutual } from './mutual.ts'
@@ -17,7 +18,7 @@ import { createStage } from './stage.ts'
 import { troublesOf } from './troubles.ts'
 import type { Stage } from './stage.ts'
 
-const PARTS: Record<string, (stage: Stage) => Promise<void>> = { cycles, live, mutual, hostile }
+const PARTS: Record<string, (stage: Stage) => Promise<void>> = { cycles, live, mutual, hostile, 'half-close': halfClose }
 
 /**
  * In ms. The processes of the parts end when this one does
