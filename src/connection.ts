@@ -170,6 +170,8 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
     socket.on('timeout', () => { this.abort(new TimeoutError(`No data for ${this.inactivityTimeout}ms`)) })
     socket.once('end', () => { this.#onFin() })
     socket.once('close', () => { this.onTransportClosed() })
+    // it may have been kept from reading until now
+    socket.resume()
     this.#follower?.opened(this)
   }
 

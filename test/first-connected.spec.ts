@@ -1,4 +1,4 @@
-import { getEventListeners } from 'node:events'
+import { getEventListeners, once } from 'node:events'
 import net from 'node:net'
 import { expect } from 'aegir/chai'
 import { firstConnected } from '../src/first-connected.ts'
@@ -67,6 +67,63 @@ describe('first connected', () => {
     expect(await racing).to.equal(socket)
     expect(socket.destroyed).to.equal(false)
     expect(sockets[1].destroyed).to.equal(true)
+  })
+
+  it('is the socket, if its second SYN is answered a moment after the rival', async () => {
+    const other = await startBlackhole()
+    const socket = connect(other.port)
+    // the kernel sends the next one after 1,000 ms
+    setTimeout(other.release, 100)
+
+    const racing = firstConnected(socket, controller.signal, {
+      after: 700,
+      start: () => {
+        const rival = new net.Socket()
+        sockets.push(rival)
+        // it takes 250 ms, so that much is waited for the socket
+        setTimeout(() => { rival.connect(server.port, '127.0.0.1') }, 250)
+
+        return rival
+      }
+    })
+
+    expect(await racing).to.equal(socket)
+    expect(sockets[1].connecting).to.equal(false)
+    expect(sockets[1].destroyed).to.equal(true)
+    await other.stop()
+  })
+
+  it('is the rival at once, if the socket fails when the rival is connected', async () => {
+    const socket = connect(blackhole.port)
+    const order: string[] = []
+    const racing = firstConnected(socket, controller.signal, {
+      after: 20,
+      start: () => {
+        const rival = new net.Socket()
+        sockets.push(rival)
+        setTimeout(() => { rival.connect(server.port, '127.0.0.1') }, 800)
+        rival.once('connect', () => {
+          setImmediate(() => socket.destroy(new Error('no')))
+          // sooner than the 800 ms that would be waited for the socket
+          setTimeout(() => { order.push('a while later') }, 400)
+        })
+
+        return rival
+      }
+    })
+
+    expect(await racing).to.equal(sockets[1])
+    expect(order).to.be.empty()
+  })
+
+  it('loses nothing that is sent to the rival before it has won', async () => {
+    const greeter = await startServer('127.0.0.1', 0, socket => { socket.end('welcome') })
+    const connected = await firstConnected(connect(blackhole.port), controller.signal, { after: 20, start: () => connect(greeter.port) })
+    const received = once(connected, 'data')
+
+    connected.resume()
+    expect(`${(await received)[0]}`).to.equal('welcome')
+    await greeter.stop()
   })
 
   it('fails with the socket, if there is no rival yet', async () => {
