@@ -1,7 +1,7 @@
 import net from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { DialError } from '@libp2p/interface'
-import { resolveName } from './address.ts'
+import { resolveName, toDestination } from './address.ts'
 import { bindSocket, reuseUnavailable } from './bound-socket.ts'
 import { firstConnected } from './first-connected.ts'
 import { chooseSources, familyOf, isLoopback } from './port-pool.ts'
@@ -90,9 +90,9 @@ export async function dial (target: Target, options: DialerOptions, signal: Abor
     return dialEndpoint(target.endpoint, options, signal)
   }
 
-  const destinations = await resolveName(target.name, target.port, target.family, signal)
+  const endpoints = await resolveName(target.name, target.port, target.family, signal)
 
-  return race(destinations.map(destination => async (signal: AbortSignal) => dialEndpoint(destination, options, signal)), {
+  return race(endpoints.map(toDestination).map(destination => async (signal: AbortSignal) => dialEndpoint(destination, options, signal)), {
     delay: CONNECTION_ATTEMPT_DELAY,
     signal,
     discard

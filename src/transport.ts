@@ -1,5 +1,4 @@
 import { serviceCapabilities, transportSymbol } from '@libp2p/interface'
-import { tryGetNetConfig } from '@libp2p/utils'
 import { CODE_P2P } from '@multiformats/multiaddr'
 import { CustomProgressEvent } from 'progress-events'
 import { isSupported, parseDialAddr } from './address.ts'
@@ -42,9 +41,13 @@ export interface ReuseportTcpComponents {
  */
 export interface ReuseportTcpTransport extends Transport<ReuseportTcpDialEvents> {
   /**
+   * Dials the unspecified address (`/ip4/0.0.0.0`, `/ip6/::`) as this host's loopback
+   * address, as the kernel does, whether it is in the multiaddr or what a name
+   * resolves to.
+   *
    * @throws {InvalidParametersError} if the multiaddr is not TCP over IPv4, IPv6
-   * or DNS or a unix socket, or has port 0 or an unspecified address, or if an option
-   * has a value that can't be used
+   * or DNS or a unix socket, or has port 0, or if an option has a value that can't be
+   * used
    * @throws {AbortError} when the signal aborts
    * @throws {DialError} if `reusePort` is `'require'` and there is no listening port that
    * can be used
@@ -200,8 +203,9 @@ export class ReuseportTcp implements ReuseportTcpTransport {
    */
   async #punch (ma: Multiaddr, options: ConnectOptions): Promise<OpenedConnection> {
     const peer = ma.getComponents().findLast(({ code }) => code === CODE_P2P)?.value
+    const target = parseDialAddr(ma)
 
-    return this.#punched.during({ endpoint: tryGetNetConfig(ma) ?? {}, peer }, async () => this.#open(ma, options))
+    return this.#punched.during({ endpoint: target.type === 'ip' ? target.endpoint : {}, peer }, async () => this.#open(ma, options))
   }
 
   /**

@@ -1,3 +1,4 @@
+import dns from 'node:dns/promises'
 import { once } from 'node:events'
 import net from 'node:net'
 import os from 'node:os'
@@ -101,6 +102,19 @@ describe('listener', () => {
 
       expect(listener.getAddrs().map(String)).to.deep.equal([`/dns4/localhost/tcp/${port}`])
       await connect(port)
+    })
+
+    it('can be an IPv4-mapped IPv6 address, and a name that stands for one', async () => {
+      const { lookup } = dns
+      cleanup.push(() => { dns.lookup = lookup })
+      dns.lookup = (async () => [{ address: '::ffff:127.0.0.1', family: 6 }]) as unknown as typeof lookup
+
+      for (const addr of ['/ip6/::ffff:7f00:1', '/dns/mapped.test']) {
+        const { listener, port } = await local.listen(`${addr}/tcp/0`)
+
+        expect(listener.getAddrs().map(String)).to.deep.equal([`${addr}/tcp/${port}`])
+        await connect(port, '127.0.0.1')
+      }
     })
 
     it('must be TCP', async () => {
