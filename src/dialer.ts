@@ -140,10 +140,20 @@ function discard ({ socket }: DialedSocket): void {
   socket.destroy()
 }
 
+interface FoundSources {
+  sources: Source[]
+
+  /**
+   * Why an ephemeral port is used if none of them can be
+   */
+  because: Because
+}
+
 /**
- * What to dial from, and why from an ephemeral port if none of it can be used
+ * What to dial from. Waits for listeners that are still starting only if those that
+ * listen already are of no use for this destination
  */
-async function findSources (destination: Endpoint, { pool, reusePort, suspicion, turnedOff }: DialerOptions, signal: AbortSignal): Promise<{ sources: Source[], because: Because }> {
+async function findSources (destination: Endpoint, { pool, reusePort, suspicion, turnedOff }: DialerOptions, signal: AbortSignal): Promise<FoundSources> {
   if (turnedOff || reusePort === false) {
     return { sources: [], because: { reason: 'turned_off', message: 'port reuse is turned off' } }
   }
@@ -154,27 +164,31 @@ async function findSources (destination: Endpoint, { pool, reusePort, suspicion,
     return { sources: [], because: { reason: 'unavailable', message: unavailable } }
   }
 
-  const settled = pool.settled()
+  while (true) {
+    const starting = pool.nextStart()
+    const found = await lookForSources(destination, pool, signal)
+    const usable = reusePort === 'require' ? found : found.filter(source => !suspicion.isSuspended(source))
 
-  if (settled != null) {
-    await untilAborted(settled, signal)
+    if (usable.length === 0 && starting != null) {
+      await untilAborted(starting, signal)
+      continue
+    }
+
+    return {
+      sources: usable,
+      because: found.length === 0
+        ? { reason: 'no_listener', message: `no listener on IPv${familyOf(destination.host)} can be dialed from` }
+        : { reason: 'suspended', message: 'peers do not answer the listening port' }
+    }
   }
+}
 
-  const family = familyOf(destination.host)
-  const route = pool.needsRoute(family) && !isLoopback(destination.host)
+async function lookForSources (destination: Endpoint, pool: PortPool, signal: AbortSignal): Promise<Source[]> {
+  const route = pool.needsRoute(familyOf(destination.host)) && !isLoopback(destination.host)
     ? await untilAborted(routeSource(destination), signal)
     : undefined
 
-  const sources = chooseSources(pool.endpoints, destination, { routeSource: route, isOwnAddress })
-
-  if (sources.length === 0) {
-    return { sources, because: { reason: 'no_listener', message: `no listener on IPv${family} can be dialed from` } }
-  }
-
-  return {
-    sources: reusePort === 'require' ? sources : sources.filter(source => !suspicion.isSuspended(source)),
-    because: { reason: 'suspended', message: 'peers do not answer the listening port' }
-  }
+  return chooseSources(pool.endpoints, destination, { routeSource: route, isOwnAddress })
 }
 
 /**

@@ -185,6 +185,26 @@ describe('dialer', () => {
       expect(await dialing).to.equal((await listening).port)
     })
 
+    it('is that of a listener that listens, whatever another one is waiting for', async () => {
+      const { lookup } = dns
+      cleanup.push(() => { dns.lookup = lookup })
+      dns.lookup = (async () => new Promise(() => {})) as unknown as typeof lookup
+
+      const stuck = local.transport.createListener({ upgrader: rawUpgrader() })
+      const listening = stuck.listen(multiaddr('/dns4/slow.test/tcp/0'))
+      // at first none of the listeners is of use, then one is
+      const waiting = dialServer()
+      const { port } = await local.listen('/ip4/127.0.0.1/tcp/0')
+      expect(await waiting).to.equal(port)
+
+      const another = await startServer()
+      cleanup.push(async () => another.stop())
+      expect(await dialServer(another)).to.equal(port)
+
+      await stuck.close()
+      await expect(listening).to.eventually.be.rejected().with.property('name', 'AbortError')
+    })
+
     it('is ephemeral when reuse is turned off for the dial', async () => {
       const { port } = await local.listen('/ip4/127.0.0.1/tcp/0')
       const { source } = await local.connect(`/ip4/127.0.0.1/tcp/${server.port}`, { reusePort: false })
