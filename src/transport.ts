@@ -78,9 +78,10 @@ export interface ReuseportTcpTransport extends Transport<ReuseportTcpDialEvents>
 }
 
 /**
- * It is the same for every transport of the process, so it is said once
+ * Why ports can't be reused is the same for every transport of the process, so it is
+ * said once. Only a lack of descriptors passes, and leaves room for another reason
  */
-let saidUnavailable = false
+let saidUnavailable: string | undefined
 
 /**
  * The transport hands its port pool to both of its sides, which otherwise know
@@ -124,8 +125,8 @@ export class ReuseportTcp implements ReuseportTcpTransport {
 
     const unavailable = reuseUnavailable()
 
-    if (unavailable != null && !saidUnavailable) {
-      saidUnavailable = true
+    if (unavailable != null && unavailable !== saidUnavailable) {
+      saidUnavailable = unavailable
       this.#log('ports can not be reused here, dialing from ephemeral ports: %s', unavailable)
     }
   }
