@@ -208,6 +208,26 @@ describe('listener', () => {
       })
     })
 
+    it('is EADDRINUSE for the wildcard when another process has one of its addresses, although we have another one', async () => {
+      const child = startChild('other-process.ts', ['0'])
+      cleanup.push(async () => child.kill())
+      const port = await child.message()
+      const { listener } = await local.listen(`/ip4/127.0.0.2/tcp/${port}`)
+
+      const err = await local.listen(`/ip4/0.0.0.0/tcp/${port}`).then(() => undefined, err => err)
+      expect(err).to.have.property('code', 'EADDRINUSE')
+      expect(err).to.have.property('message').that.include(`127.0.0.1:${port}`)
+
+      // without a listener of ours, with all of them, and with the wildcard as well
+      await listener.close()
+      await expect(local.listen(`/ip4/0.0.0.0/tcp/${port}`)).to.eventually.be.rejected().with.property('code', 'EADDRINUSE')
+      await child.kill()
+      await local.listen(`/ip4/127.0.0.1/tcp/${port}`)
+      await local.listen(`/ip4/0.0.0.0/tcp/${port}`)
+      await local.listen(`/ip4/127.0.0.2/tcp/${port}`)
+      await local.listen(`/ip4/0.0.0.0/tcp/${port}`)
+    })
+
     it('can be shared with another transport and another process if that is asked for', async () => {
       const sharing = createTransport({ sharePort: true })
       cleanup.push(async () => sharing.stop())

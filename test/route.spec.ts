@@ -20,7 +20,7 @@ interface Observed {
   own: Record<string, boolean>
   routes: Record<string, string | undefined>
   withoutAddress: string[]
-  linkLocal: { port: number, dialed: object, accepted: string }
+  linkLocal: { port: number, peerPort: number, overlapping: string, dialed: object, accepted: string }
 }
 
 describe('route', () => {
@@ -46,6 +46,7 @@ describe('route', () => {
     expect(routes).to.deep.equal({ '11.0.1.1': '11.0.1.1' })
     // the listening port is at both ends of the same connection, each with its zone
     expect(linkLocal.dialed).to.deep.equal({ local: `/ip6zone/lo/ip6/fe80::11/tcp/${linkLocal.port}`, reason: 'route' })
+    expect(linkLocal.overlapping).to.equal(`bind EADDRINUSE fe80::11%lo:${linkLocal.peerPort}`)
     expect(linkLocal.accepted).to.equal(`/ip6zone/lo/ip6/fe80::11/tcp/${linkLocal.port}`)
   })
 })
