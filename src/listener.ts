@@ -31,13 +31,13 @@ export interface ListenerInit {
   logger: ComponentLogger
   metrics?: Metrics
   sharePort: boolean
-  inactivityTimeout?: number
-  maxConnections?: number
-  backlog?: number
+  inactivityTimeout: number
+  maxConnections: number
+  backlog: number
   closeServerOnMaxConnections?: CloseServerOnMaxConnectionsOpts
   noDelay: boolean
   keepAlive: boolean
-  keepAliveInitialDelay?: number
+  keepAliveInitialDelay: number
   allowHalfOpen: boolean
 
   /**
@@ -113,10 +113,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     this.#server.on('connection', socket => { this.#onSocket(socket) })
     this.#server.on('drop', () => { this.#count('drop') })
     this.#server.on('error', err => { this.#onError(err) })
-
-    if (maxConnections != null) {
-      this.#server.maxConnections = maxConnections
-    }
+    this.#server.maxConnections = maxConnections
   }
 
   /**

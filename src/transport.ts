@@ -1,3 +1,4 @@
+import cluster from 'node:cluster'
 import { serviceCapabilities, transportSymbol } from '@libp2p/interface'
 import { CODE_P2P } from '@multiformats/multiaddr'
 import { CustomProgressEvent } from 'progress-events'
@@ -10,7 +11,7 @@ import { guardCall, guardLogger } from './guarded.ts'
 import { ReuseportListener } from './listener.ts'
 import { dialerMetrics, sourceLabel } from './metrics.ts'
 import { Observed } from './observed/observed.ts'
-import { checkDialOptions, checkListenerOptions, withDefaults } from './options.ts'
+import { checkDialOptions, checkListenerOptions, initWithDefaults, withDefaults } from './options.ts'
 import { PortPool } from './port-pool.ts'
 import { PunchedPeers } from './punched-peers.ts'
 import { RecentlyClosed } from './recently-closed.ts'
@@ -19,7 +20,7 @@ import { Suspicion } from './suspicion.ts'
 import type { ConnectionFollower, RawConnection } from './connection.ts'
 import type { DialerMetrics } from './metrics.ts'
 import type { ObservedEndpoint, OwnConnection } from './observed/observed.ts'
-import type { ConnectOptions, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit } from './options.ts'
+import type { ConnectOptions, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit, ReuseportTcpSettings } from './options.ts'
 import type { ComponentLogger, Connection, Libp2pEvents, Listener, Logger, Metrics, Transport, Upgrader } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { TypedEventTarget } from 'main-event'
@@ -92,7 +93,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
   readonly [Symbol.toStringTag] = 'libp2p-reuseport-tcp'
   readonly [serviceCapabilities]: string[] = ['@libp2p/transport']
 
-  readonly #init: ReuseportTcpInit
+  readonly #settings: ReuseportTcpSettings
   readonly #logger: ComponentLogger
   readonly #log: Logger
   readonly #connectionLog: Logger
@@ -106,7 +107,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
   readonly #turnedOff: boolean
 
   constructor ({ logger, metrics, events, addressManager }: ReuseportTcpComponents, init: ReuseportTcpInit = {}) {
-    this.#init = init
+    this.#settings = initWithDefaults(init)
     this.#logger = guardLogger(logger)
     this.#log = this.#logger.forComponent('libp2p:reuseport-tcp')
     this.#connectionLog = this.#log.newScope('connection')
@@ -119,8 +120,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
     this.#turnedOff = isFalse(process.env.LIBP2P_TCP_REUSEPORT)
 
     if (events != null) {
-      const { observedAddressThreshold: threshold = 4 } = init
-      this.#observed = new Observed({ threshold, events, addressManager, log: this.#log.newScope('observed') })
+      this.#observed = new Observed({ threshold: this.#settings.observedAddressThreshold, events, addressManager, log: this.#log.newScope('observed') })
     }
 
     const unavailable = reuseUnavailable()
@@ -169,7 +169,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
   createListener (options: ReuseportTcpCreateListenerOptions): Listener {
     checkListenerOptions(options)
 
-    const { inboundSocketInactivityTimeout, maxConnections, backlog, closeServerOnMaxConnections, listenOpts, sharePort = false } = this.#init
+    const { inboundSocketInactivityTimeout, maxConnections, backlog, closeServerOnMaxConnections, listenOpts, sharePort } = this.#settings
 
     return new ReuseportListener({
       ...withDefaults(listenOpts, options),
@@ -177,7 +177,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
       upgrader: options.upgrader,
       logger: this.#logger,
       metrics: this.#libp2pMetrics,
-      sharePort,
+      sharePort: sharePort ?? cluster.isWorker,
       inactivityTimeout: inboundSocketInactivityTimeout,
       maxConnections,
       backlog,
@@ -216,7 +216,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
   async #open (ma: Multiaddr, options: ConnectOptions): Promise<OpenedConnection> {
     checkDialOptions(options)
 
-    const { dialOpts, reusePort = true, reusePortTimeout = 1_000, outboundSocketInactivityTimeout } = this.#init
+    const { dialOpts, reusePort, reusePortTimeout, outboundSocketInactivityTimeout } = this.#settings
     const { allowHalfOpen, ...socketOptions } = withDefaults(dialOpts, options)
     const target = parseDialAddr(ma)
 
