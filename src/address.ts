@@ -1,10 +1,10 @@
 import dns from 'node:dns/promises'
 import path from 'node:path'
 import { InvalidParametersError } from '@libp2p/interface'
-import { getNetConfig } from '@libp2p/utils'
+import { getNetConfig, isLinkLocalIp } from '@libp2p/utils'
 import { CODE_UNIX, isMultiaddr } from '@multiformats/multiaddr'
 import { TCP } from '@multiformats/multiaddr-matcher'
-import { familyOf, isWildcard } from './port-pool.ts'
+import { familyOf } from './port-pool.ts'
 import { untilAborted } from './race.ts'
 import type { Endpoint, Family } from './port-pool.ts'
 import type { Multiaddr } from '@multiformats/multiaddr'
@@ -49,7 +49,7 @@ export function parseListenAddr (ma: Multiaddr): Target {
     case 'ip4':
       return { type: 'ip', endpoint: { host: config.host, port } }
     case 'ip6':
-      return { type: 'ip', endpoint: { host: config.zone == null ? config.host : `${config.host}%${config.zone}`, port } }
+      return { type: 'ip', endpoint: { host: canonicalHost(config.zone == null ? config.host : `${config.host}%${config.zone}`), port } }
     case 'dns':
       return { type: 'name', name: config.host, port }
     case 'dns4':
@@ -77,28 +77,35 @@ export function parseDialAddr (ma: Multiaddr): Target {
     throw new InvalidParametersError(`Can not dial port 0 of multiaddr ${ma}`)
   }
 
-  if (target.type === 'name') {
-    return target
-  }
-
-  const host = unmapIPv4(target.endpoint.host)
-
-  if (isWildcard(host)) {
-    throw new InvalidParametersError(`Can not dial the unspecified address of multiaddr ${ma}`)
-  }
-
-  return { type: 'ip', endpoint: { host, port } }
+  return target.type === 'ip' ? { type: 'ip', endpoint: toDestination(target.endpoint) } : target
 }
 
 /**
- * The endpoints behind a name, from the system's resolver. The families take
+ * Where a connection to this endpoint leads. The unspecified address means this
+ * host: Linux's connect(2) takes the loopback address for it
+ * (`ip_route_output_key_hash_rcu` in net/ipv4/route.c, `tcp_v6_connect` in
+ * net/ipv6/tcp_ipv6.c)
+ */
+export function toDestination ({ host, port }: Endpoint): Endpoint {
+  switch (host) {
+    case '0.0.0.0':
+      return { host: '127.0.0.1', port }
+    case '::':
+      return { host: '::1', port }
+    default:
+      return { host, port }
+  }
+}
+
+/**
+ * The distinct endpoints behind a name, from the system's resolver. The families take
  * turns, beginning with the one that the resolver prefers (RFC 8305, section 4)
  *
  * @throws {Error} the system's error (ENOTFOUND, EAI_AGAIN…) or {@link AbortError}
  */
 export async function resolveName (name: string, port: number, family: Family | undefined, signal: AbortSignal): Promise<Endpoint[]> {
   const found = await untilAborted(dns.lookup(name, { all: true, family: family ?? 0, order: 'verbatim' }), signal)
-  const hosts = [...new Set(found.map(({ address }) => address))]
+  const hosts = [...new Set(found.map(({ address }) => canonicalHost(address)))]
   const preferred = hosts.filter(host => familyOf(host) === familyOf(hosts[0]))
   const others = hosts.filter(host => familyOf(host) !== familyOf(hosts[0]))
 
@@ -109,15 +116,24 @@ export async function resolveName (name: string, port: number, family: Family | 
 }
 
 /**
- * An IPv4-mapped IPv6 address (RFC 4291, section 2.5.5.2) is reached over IPv4,
- * which an IPv6-only socket can't do
+ * One spelling for each address, whoever wrote it: the kernel's sockets, multiaddrs
+ * and getaddrinfo(3) must mean the same host by the same string.
+ *
+ * - An IPv4-mapped IPv6 address (RFC 4291, section 2.5.5.2) is reached over IPv4,
+ * which an IPv6-only socket can't do. getaddrinfo prints `::ffff:127.0.0.1`, a
+ * multiaddr `::ffff:7f00:1`.
+ * - A zone means something for a link-local address only (RFC 4007, section 6). Linux
+ * ignores it elsewhere
  */
-function unmapIPv4 (host: string): string {
-  const groups = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/i.exec(host)?.slice(1)
+function canonicalHost (host: string): string {
+  const [address, zone] = host.split('%')
+  const mapped = /^::ffff:(?:([0-9a-f]{1,4}):([0-9a-f]{1,4})|([0-9.]+))$/i.exec(address)
 
-  if (groups == null) {
-    return host
+  if (mapped == null) {
+    return zone != null && isLinkLocalIp(address) ? host : address
   }
 
-  return groups.map(group => parseInt(group, 16)).map(n => `${n >> 8}.${n & 0xff}`).join('.')
+  const [, high, low, dotted] = mapped
+
+  return dotted ?? [high, low].map(group => parseInt(group, 16)).map(n => `${n >> 8}.${n & 0xff}`).join('.')
 }

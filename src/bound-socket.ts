@@ -45,20 +45,24 @@ interface Bind {
 interface PortReuse {
   readonly bind?: Bind
   readonly unavailable?: string
+
+  /**
+   * The probe itself could not be made: the next one may say something else
+   */
+  readonly inconclusive?: boolean
 }
 
-let portReuse: PortReuse | undefined
+let known: PortReuse | undefined
 
 /**
  * Why ports can't be reused here; `undefined` where they can.
  *
  * This is found out once per process, by trying, not by looking at version
- * numbers.
+ * numbers. A process that has no descriptors or memory left for that tries again the
+ * next time.
  */
 export function reuseUnavailable (): string | undefined {
-  portReuse ??= probe()
-
-  return portReuse.unavailable
+  return portReuse().unavailable
 }
 
 /**
@@ -68,17 +72,37 @@ export function reuseUnavailable (): string | undefined {
  * @throws {Error} the system's error, at once: EADDRINUSE, EADDRNOTAVAIL, EACCES, EMFILE…
  */
 export function bindSocket (local: Endpoint, options: BindOptions): BoundSocket {
-  portReuse ??= probe()
+  const { bind, unavailable } = portReuse()
 
-  if (portReuse.bind == null) {
-    throw new Error(`Can not bind to ${local.host}:${local.port}: ${portReuse.unavailable}`)
+  if (bind == null) {
+    throw new Error(`Can not bind to ${local.host}:${local.port}: ${unavailable}`)
   }
 
-  return portReuse.bind(local, options)
+  return bind(local, options)
+}
+
+/**
+ * What the kernel answers when it is not about ports at all
+ */
+const OUT_OF_RESOURCES = ['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM']
+
+function portReuse (): PortReuse {
+  if (known != null) {
+    return known
+  }
+
+  const probed = probe()
+
+  if (probed.inconclusive !== true) {
+    known = probed
+  }
+
+  return probed
 }
 
 function probe (): PortReuse {
   const reasons = []
+  let inconclusive = false
 
   for (const [name, find] of Object.entries({ 'net.BoundSocket': findPublicBind, 'TCP handle in net.Socket': findHandleBind })) {
     try {
@@ -94,10 +118,11 @@ function probe (): PortReuse {
       return { bind }
     } catch (err: any) {
       reasons.push(`${name}: ${err.message}`)
+      inconclusive ||= OUT_OF_RESOURCES.includes(err.code)
     }
   }
 
-  return { unavailable: reasons.join('; ') }
+  return { unavailable: reasons.join('; '), inconclusive }
 }
 
 /**

@@ -8,7 +8,7 @@ interface Check {
 }
 
 /**
- * What each option must be. An option that is `undefined` has its default
+ * What each option must be. An option that is `undefined` or `null` has its default
  */
 export interface Checks {
   [option: string]: Check
@@ -38,7 +38,7 @@ export function isObject (checks: Checks, required: string[] = []): Check {
 
     for (const [name, check] of properties) {
       const property: unknown = Reflect.get(value, name)
-      const problem = property === undefined && !required.includes(name) ? undefined : check(property)
+      const problem = property == null && !required.includes(name) ? undefined : check(property)
 
       if (problem != null) {
         return `.${name}${problem}`

@@ -1,7 +1,7 @@
 import net from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { DialError } from '@libp2p/interface'
-import { resolveName } from './address.ts'
+import { resolveName, toDestination } from './address.ts'
 import { bindSocket, reuseUnavailable } from './bound-socket.ts'
 import { firstConnected } from './first-connected.ts'
 import { chooseSources, familyOf, isLoopback } from './port-pool.ts'
@@ -90,9 +90,9 @@ export async function dial (target: Target, options: DialerOptions, signal: Abor
     return dialEndpoint(target.endpoint, options, signal)
   }
 
-  const destinations = await resolveName(target.name, target.port, target.family, signal)
+  const endpoints = await resolveName(target.name, target.port, target.family, signal)
 
-  return race(destinations.map(destination => async (signal: AbortSignal) => dialEndpoint(destination, options, signal)), {
+  return race(endpoints.map(toDestination).map(destination => async (signal: AbortSignal) => dialEndpoint(destination, options, signal)), {
     delay: CONNECTION_ATTEMPT_DELAY,
     signal,
     discard
@@ -140,10 +140,20 @@ function discard ({ socket }: DialedSocket): void {
   socket.destroy()
 }
 
+interface FoundSources {
+  sources: Source[]
+
+  /**
+   * Why an ephemeral port is used if none of them can be
+   */
+  because: Because
+}
+
 /**
- * What to dial from, and why from an ephemeral port if none of it can be used
+ * What to dial from. Waits for listeners that are still starting only if those that
+ * listen already are of no use for this destination
  */
-async function findSources (destination: Endpoint, { pool, reusePort, suspicion, turnedOff }: DialerOptions, signal: AbortSignal): Promise<{ sources: Source[], because: Because }> {
+async function findSources (destination: Endpoint, { pool, reusePort, suspicion, turnedOff }: DialerOptions, signal: AbortSignal): Promise<FoundSources> {
   if (turnedOff || reusePort === false) {
     return { sources: [], because: { reason: 'turned_off', message: 'port reuse is turned off' } }
   }
@@ -154,27 +164,31 @@ async function findSources (destination: Endpoint, { pool, reusePort, suspicion,
     return { sources: [], because: { reason: 'unavailable', message: unavailable } }
   }
 
-  const settled = pool.settled()
+  while (true) {
+    const starting = pool.nextStart()
+    const found = await lookForSources(destination, pool, signal)
+    const usable = reusePort === 'require' ? found : found.filter(source => !suspicion.isSuspended(source))
 
-  if (settled != null) {
-    await untilAborted(settled, signal)
+    if (usable.length === 0 && starting != null) {
+      await untilAborted(starting, signal)
+      continue
+    }
+
+    return {
+      sources: usable,
+      because: found.length === 0
+        ? { reason: 'no_listener', message: `no listener on IPv${familyOf(destination.host)} can be dialed from` }
+        : { reason: 'suspended', message: 'peers do not answer the listening port' }
+    }
   }
+}
 
-  const family = familyOf(destination.host)
-  const route = pool.needsRoute(family) && !isLoopback(destination.host)
+async function lookForSources (destination: Endpoint, pool: PortPool, signal: AbortSignal): Promise<Source[]> {
+  const route = pool.needsRoute(familyOf(destination.host)) && !isLoopback(destination.host)
     ? await untilAborted(routeSource(destination), signal)
     : undefined
 
-  const sources = chooseSources(pool.endpoints, destination, { routeSource: route, isOwnAddress })
-
-  if (sources.length === 0) {
-    return { sources, because: { reason: 'no_listener', message: `no listener on IPv${family} can be dialed from` } }
-  }
-
-  return {
-    sources: reusePort === 'require' ? sources : sources.filter(source => !suspicion.isSuspended(source)),
-    because: { reason: 'suspended', message: 'peers do not answer the listening port' }
-  }
+  return chooseSources(pool.endpoints, destination, { routeSource: route, isOwnAddress })
 }
 
 /**

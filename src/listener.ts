@@ -11,7 +11,9 @@ import { toConnection } from './connection.ts'
 import { ACCEPTED_SILENCE, peerProposes } from './first-bytes.ts'
 import { guardCall, guardListener } from './guarded.ts'
 import { listenerMetrics } from './metrics.ts'
+import { familyOf, isWildcard } from './port-pool.ts'
 import { untilAborted } from './race.ts'
+import { ownAddresses } from './route.ts'
 import type { Target } from './address.ts'
 import type { ConnectionFollower, RawConnection } from './connection.ts'
 import type { ListenerErrorTarget } from './guarded.ts'
@@ -29,13 +31,13 @@ export interface ListenerInit {
   logger: ComponentLogger
   metrics?: Metrics
   sharePort: boolean
-  inactivityTimeout?: number
-  maxConnections?: number
-  backlog?: number
+  inactivityTimeout: number
+  maxConnections: number
+  backlog: number
   closeServerOnMaxConnections?: CloseServerOnMaxConnectionsOpts
   noDelay: boolean
   keepAlive: boolean
-  keepAliveInitialDelay?: number
+  keepAliveInitialDelay: number
   allowHalfOpen: boolean
 
   /**
@@ -110,15 +112,14 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     this.#server.on('connection', socket => { this.#onSocket(socket) })
     this.#server.on('drop', () => { this.#count('drop') })
     this.#server.on('error', err => { this.#onError(err) })
-
-    if (maxConnections != null) {
-      this.#server.maxConnections = maxConnections
-    }
+    this.#server.maxConnections = maxConnections
   }
 
   /**
-   * Two processes that start to listen on one port at the very same moment (a
-   * few microseconds) may both succeed, where SO_REUSEPORT lets them.
+   * Where SO_REUSEPORT lets another process of the same user in, two cases are not
+   * noticed: that it starts to listen on the port at the very same moment (a few
+   * microseconds), and that it is on an address that no interface has (127.0.0.3, say)
+   * while we, who listen on another address with that port, go on to the wildcard.
    *
    * @throws {AlreadyStartedError} if it listens already
    * @throws {InvalidParametersError} if the multiaddr can't be listened on
@@ -248,9 +249,8 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     }
 
     try {
-      if (port !== 0 && !sharePort && !pool.holds(target.endpoint)) {
-        // SO_REUSEPORT would let us in beside another process, a plain bind does not
-        bindSocket(target.endpoint, { reusePort: false }).close()
+      if (port !== 0 && !sharePort) {
+        assertFree(target.endpoint, pool)
       }
 
       const bound = bindSocket(target.endpoint, { reusePort: true })
@@ -395,6 +395,29 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
 
   #updateStatus (): void {
     this.#metrics.status?.update({ [this.#label]: STATUS_CODE[this.#state.status] })
+  }
+}
+
+/**
+ * SO_REUSEPORT would let us in beside another process, a plain bind does not. Nor does it
+ * beside ourselves: where we hold some of the wildcard's addresses, the others are looked
+ * at one by one
+ *
+ * @throws {Error} EADDRINUSE if somebody else listens there
+ */
+function assertFree (endpoint: Endpoint, pool: PortPool): void {
+  const { host, port } = endpoint
+  const hosts = pool.holds(endpoint) && isWildcard(host) ? ownAddresses(familyOf(host)) : [host]
+
+  for (const host of hosts.filter(host => !pool.holds({ host, port }))) {
+    try {
+      bindSocket({ host, port }, { reusePort: false }).close()
+    } catch (err: any) {
+      // nobody listens on an address that is gone, or an IPv6 one that is still tentative
+      if (err.code !== 'EADDRNOTAVAIL') {
+        throw err
+      }
+    }
   }
 }
 

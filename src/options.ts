@@ -79,9 +79,13 @@ export interface ReuseportTcpInit {
   /**
    * Listen on a port that another process or another transport already listens
    * on. The kernel spreads the inbound connections over them. Both must be of
-   * the same user and set SO_REUSEPORT. Without this, it is EADDRINUSE
+   * the same user and set SO_REUSEPORT. Without this, it is EADDRINUSE.
    *
-   * @default false
+   * The workers of a cluster share their ports by default, as they do with any server
+   * of Node. There it can't be told whether it is another worker who listens or a
+   * stranger.
+   *
+   * @default `cluster.isWorker` of `node:cluster`
    */
   sharePort?: boolean
 
@@ -285,14 +289,37 @@ export function checkListenerOptions (options: ReuseportTcpCreateListenerOptions
 }
 
 /**
+ * The options of a transport with the defaults for those that are not given, or `null`
+ */
+export type ReuseportTcpSettings = Required<Omit<ReuseportTcpInit, Optional>> & Pick<ReuseportTcpInit, Optional>
+
+type Optional = 'sharePort' | 'closeServerOnMaxConnections'
+
+export function initWithDefaults (init: ReuseportTcpInit): ReuseportTcpSettings {
+  return {
+    reusePort: init.reusePort ?? true,
+    sharePort: init.sharePort ?? undefined,
+    reusePortTimeout: init.reusePortTimeout ?? 1_000,
+    observedAddressThreshold: init.observedAddressThreshold ?? 4,
+    inboundSocketInactivityTimeout: init.inboundSocketInactivityTimeout ?? 120_000,
+    outboundSocketInactivityTimeout: init.outboundSocketInactivityTimeout ?? 120_000,
+    maxConnections: init.maxConnections ?? Infinity,
+    backlog: init.backlog ?? 511,
+    closeServerOnMaxConnections: init.closeServerOnMaxConnections ?? undefined,
+    dialOpts: init.dialOpts ?? {},
+    listenOpts: init.listenOpts ?? {}
+  }
+}
+
+/**
  * The options of one socket: its own, else those of the transport, else the
  * defaults
  */
-export function withDefaults (forAll: TCPSocketOptions = {}, forThis: TCPSocketOptions): Pick<TCPSocketOptions, 'keepAliveInitialDelay'> & Required<Omit<TCPSocketOptions, 'keepAliveInitialDelay'>> {
+export function withDefaults (forAll: TCPSocketOptions, forThis: TCPSocketOptions): Required<TCPSocketOptions> {
   return {
     noDelay: forThis.noDelay ?? forAll.noDelay ?? true,
     keepAlive: forThis.keepAlive ?? forAll.keepAlive ?? true,
-    keepAliveInitialDelay: forThis.keepAliveInitialDelay ?? forAll.keepAliveInitialDelay,
+    keepAliveInitialDelay: forThis.keepAliveInitialDelay ?? forAll.keepAliveInitialDelay ?? 0,
     allowHalfOpen: forThis.allowHalfOpen ?? forAll.allowHalfOpen ?? false
   }
 }

@@ -110,22 +110,20 @@ export function chooseSources (listening: readonly Endpoint[], destination: Endp
  * in, dials ask it for a source.
  */
 export class PortPool {
-  readonly #starting = new Set<DeferredPromise<void>>()
+  readonly #starting = new Set<PoolEntry>()
+  #nextStart: DeferredPromise<void> = pDefer()
   readonly #entries = new Map<PoolEntry, { readonly endpoint: Endpoint, readonly paused: boolean }>()
   #endpoints: readonly Endpoint[] = []
 
   /**
-   * A listener begins to listen. Until the entry says where, or is removed,
-   * {@link PortPool.settled} makes dials wait for it
+   * A listener begins to listen. Until the entry says where, or is removed, dials that
+   * have no other source wait for it, see {@link PortPool.nextStart}
    */
   add (): PoolEntry {
-    const starting = pDefer<void>()
-    this.#starting.add(starting)
-
     const entry: PoolEntry = {
       listening: endpoint => {
         this.#entries.set(entry, { endpoint, paused: false })
-        this.#update(starting)
+        this.#update(entry)
       },
       paused: () => {
         const { endpoint } = this.#entries.get(entry) ?? {}
@@ -136,9 +134,11 @@ export class PortPool {
       },
       remove: () => {
         this.#entries.delete(entry)
-        this.#update(starting)
+        this.#update(entry)
       }
     }
+
+    this.#starting.add(entry)
 
     return entry
   }
@@ -151,10 +151,11 @@ export class PortPool {
   }
 
   /**
-   * Resolves when no listener is starting any more; `undefined` when none is
+   * Resolves when the next listener has started, or failed to; `undefined` when none is
+   * starting
    */
-  settled (): Promise<unknown> | undefined {
-    return this.#starting.size === 0 ? undefined : Promise.all([...this.#starting].map(async ({ promise }) => promise))
+  nextStart (): Promise<void> | undefined {
+    return this.#starting.size === 0 ? undefined : this.#nextStart.promise
   }
 
   /**
@@ -176,12 +177,13 @@ export class PortPool {
     })
   }
 
-  #update (started: DeferredPromise<void>): void {
+  #update (started: PoolEntry): void {
     const distinct = new Map([...this.#entries.values()].map(({ endpoint }) => [`${endpoint.host} ${endpoint.port}`, endpoint]))
 
     this.#endpoints = [...distinct.values()]
     this.#starting.delete(started)
-    started.resolve()
+    this.#nextStart.resolve()
+    this.#nextStart = pDefer()
   }
 }
 

@@ -1,8 +1,9 @@
 import dgram from 'node:dgram'
 import { once } from 'node:events'
 import os from 'node:os'
+import { isLinkLocalIp } from '@libp2p/utils'
 import { familyOf } from './port-pool.ts'
-import type { Endpoint } from './port-pool.ts'
+import type { Endpoint, Family } from './port-pool.ts'
 
 /**
  * The local address that the kernel would use as source for packets to
@@ -33,4 +34,14 @@ export function isOwnAddress (host: string): boolean {
   const [address] = host.split('%')
 
   return Object.values(os.networkInterfaces()).flat().some(own => own?.address === address)
+}
+
+/**
+ * The addresses of this host's network interfaces, as they can be bound to: link-local
+ * ones with their zone
+ */
+export function ownAddresses (family: Family): string[] {
+  return Object.entries(os.networkInterfaces()).flatMap(([name, addresses = []]) => addresses
+    .filter(({ address }) => familyOf(address) === family)
+    .map(({ address }) => family === 6 && isLinkLocalIp(address) ? `${address}%${name}` : address))
 }

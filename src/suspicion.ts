@@ -1,7 +1,9 @@
+import { observerOf } from './observed/observer.ts'
 import type { Endpoint } from './port-pool.ts'
 
 /**
- * How many destinations in a row must be out of reach for an endpoint
+ * How many destinations in a row must be out of reach for an endpoint. Those of one site
+ * count once, as observers do: whoever has a network has all of its addresses
  */
 const DESTINATIONS = 3
 
@@ -12,9 +14,10 @@ const SUSPENSION = 10 * 60_000
 
 interface Suspect {
   /**
-   * The hosts that did not answer the endpoint, but answered an ephemeral port
+   * Who did not answer the endpoint, but answered an ephemeral port, see
+   * {@link observerOf}
    */
-  readonly hosts: Set<string>
+  readonly destinations: Set<string>
   suspendedUntil?: number
 }
 
@@ -34,11 +37,11 @@ export class Suspicion {
    * @returns whether that suspends the endpoint, from now on
    */
   unanswered (source: Endpoint, host: string, now: number = Date.now()): boolean {
-    const suspect: Suspect = this.#suspects.get(keyOf(source)) ?? { hosts: new Set() }
+    const suspect: Suspect = this.#suspects.get(keyOf(source)) ?? { destinations: new Set() }
     this.#suspects.set(keyOf(source), suspect)
-    suspect.hosts.add(host)
+    suspect.destinations.add(observerOf(host))
 
-    if (suspect.suspendedUntil != null || suspect.hosts.size < DESTINATIONS) {
+    if (suspect.suspendedUntil != null || suspect.destinations.size < DESTINATIONS) {
       return false
     }
 

@@ -1,5 +1,5 @@
+import cluster from 'node:cluster'
 import { serviceCapabilities, transportSymbol } from '@libp2p/interface'
-import { tryGetNetConfig } from '@libp2p/utils'
 import { CODE_P2P } from '@multiformats/multiaddr'
 import { CustomProgressEvent } from 'progress-events'
 import { isSupported, parseDialAddr } from './address.ts'
@@ -11,7 +11,7 @@ import { guardCall, guardLogger } from './guarded.ts'
 import { ReuseportListener } from './listener.ts'
 import { dialerMetrics, sourceLabel } from './metrics.ts'
 import { Observed } from './observed/observed.ts'
-import { checkDialOptions, checkListenerOptions, withDefaults } from './options.ts'
+import { checkDialOptions, checkListenerOptions, initWithDefaults, withDefaults } from './options.ts'
 import { PortPool } from './port-pool.ts'
 import { PunchedPeers } from './punched-peers.ts'
 import { RecentlyClosed } from './recently-closed.ts'
@@ -20,7 +20,7 @@ import { Suspicion } from './suspicion.ts'
 import type { ConnectionFollower, RawConnection } from './connection.ts'
 import type { DialerMetrics } from './metrics.ts'
 import type { ObservedEndpoint, OwnConnection } from './observed/observed.ts'
-import type { ConnectOptions, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit } from './options.ts'
+import type { ConnectOptions, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit, ReuseportTcpSettings } from './options.ts'
 import type { ComponentLogger, Connection, Libp2pEvents, Listener, Logger, Metrics, Transport, Upgrader } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { TypedEventTarget } from 'main-event'
@@ -42,9 +42,13 @@ export interface ReuseportTcpComponents {
  */
 export interface ReuseportTcpTransport extends Transport<ReuseportTcpDialEvents> {
   /**
+   * Dials the unspecified address (`/ip4/0.0.0.0`, `/ip6/::`) as this host's loopback
+   * address, as the kernel does, whether it is in the multiaddr or what a name
+   * resolves to.
+   *
    * @throws {InvalidParametersError} if the multiaddr is not TCP over IPv4, IPv6
-   * or DNS or a unix socket, or has port 0 or an unspecified address, or if an option
-   * has a value that can't be used
+   * or DNS or a unix socket, or has port 0, or if an option has a value that can't be
+   * used
    * @throws {AbortError} when the signal aborts
    * @throws {DialError} if `reusePort` is `'require'` and there is no listening port that
    * can be used
@@ -75,9 +79,10 @@ export interface ReuseportTcpTransport extends Transport<ReuseportTcpDialEvents>
 }
 
 /**
- * It is the same for every transport of the process, so it is said once
+ * Why ports can't be reused is the same for every transport of the process, so it is
+ * said once. Only a lack of descriptors passes, and leaves room for another reason
  */
-let saidUnavailable = false
+let saidUnavailable: string | undefined
 
 /**
  * The transport hands its port pool to both of its sides, which otherwise know
@@ -88,7 +93,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
   readonly [Symbol.toStringTag] = 'libp2p-reuseport-tcp'
   readonly [serviceCapabilities]: string[] = ['@libp2p/transport']
 
-  readonly #init: ReuseportTcpInit
+  readonly #settings: ReuseportTcpSettings
   readonly #logger: ComponentLogger
   readonly #log: Logger
   readonly #connectionLog: Logger
@@ -102,7 +107,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
   readonly #turnedOff: boolean
 
   constructor ({ logger, metrics, events, addressManager }: ReuseportTcpComponents, init: ReuseportTcpInit = {}) {
-    this.#init = init
+    this.#settings = initWithDefaults(init)
     this.#logger = guardLogger(logger)
     this.#log = this.#logger.forComponent('libp2p:reuseport-tcp')
     this.#connectionLog = this.#log.newScope('connection')
@@ -115,14 +120,13 @@ export class ReuseportTcp implements ReuseportTcpTransport {
     this.#turnedOff = isFalse(process.env.LIBP2P_TCP_REUSEPORT)
 
     if (events != null) {
-      const { observedAddressThreshold: threshold = 4 } = init
-      this.#observed = new Observed({ threshold, events, addressManager, log: this.#log.newScope('observed') })
+      this.#observed = new Observed({ threshold: this.#settings.observedAddressThreshold, events, addressManager, log: this.#log.newScope('observed') })
     }
 
     const unavailable = reuseUnavailable()
 
-    if (unavailable != null && !saidUnavailable) {
-      saidUnavailable = true
+    if (unavailable != null && unavailable !== saidUnavailable) {
+      saidUnavailable = unavailable
       this.#log('ports can not be reused here, dialing from ephemeral ports: %s', unavailable)
     }
   }
@@ -165,7 +169,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
   createListener (options: ReuseportTcpCreateListenerOptions): Listener {
     checkListenerOptions(options)
 
-    const { inboundSocketInactivityTimeout, maxConnections, backlog, closeServerOnMaxConnections, listenOpts, sharePort = false } = this.#init
+    const { inboundSocketInactivityTimeout, maxConnections, backlog, closeServerOnMaxConnections, listenOpts, sharePort } = this.#settings
 
     return new ReuseportListener({
       ...withDefaults(listenOpts, options),
@@ -173,7 +177,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
       upgrader: options.upgrader,
       logger: this.#logger,
       metrics: this.#libp2pMetrics,
-      sharePort,
+      sharePort: sharePort ?? cluster.isWorker,
       inactivityTimeout: inboundSocketInactivityTimeout,
       maxConnections,
       backlog,
@@ -200,8 +204,9 @@ export class ReuseportTcp implements ReuseportTcpTransport {
    */
   async #punch (ma: Multiaddr, options: ConnectOptions): Promise<OpenedConnection> {
     const peer = ma.getComponents().findLast(({ code }) => code === CODE_P2P)?.value
+    const target = parseDialAddr(ma)
 
-    return this.#punched.during({ endpoint: tryGetNetConfig(ma) ?? {}, peer }, async () => this.#open(ma, options))
+    return this.#punched.during({ endpoint: target.type === 'ip' ? target.endpoint : {}, peer }, async () => this.#open(ma, options))
   }
 
   /**
@@ -211,7 +216,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
   async #open (ma: Multiaddr, options: ConnectOptions): Promise<OpenedConnection> {
     checkDialOptions(options)
 
-    const { dialOpts, reusePort = true, reusePortTimeout = 1_000, outboundSocketInactivityTimeout } = this.#init
+    const { dialOpts, reusePort, reusePortTimeout, outboundSocketInactivityTimeout } = this.#settings
     const { allowHalfOpen, ...socketOptions } = withDefaults(dialOpts, options)
     const target = parseDialAddr(ma)
 

@@ -105,6 +105,43 @@ describe('dialer', () => {
       expect(await dialServer(server, '/ip6/::ffff:127.0.0.1')).to.equal(port)
     })
 
+    it('is that of a listener on an IPv4-mapped IPv6 address', async () => {
+      const { port } = await local.listen('/ip6/::ffff:127.0.0.1/tcp/0')
+
+      expect(await dialServer()).to.equal(port)
+    })
+
+    it('is that of a listener on a loopback address with a zone, which means nothing there', async () => {
+      const { port } = await local.listen('/ip6zone/lo/ip6/::1/tcp/0')
+
+      expect(await dialServer(server6, '/ip6/::1')).to.equal(port)
+    })
+
+    it('is that of the loopback listener for a loopback address with a zone', async () => {
+      const { port } = await local.listen('/ip6/::1/tcp/0')
+
+      expect(await dialServer(server6, '/ip6zone/lo/ip6/::1')).to.equal(port)
+    })
+
+    const unspecified = ['/ip4/0.0.0.0', '/ip6/::ffff:0.0.0.0', '/ip6/::']
+    unspecified.forEach(host => {
+      it(`is that of the loopback listener for the unspecified address ${host}`, async () => {
+        const is6 = host === '/ip6/::'
+        const { port } = await local.listen(is6 ? '/ip6/::1/tcp/0' : '/ip4/127.0.0.1/tcp/0')
+        const to = is6 ? server6 : server
+
+        expect(await dialServer(to, host)).to.equal(port)
+      })
+    })
+
+    it('does not change the address that the connection has as remote', async () => {
+      for (const host of ['/ip4/0.0.0.0', '/ip6/::ffff:7f00:1', '/dns4/localhost']) {
+        const { connection } = await local.connect(`${host}/tcp/${server.port}`)
+
+        expect(connection.remoteAddr.toString()).to.equal(`${host}/tcp/${server.port}`)
+      }
+    })
+
     it('is not that of a closed listener', async () => {
       const { listener, port } = await local.listen('/ip4/127.0.0.1/tcp/0')
       const { port: other } = await local.listen('/ip4/0.0.0.0/tcp/0')
@@ -147,6 +184,26 @@ describe('dialer', () => {
 
       answer.resolve()
       expect(await dialing).to.equal((await listening).port)
+    })
+
+    it('is that of a listener that listens, whatever another one is waiting for', async () => {
+      const { lookup } = dns
+      cleanup.push(() => { dns.lookup = lookup })
+      dns.lookup = (async () => new Promise(() => {})) as unknown as typeof lookup
+
+      const stuck = local.transport.createListener({ upgrader: rawUpgrader() })
+      const listening = stuck.listen(multiaddr('/dns4/slow.test/tcp/0'))
+      // at first none of the listeners is of use, then one is
+      const waiting = dialServer()
+      const { port } = await local.listen('/ip4/127.0.0.1/tcp/0')
+      expect(await waiting).to.equal(port)
+
+      const another = await startServer()
+      cleanup.push(async () => another.stop())
+      expect(await dialServer(another)).to.equal(port)
+
+      await stuck.close()
+      await expect(listening).to.eventually.be.rejected().with.property('name', 'AbortError')
     })
 
     it('is ephemeral when reuse is turned off for the dial', async () => {
@@ -428,14 +485,21 @@ describe('dialer', () => {
   })
 
   describe('dialing one of our own addresses', () => {
-    ['/ip4/127.0.0.1', '/ip4/0.0.0.0', '/ip6/::1', '/ip6/::'].forEach(addr => {
-      it(`reaches the listener on ${addr}`, async () => {
+    const hosts4 = ['/ip4/127.0.0.1', '/ip4/0.0.0.0', '/ip6/::ffff:0.0.0.0', '/dns4/0.0.0.0', '/dns/::ffff:127.0.0.1', '/dns/::ffff:0.0.0.0']
+    const hosts6 = ['/ip6/::1', '/ip6/::', '/ip6zone/lo/ip6/::1', '/dns6/::']
+    const cases = [
+      ...hosts4.flatMap(host => [['/ip4/127.0.0.1', host], ['/ip4/0.0.0.0', host]]),
+      ...hosts6.flatMap(host => [['/ip6/::1', host], ['/ip6/::', host]])
+    ]
+
+    cases.forEach(([addr, host]) => {
+      it(`reaches the listener on ${addr} by ${host}`, async () => {
         const inbound = pDefer<string>()
         const { port } = await local.listen(`${addr}/tcp/0`, rawUpgrader(connection => { inbound.resolve(connection.remoteAddr.toString()) }))
 
-        const { connection } = await local.connect(`${addr.startsWith('/ip4') ? '/ip4/127.0.0.1' : '/ip6/::1'}/tcp/${port}`)
+        const { connection, source } = await local.connect(`${host}/tcp/${port}`)
         expect(await inbound.promise).to.equal(connection.localAddr?.toString())
-        expect(connection.localAddr?.toString()).to.not.equal(connection.remoteAddr.toString())
+        expect(source).to.have.property('reason', 'ephemeral')
       })
     })
   })
@@ -466,7 +530,7 @@ describe('dialer', () => {
 
       for (const addr of [
         '/ip4/127.0.0.1/udp/4001', '/ip4/127.0.0.1/tcp/4001/ws', '/ip4/127.0.0.1', '/ip4/127.0.0.1/tcp/0', '/dns4/localhost/tcp/0',
-        '/ip4/0.0.0.0/tcp/4001', '/ip6/::/tcp/4001', '/ip6/::ffff:0.0.0.0/tcp/4001', '/dnsaddr/localhost/tcp/4001'
+        '/dnsaddr/localhost/tcp/4001'
       ]) {
         await expect(local.transport.connect(multiaddr(addr)), addr).to.eventually.be.rejected()
           .with.property('name', 'InvalidParametersError')
@@ -502,6 +566,34 @@ describe('dialer', () => {
       cleanup.push(() => { dns.lookup = lookup })
       dns.lookup = (async () => addresses.map(address => ({ address, family: address.includes(':') ? 6 : 4 }))) as unknown as typeof lookup
     }
+
+    it('are dialed as what they resolve to is dialed itself', async () => {
+      const { port } = await local.listen('/ip4/127.0.0.1/tcp/0')
+      const { port: port6 } = await local.listen('/ip6/::1/tcp/0')
+
+      // the unspecified address is what DNS blockers answer
+      for (const address of ['::ffff:127.0.0.1', '::ffff:7f00:1', '0.0.0.0']) {
+        const peer = await startServer()
+        cleanup.push(async () => peer.stop())
+        resolveTo(address)
+        expect(await dialServer(peer, '/dns/somewhere.test'), address).to.equal(port)
+      }
+
+      resolveTo('::')
+      expect(await dialServer(server6, '/dns6/somewhere.test')).to.equal(port6)
+    })
+
+    it('that resolve to one address in two spellings are dialed once', async () => {
+      await local.listen('/ip4/127.0.0.1/tcp/0')
+      await server.stop()
+      resolveTo('127.0.0.1', '::ffff:127.0.0.1')
+
+      const err = await local.connect(`/dns/two-spellings.test/tcp/${server.port}`).then(() => undefined, err => err)
+      expect(err).to.have.property('syscall', 'connect')
+      expect(err).to.not.have.property('errors')
+
+      server = await startServer()
+    })
 
     it('race both families when the first does not answer, each from its own source', async () => {
       const blackhole = await startBlackhole('::1')

@@ -1,3 +1,4 @@
+import dns from 'node:dns/promises'
 import { once } from 'node:events'
 import net from 'node:net'
 import os from 'node:os'
@@ -103,6 +104,19 @@ describe('listener', () => {
       await connect(port)
     })
 
+    it('can be an IPv4-mapped IPv6 address, and a name that stands for one', async () => {
+      const { lookup } = dns
+      cleanup.push(() => { dns.lookup = lookup })
+      dns.lookup = (async () => [{ address: '::ffff:127.0.0.1', family: 6 }]) as unknown as typeof lookup
+
+      for (const addr of ['/ip6/::ffff:7f00:1', '/dns/mapped.test']) {
+        const { listener, port } = await local.listen(`${addr}/tcp/0`)
+
+        expect(listener.getAddrs().map(String)).to.deep.equal([`${addr}/tcp/${port}`])
+        await connect(port, '127.0.0.1')
+      }
+    })
+
     it('must be TCP', async () => {
       const listener = local.transport.createListener({ upgrader: rawUpgrader() })
 
@@ -192,6 +206,26 @@ describe('listener', () => {
           expect(err).to.have.property('message').that.include(`${host}:${port}`)
         }
       })
+    })
+
+    it('is EADDRINUSE for the wildcard when another process has one of its addresses, although we have another one', async () => {
+      const child = startChild('other-process.ts', ['0'])
+      cleanup.push(async () => child.kill())
+      const port = await child.message()
+      const { listener } = await local.listen(`/ip4/127.0.0.2/tcp/${port}`)
+
+      const err = await local.listen(`/ip4/0.0.0.0/tcp/${port}`).then(() => undefined, err => err)
+      expect(err).to.have.property('code', 'EADDRINUSE')
+      expect(err).to.have.property('message').that.include(`127.0.0.1:${port}`)
+
+      // without a listener of ours, with all of them, and with the wildcard as well
+      await listener.close()
+      await expect(local.listen(`/ip4/0.0.0.0/tcp/${port}`)).to.eventually.be.rejected().with.property('code', 'EADDRINUSE')
+      await child.kill()
+      await local.listen(`/ip4/127.0.0.1/tcp/${port}`)
+      await local.listen(`/ip4/0.0.0.0/tcp/${port}`)
+      await local.listen(`/ip4/127.0.0.2/tcp/${port}`)
+      await local.listen(`/ip4/0.0.0.0/tcp/${port}`)
     })
 
     it('can be shared with another transport and another process if that is asked for', async () => {

@@ -1,13 +1,14 @@
 import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
-import { withDefaults } from '../src/options.ts'
+import { initWithDefaults, withDefaults } from '../src/options.ts'
+import { startServer } from './fixtures/server.ts'
 import { createTransport, rawUpgrader } from './fixtures/transport.ts'
 
 const SOCKET_OPTIONS = {
   noDelay: 1,
   keepAlive: 'yes',
   keepAliveInitialDelay: -1,
-  allowHalfOpen: null
+  allowHalfOpen: 'no'
 }
 
 /**
@@ -24,7 +25,7 @@ const REFUSED = {
     maxConnections: NaN,
     backlog: -1,
     closeServerOnMaxConnections: 10,
-    'closeServerOnMaxConnections.listenBelow': undefined,
+    'closeServerOnMaxConnections.listenBelow': null,
     'closeServerOnMaxConnections.closeAbove': '10',
     'closeServerOnMaxConnections.onListenError': 'log it',
     ...inside('dialOpts'),
@@ -88,12 +89,58 @@ describe('options', () => {
   })
 
   it('of a socket are its own, else those of the transport, else the defaults', () => {
-    expect(withDefaults(undefined, {})).to.deep.equal({ noDelay: true, keepAlive: true, keepAliveInitialDelay: undefined, allowHalfOpen: false })
+    expect(withDefaults({}, {})).to.deep.equal({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 0, allowHalfOpen: false })
 
     const forAll = { noDelay: false, keepAlive: false, keepAliveInitialDelay: 1_000, allowHalfOpen: true }
     expect(withDefaults(forAll, {})).to.deep.equal(forAll)
 
     const forThis = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 2_000, allowHalfOpen: false }
     expect(withDefaults(forAll, forThis)).to.deep.equal(forThis)
+  })
+
+  describe('that are null', () => {
+    const SOCKET_NULLS = { noDelay: null, keepAlive: null, keepAliveInitialDelay: null, allowHalfOpen: null }
+    const INIT_NULLS: any = {
+      reusePort: null,
+      sharePort: null,
+      reusePortTimeout: null,
+      observedAddressThreshold: null,
+      inboundSocketInactivityTimeout: null,
+      outboundSocketInactivityTimeout: null,
+      maxConnections: null,
+      backlog: null,
+      closeServerOnMaxConnections: null,
+      dialOpts: null,
+      listenOpts: null
+    }
+    const cases = [
+      INIT_NULLS,
+      { ...INIT_NULLS, closeServerOnMaxConnections: { listenBelow: 10, closeAbove: 10, onListenError: null }, dialOpts: SOCKET_NULLS, listenOpts: SOCKET_NULLS }
+    ]
+
+    cases.forEach((init, i) => {
+      it(`have their defaults when listening and dialing (${i})`, async () => {
+        const server = await startServer()
+        const { transport, listen, stop } = createTransport(init)
+        const { port } = await listen('/ip4/127.0.0.1/tcp/0')
+        const listener = transport.createListener({ upgrader: rawUpgrader(), ...SOCKET_NULLS } as any)
+        await listener.listen(multiaddr(`/ip4/127.0.0.1/tcp/${port}`))
+
+        const options: any = { ...SOCKET_NULLS, reusePort: null, initiator: null, signal: null, onProgress: null }
+        const dialed = await transport.dial(multiaddr(`/ip4/127.0.0.1/tcp/${server.port}`), { upgrader: rawUpgrader(), ...options })
+        expect((await server.socket(0)).remotePort).to.equal(port)
+        dialed.abort(new Error('seen'))
+
+        const connection = await transport.connect(multiaddr(`/ip4/127.0.0.1/tcp/${port}`), options)
+        connection.abort(new Error('seen'))
+
+        await Promise.all([listener.close(), stop(), server.stop()])
+      })
+    })
+
+    it('are what they are if they are not given', () => {
+      expect(initWithDefaults(INIT_NULLS)).to.deep.equal(initWithDefaults({}))
+      expect(withDefaults(SOCKET_NULLS as any, SOCKET_NULLS as any)).to.deep.equal(withDefaults({}, {}))
+    })
   })
 })

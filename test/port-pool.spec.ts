@@ -177,21 +177,23 @@ describe('port-pool', () => {
       expect(pool.endpoints).to.be.empty()
     })
 
-    it('is settled when all listeners have started or failed to', async () => {
+    it('tells when the next listener has started or failed to', async () => {
       const pool = new PortPool()
-      expect(pool.settled()).to.equal(undefined)
+      expect(pool.nextStart()).to.equal(undefined)
 
       const [first, second] = [pool.add(), pool.add()]
-      let settled = false
-      const settling = pool.settled()?.then(() => { settled = true })
-
+      const start = pool.nextStart()
       first.listening(LOOPBACK)
+      await start
+
+      let failed = false
+      const failure = pool.nextStart()?.then(() => { failed = true })
       await Promise.resolve()
-      expect(settled).to.equal(false)
+      expect(failed).to.equal(false)
 
       second.remove()
-      await settling
-      expect(pool.settled()).to.equal(undefined)
+      await failure
+      expect(pool.nextStart()).to.equal(undefined)
     })
 
     it('dials from a paused listener, but does not hold its port', () => {

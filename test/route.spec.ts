@@ -1,22 +1,15 @@
-import { execFile } from 'node:child_process'
-import path from 'node:path'
-import { promisify } from 'node:util'
 import { expect } from 'aegir/chai'
 import { isOwnAddress, routeSource } from '../src/route.ts'
-
-const exec = promisify(execFile)
+import { runInNamespace } from './fixtures/namespace.ts'
 
 /**
- * In a network namespace of its own, which has two addresses that are not
- * loopback and goes away with the process
+ * Addresses that are not loopback
  */
-const SCRIPT = `
-ip link set lo up
+const ADDRESSES = `
 ip address add 11.0.0.1/32 dev lo
 ip address add 11.0.1.1/32 dev lo
 ip -6 address add fd11::1/128 dev lo nodad
 ip -6 address add fe80::11/64 dev lo nodad
-exec "$0" --experimental-strip-types --no-warnings "$1"
 `
 
 interface Observed {
@@ -27,7 +20,7 @@ interface Observed {
   own: Record<string, boolean>
   routes: Record<string, string | undefined>
   withoutAddress: string[]
-  linkLocal: { port: number, dialed: object, accepted: string }
+  linkLocal: { port: number, peerPort: number, overlapping: string, dialed: object, accepted: string }
 }
 
 describe('route', () => {
@@ -38,26 +31,7 @@ describe('route', () => {
   })
 
   it('decides which of the listeners on specific addresses is dialed from', async function () {
-    if (process.platform !== 'linux') {
-      // there are no network namespaces
-      return this.skip()
-    }
-
-    const unshare = process.getuid?.() === 0 ? ['-n'] : ['-r', '-n']
-
-    try {
-      await exec('unshare', [...unshare, 'ip', 'link'])
-    } catch (err) {
-      if (process.env.CI != null) {
-        throw err
-      }
-
-      // this user may not make namespaces, or has no iproute2
-      return this.skip()
-    }
-
-    const { stdout } = await exec('unshare', [...unshare, 'sh', '-ec', SCRIPT, process.execPath, path.join(import.meta.dirname, 'fixtures/specific-addresses.ts')])
-    const { specific, other, wildcard, seen, own, routes, withoutAddress, linkLocal }: Observed = JSON.parse(stdout)
+    const { specific, other, wildcard, seen, own, routes, withoutAddress, linkLocal }: Observed = await runInNamespace(this, ADDRESSES, 'specific-addresses.ts')
 
     expect(seen['11.0.0.1']).to.deep.equal({ port: specific, reason: 'route' })
     expect(seen['11.0.1.1']).to.deep.equal({ port: other, reason: 'route' })
@@ -72,6 +46,7 @@ describe('route', () => {
     expect(routes).to.deep.equal({ '11.0.1.1': '11.0.1.1' })
     // the listening port is at both ends of the same connection, each with its zone
     expect(linkLocal.dialed).to.deep.equal({ local: `/ip6zone/lo/ip6/fe80::11/tcp/${linkLocal.port}`, reason: 'route' })
+    expect(linkLocal.overlapping).to.equal(`bind EADDRINUSE fe80::11%lo:${linkLocal.peerPort}`)
     expect(linkLocal.accepted).to.equal(`/ip6zone/lo/ip6/fe80::11/tcp/${linkLocal.port}`)
   })
 })

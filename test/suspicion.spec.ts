@@ -1,5 +1,6 @@
 import { expect } from 'aegir/chai'
 import { Suspicion } from '../src/suspicion.ts'
+import { runInNamespace } from './fixtures/namespace.ts'
 
 const ENDPOINT = { host: '0.0.0.0', port: 4001 }
 const OTHER = { host: '0.0.0.0', port: 4002 }
@@ -18,6 +19,24 @@ describe('suspicion', () => {
     expect(suspicion.unanswered(ENDPOINT, '10.0.0.4')).to.equal(false)
     expect(suspicion.isSuspended(ENDPOINT)).to.equal(true)
     expect(suspicion.isSuspended(OTHER)).to.equal(false)
+  })
+
+  it('takes the addresses of one IPv6 site for one destination', () => {
+    const suspicion = new Suspicion()
+
+    for (const host of ['2001:db8::1', '2001:db8::2', '2001:db8:0:0:3::', '2001:db8:0:ff::4']) {
+      expect(suspicion.unanswered(ENDPOINT, host)).to.equal(false)
+    }
+
+    expect(suspicion.unanswered(ENDPOINT, '2001:db8:1::1')).to.equal(false)
+    expect(suspicion.unanswered(ENDPOINT, '2001:db8:0:100::1')).to.equal(true)
+  })
+
+  it('does not suspend a port for three peers of one IPv6 site that do not answer it', async function () {
+    const addresses = ['fd11::1', 'fd11::2', 'fd11::3', 'fd11::4', 'fd12::4', 'fd13::4']
+    const setUp = addresses.map(address => `ip -6 address add ${address}/128 dev lo nodad`).join('\n')
+
+    expect(await runInNamespace(this, setUp, 'one-site.ts')).to.deep.equal(['wildcard', 'ephemeral'])
   })
 
   it('is cleared by one that answers', () => {

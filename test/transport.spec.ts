@@ -138,6 +138,30 @@ describe('transport', () => {
     expect(upgrades[4]).to.match(/^outbound /)
   })
 
+  it('expects the peer of a hole punch at the address that an IPv4-mapped one stands for', async () => {
+    const upgrades: string[] = []
+    const { port } = await local.listen('/ip4/127.0.0.1/tcp/0', {
+      ...rawUpgrader(),
+      upgradeInbound: async () => { upgrades.push('inbound') },
+      upgradeOutbound: async () => {
+        upgrades.push('outbound')
+
+        return {} as any
+      }
+    })
+    await server.stop()
+
+    await expect(local.transport.dial(multiaddr(`/ip6/::ffff:127.0.0.1/tcp/${server.port}/p2p/${PEER}`), { upgrader: rawUpgrader(), initiator: true, signal: AbortSignal.timeout(5_000) }))
+      .to.eventually.be.rejected().with.property('code', 'ECONNREFUSED')
+
+    const silent = net.connect({ host: '127.0.0.1', port })
+    cleanup.push(() => { silent.destroy() })
+    await until(() => upgrades.length > 0)
+    expect(upgrades).to.deep.equal(['outbound'])
+
+    server = await startServer()
+  })
+
   it('fails rather than dial from another port, if a listening port is required', async () => {
     const required = { reusePort: 'require' } as const
     await expect(local.connect(`/ip4/127.0.0.1/tcp/${server.port}`, required)).to.eventually.be.rejected()

@@ -8,7 +8,6 @@ import type { TestServer } from '../fixtures/server.ts'
 
 describe('a process that is out of descriptors', () => {
   let child: Child
-  let port: number
   let server: TestServer
 
   before(function () {
@@ -20,8 +19,6 @@ describe('a process that is out of descriptors', () => {
 
   beforeEach(async () => {
     server = await startServer()
-    child = startChild('out-of-descriptors.ts', [], 64)
-    port = await child.message()
   })
 
   afterEach(async () => {
@@ -29,8 +26,25 @@ describe('a process that is out of descriptors', () => {
     await server.stop()
   })
 
+  async function start (...args: string[]): Promise<void> {
+    child = startChild('out-of-descriptors.ts', args, 64)
+    await child.message()
+  }
+
+  it('does not take that for a system on which ports can not be reused', async () => {
+    const address = `/ip4/127.0.0.1/tcp/${server.port}`
+    await start('full')
+
+    expect(await child.ask(address)).to.equal('EMFILE')
+    expect(await child.ask('free')).to.equal('freed')
+    await child.ask('listen')
+    expect(await child.ask(address)).to.equal('loopback')
+  })
+
   it('fails to dial with the error of the system, refuses who connects, and recovers', async () => {
     const address = `/ip4/127.0.0.1/tcp/${server.port}`
+    await start()
+    const port = await child.ask('listen')
     expect(await child.ask(address)).to.equal('loopback')
 
     for (let round = 1; round <= 3; round++) {
