@@ -91,11 +91,15 @@ export interface ReuseportTcpInit {
 
   /**
    * How long a dial from a listening port may be without an answer, in ms, before
-   * one from an ephemeral port starts beside it; the first to connect is used.
-   * `Infinity`: never. Not for dials with `initiator`: a hole punch has one port
+   * one from an ephemeral port starts beside it. If that connects first, the listening
+   * port has as long again as it took, from 100 ms to 1 s, and is preferred if it connects
+   * by then. `Infinity`: never. Not for dials with `initiator`: a hole punch has one port
    * only.
    *
-   * @default 1_000
+   * The kernel sends a SYN that is lost again after 1,000 ms (RFC 6298, section 2). With
+   * the default, the answer to that one can be here before anything else is tried.
+   *
+   * @default 1_250
    */
   reusePortTimeout?: number
 
@@ -299,7 +303,7 @@ export function initWithDefaults (init: ReuseportTcpInit): ReuseportTcpSettings 
   return {
     reusePort: init.reusePort ?? true,
     sharePort: init.sharePort ?? undefined,
-    reusePortTimeout: init.reusePortTimeout ?? 1_000,
+    reusePortTimeout: init.reusePortTimeout ?? 1_250,
     observedAddressThreshold: init.observedAddressThreshold ?? 4,
     inboundSocketInactivityTimeout: init.inboundSocketInactivityTimeout ?? 120_000,
     outboundSocketInactivityTimeout: init.outboundSocketInactivityTimeout ?? 120_000,

@@ -384,6 +384,15 @@ describe('dialer', () => {
       expect(source).to.deep.include({ reason: 'ephemeral', because: 'peers do not answer the listening port' })
     })
 
+    it('is what is dialed from, and not suspected, if no more than its first SYN was lost', async () => {
+      const { port } = await local.listen('/ip4/127.0.0.1/tcp/0')
+
+      for (const host of ['127.0.0.1', '127.0.0.2', '127.0.0.3', '127.0.0.4']) {
+        const { localAddr } = await dialLosingFirstSyn(local, host)
+        expect(localAddr?.toString()).to.equal(`/ip4/127.0.0.1/tcp/${port}`)
+      }
+    })
+
     it('is trusted again as soon as one dial from it connects', async () => {
       const impatient = createTransport({ reusePortTimeout: 500 })
       cleanup.push(async () => impatient.stop())
