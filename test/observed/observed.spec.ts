@@ -231,6 +231,16 @@ describe('observed addresses', () => {
       }
     })
 
+    it('are first those on which peers agree that we dialed, however many strangers agree on others', async () => {
+      claim(await all(OTHER_FOUR, connectTo), TRUE_ADDRESS)
+
+      for (const first of [30, 40, 50, 60]) {
+        claim(await all([0, 1, 2, 3, 4, 5].map(host => `127.0.0.${first + host}`), acceptFrom), `/ip4/11.6.6.6/tcp/${first}`)
+      }
+
+      expect(held()).to.have.lengthOf(3).and.include(TRUE_ADDRESS)
+    })
+
     it('stay if they are announced and somebody still sees them', async () => {
       const announced = '/ip4/11.0.0.7/tcp/4001'
       const seeing = await all(FOUR, acceptFrom)
