@@ -42,6 +42,7 @@ import { DialError, InvalidParametersError, serviceDependencies, start, stop } f
 import { isPrivate } from '@libp2p/utils'
 import { CODE_P2P } from '@multiformats/multiaddr'
 import { Circuit } from '@multiformats/multiaddr-matcher'
+import { byAgreement } from './observed/votes.ts'
 import { punch } from './punch.ts'
 import { CONNECTION_ATTEMPT_DELAY, race } from './race.ts'
 import type { NatMapping } from './observed/nat-mapping.ts'
@@ -187,7 +188,7 @@ class DcutrService implements Dcutr, Startable {
     const { addressManager, peerId } = this.#components
     const observed = this.#observed()
       .flatMap(({ addresses }) => addresses.slice(0, MAX_OBSERVED))
-      .sort((a, b) => b.observers - a.observers)
+      .sort(byAgreement)
       .map(({ multiaddr }) => multiaddr.encapsulate(`/p2p/${peerId}`))
     const announced = addressManager.getAddresses()
     const candidates = [...announced.filter(isReachable), ...observed, ...announced]

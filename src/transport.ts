@@ -19,7 +19,7 @@ import { watchForInitiator } from './simultaneous-open.ts'
 import { Suspicion } from './suspicion.ts'
 import type { ConnectionFollower, RawConnection } from './connection.ts'
 import type { DialerMetrics } from './metrics.ts'
-import type { ObservedEndpoint, OwnConnection } from './observed/observed.ts'
+import type { ObservedAddressManager, ObservedEndpoint, OwnConnection } from './observed/observed.ts'
 import type { ConnectOptions, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit, ReuseportTcpSettings } from './options.ts'
 import type { ComponentLogger, Connection, Libp2pEvents, Listener, Logger, Metrics, Transport, Upgrader } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
@@ -34,7 +34,7 @@ export interface ReuseportTcpComponents {
   logger: ComponentLogger
   metrics?: Metrics
   events?: TypedEventTarget<Libp2pEvents>
-  addressManager?: { addObservedAddr(ma: Multiaddr): void }
+  addressManager?: ObservedAddressManager
 }
 
 /**
@@ -120,7 +120,14 @@ export class ReuseportTcp implements ReuseportTcpTransport {
     this.#turnedOff = isFalse(process.env.LIBP2P_TCP_REUSEPORT)
 
     if (events != null) {
-      this.#observed = new Observed({ threshold: this.#settings.observedAddressThreshold, events, addressManager, log: this.#log.newScope('observed') })
+      this.#observed = new Observed({
+        threshold: this.#settings.observedAddressThreshold,
+        events,
+        addressManager,
+        log: this.#log.newScope('observed'),
+        // where ports can't be reused there is nothing in the pool
+        isListening: local => reuseUnavailable() != null || this.#pool.endpoints.some(({ host, port }) => host === local.host && port === local.port)
+      })
     }
 
     const unavailable = reuseUnavailable()

@@ -35,11 +35,11 @@ describe('dcutr', () => {
     return { remoteAddr: multiaddr(address), remotePeer: PEER, status: 'open', direction, close: async () => {}, abort: () => {} } as any
   }
 
-  function endpoint (...observed: Array<[address: string, observers: number]>): any {
+  function endpoint (...observed: Array<[address: string, observers: number, dialed?: number]>): any {
     return {
       local: multiaddr('/ip4/0.0.0.0/tcp/4001'),
       mapping: 'unknown',
-      addresses: observed.map(([address, observers]) => ({ multiaddr: multiaddr(address), observers }))
+      addresses: observed.map(([address, observers, dialed = observers]) => ({ multiaddr: multiaddr(address), observers, dialed }))
     }
   }
 
@@ -205,6 +205,14 @@ describe('dcutr', () => {
     expect(service.candidates().map(String)).to.deep.equal([
       '/ip4/11.0.0.9/tcp/4001', '/ip4/11.0.0.8/tcp/2', '/ip4/11.0.0.6/tcp/3', '/ip4/11.0.0.7/tcp/1', '/ip4/192.168.1.9/tcp/4001'
     ].map(address => `${address}/p2p/${US}`))
+  })
+
+  it('offers what those observe that we dialed before what any number of strangers claims', async () => {
+    const { service } = await setUp({
+      observed: [endpoint(['/ip4/11.0.0.8/tcp/2', 1]), endpoint(['/ip4/11.0.0.7/tcp/1', 9, 0])]
+    })
+
+    expect(service.candidates().map(String).slice(1, 3)).to.deep.equal(['/ip4/11.0.0.8/tcp/2', '/ip4/11.0.0.7/tcp/1'].map(address => `${address}/p2p/${US}`))
   })
 
   it('offers no more than three for an endpoint that a NAT maps to another one for each peer, and sixteen in all', async () => {

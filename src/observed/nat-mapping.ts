@@ -11,23 +11,17 @@
 export type NatMapping = 'unknown' | 'endpoint-independent' | 'endpoint-dependent'
 
 /**
- * @param observed - the external address that each observer saw, one for each
+ * @param seen - how many observers have told, and how many of them agree at most
+ * @param seen.observers
+ * @param seen.most
  * @param threshold - how many observers it takes to be sure that no two agree
  */
-export function natMapping (observed: string[], threshold: number): NatMapping {
-  const counts = new Map<string, number>()
-
-  for (const address of observed) {
-    counts.set(address, (counts.get(address) ?? 0) + 1)
-  }
-
-  const most = Math.max(0, ...counts.values())
-
-  if (most >= 2 && most * 2 > observed.length) {
+export function natMapping ({ observers, most }: { observers: number, most: number }, threshold: number): NatMapping {
+  if (most >= 2 && most * 2 > observers) {
     return 'endpoint-independent'
   }
 
-  if (observed.length >= threshold && most * 2 <= observed.length) {
+  if (observers >= threshold && most * 2 <= observers) {
     return 'endpoint-dependent'
   }
 

@@ -1,5 +1,4 @@
-import { natMapping } from './nat-mapping.ts'
-import type { NatMapping } from './nat-mapping.ts'
+import { Votes, keyOf } from './votes.ts'
 import type { Endpoint } from '../port-pool.ts'
 
 /**
@@ -39,117 +38,184 @@ export interface Observation {
   readonly observer: string
 
   /**
-   * Did we dial? Only then it tells how a NAT maps the endpoint: a peer that
-   * dialed us repeats what it dialed
+   * Did we dial?
    */
   readonly dialed: boolean
 }
 
-/**
- * An external address of a listening endpoint
- */
-export interface ExternalAddress {
-  readonly local: Endpoint
-  readonly external: Endpoint
+interface Kept extends Observation {
+  readonly connection: object
 
   /**
-   * How many observers agree on it
+   * When the connection closed, in ms
    */
-  readonly observers: number
+  closed?: number
 }
 
 /**
- * What peers see our listening endpoints as. Each connection gives one
- * observation; each observer counts once for an address, however many
- * connections it has
+ * What is said of one listening endpoint
+ */
+export interface ObservedVotes {
+  readonly local: Endpoint
+  readonly votes: Votes
+}
+
+/**
+ * What peers see our listening endpoints as. Each connection gives one observation; each
+ * observer has one vote for each endpoint, however many connections it has: what it said
+ * last on one that we dialed, or else on any.
+ *
+ * The votes are counted as they change. A message costs no more than what one observer
+ * can have, and the place of an address among the others.
  */
 export class Observations {
-  readonly #observations = new Map<object, Observation & { readonly closed?: number }>()
+  readonly #byConnection = new Map<object, Kept>()
+  readonly #byObserver = new Map<string, Set<Kept>>()
+  readonly #byEndpoint = new Map<string, ObservedVotes>()
 
   /**
-   * The peer at the other end of `connection` reports what it sees. A later
-   * report replaces an earlier one
+   * By {@link worthOf}, each in the order of time
+   */
+  readonly #byWorth: ReadonlyArray<Set<Kept>> = [new Set(), new Set(), new Set(), new Set()]
+
+  /**
+   * The peer at the other end of `connection` reports what it sees. A later report
+   * replaces an earlier one
    */
   add (connection: object, observation: Observation, now: number = Date.now()): void {
     this.#forget(now)
-    this.#observations.delete(connection)
+    this.#remove(this.#byConnection.get(connection))
+    this.#insert({ ...observation, connection })
 
-    const ofObserver = [...this.#observations].filter(([, { observer }]) => observer === observation.observer)
+    const ofObserver = [...this.#byObserver.get(observation.observer) ?? []]
 
-    if (ofObserver.length >= MAX_PER_OBSERVER) {
-      this.#observations.delete(ofObserver[0][0])
+    if (ofObserver.length > MAX_PER_OBSERVER) {
+      this.#remove(ofObserver.reduce((worst, kept) => worthOf(kept) < worthOf(worst) ? kept : worst))
     }
 
-    if (this.#observations.size >= MAX_OBSERVATIONS) {
-      // the ones that will be forgotten anyway go first
-      const [oldest] = [...this.#observations].find(([, { closed }]) => closed != null) ?? [...this.#observations][0]
-      this.#observations.delete(oldest)
+    if (this.#byConnection.size > MAX_OBSERVATIONS) {
+      const [worst] = this.#byWorth.find(({ size }) => size > 0) ?? []
+      this.#remove(worst)
     }
-
-    this.#observations.set(connection, observation)
   }
 
   /**
    * The connection has closed: its observation will be forgotten in ten minutes
    */
   close (connection: object, now: number = Date.now()): void {
-    const observation = this.#observations.get(connection)
+    const kept = this.#byConnection.get(connection)
 
-    if (observation != null) {
-      this.#observations.set(connection, { ...observation, closed: now })
+    if (kept != null && kept.closed == null) {
+      this.#byWorth[worthOf(kept)].delete(kept)
+      kept.closed = now
+      this.#byWorth[worthOf(kept)].add(kept)
     }
   }
 
   /**
-   * The external addresses, those that most observers agree on first
+   * What is said of each listening endpoint that anything is said of
    */
-  addresses (now: number = Date.now()): ExternalAddress[] {
+  endpoints (now: number = Date.now()): ObservedVotes[] {
     this.#forget(now)
 
-    const found = new Map<string, { local: Endpoint, external: Endpoint, observers: Set<string> }>()
-
-    for (const { local, external, observer } of this.#observations.values()) {
-      const key = `${keyOf(local)} ${keyOf(external)}`
-      const address = found.get(key) ?? { local, external, observers: new Set() }
-      address.observers.add(observer)
-      found.set(key, address)
-    }
-
-    return [...found.values()]
-      .map(({ local, external, observers }) => ({ local, external, observers: observers.size }))
-      .sort((a, b) => b.observers - a.observers)
+    return [...this.#byEndpoint.values()]
   }
 
   /**
-   * How the NAT, if there is one, maps this endpoint
-   *
-   * @param local - the listening endpoint
-   * @param threshold - how many observers it takes to be sure that no two agree
-   * @param now - the time, in ms
+   * What is said of one listening endpoint
    */
-  mapping (local: Endpoint, threshold: number, now: number = Date.now()): NatMapping {
+  votes (local: Endpoint, now: number = Date.now()): Votes {
     this.#forget(now)
 
-    const latest = new Map<string, string>()
-
-    for (const { local: { host, port }, external, observer, dialed } of this.#observations.values()) {
-      if (dialed && host === local.host && port === local.port) {
-        latest.set(observer, keyOf(external))
-      }
-    }
-
-    return natMapping([...latest.values()], threshold)
+    return this.#byEndpoint.get(keyOf(local))?.votes ?? new Votes()
   }
 
   #forget (now: number): void {
-    for (const [connection, { closed }] of this.#observations) {
-      if (closed != null && now - closed >= KEPT_AFTER_CLOSE) {
-        this.#observations.delete(connection)
+    for (const ofSameWorth of this.#byWorth) {
+      for (const kept of ofSameWorth) {
+        if (kept.closed == null || now - kept.closed < KEPT_AFTER_CLOSE) {
+          break
+        }
+
+        this.#remove(kept)
       }
+    }
+  }
+
+  #insert (kept: Kept): void {
+    this.#recount(kept, ofObserver => {
+      this.#byConnection.set(kept.connection, kept)
+      this.#byWorth[worthOf(kept)].add(kept)
+      ofObserver.add(kept)
+    })
+  }
+
+  #remove (kept?: Kept): void {
+    if (kept == null) {
+      return
+    }
+
+    this.#recount(kept, ofObserver => {
+      this.#byConnection.delete(kept.connection)
+      this.#byWorth[worthOf(kept)].delete(kept)
+      ofObserver.delete(kept)
+    })
+  }
+
+  /**
+   * Lets `change` change what the observer of `kept` says, and counts its vote anew
+   */
+  #recount ({ local, observer }: Kept, change: (ofObserver: Set<Kept>) => void): void {
+    const ofObserver = this.#byObserver.get(observer) ?? new Set()
+    const before = voteOf(ofObserver, local)
+    change(ofObserver)
+    const after = voteOf(ofObserver, local)
+
+    if (ofObserver.size > 0) {
+      this.#byObserver.set(observer, ofObserver)
+    } else {
+      this.#byObserver.delete(observer)
+    }
+
+    const key = keyOf(local)
+    const endpoint = this.#byEndpoint.get(key) ?? { local, votes: new Votes() }
+
+    if (before != null) {
+      endpoint.votes.count(before.external, before.dialed, -1)
+    }
+
+    if (after != null) {
+      endpoint.votes.count(after.external, after.dialed, 1)
+    }
+
+    if (endpoint.votes.addresses.length > 0) {
+      this.#byEndpoint.set(key, endpoint)
+    } else {
+      this.#byEndpoint.delete(key)
     }
   }
 }
 
-function keyOf ({ host, port }: Endpoint): string {
-  return `${host} ${port}`
+/**
+ * When there are too many observations, those of the least worth go first: of inbound
+ * connections, so that strangers push out nobody that we dialed, and of these the closed
+ * ones, which are forgotten soon anyway
+ */
+function worthOf ({ dialed, closed }: Kept): number {
+  return (dialed ? 2 : 0) + (closed == null ? 1 : 0)
+}
+
+/**
+ * What counts of all that one observer says of an endpoint
+ */
+function voteOf (ofObserver: Set<Kept>, local: Endpoint): Kept | undefined {
+  let vote: Kept | undefined
+
+  for (const kept of ofObserver) {
+    if (kept.local.host === local.host && kept.local.port === local.port && (kept.dialed || vote?.dialed !== true)) {
+      vote = kept
+    }
+  }
+
+  return vote
 }

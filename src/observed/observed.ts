@@ -5,12 +5,27 @@ import { isOwnAddress } from '../route.ts'
 import { toMultiaddr } from '../to-multiaddr.ts'
 import { Observations } from './observations.ts'
 import { isPublic, observerOf } from './observer.ts'
+import { byAgreement, keyOf } from './votes.ts'
 import type { NatMapping } from './nat-mapping.ts'
+import type { Agreement, ExternalAddress, Votes } from './votes.ts'
 import type { RawConnection } from '../connection.ts'
 import type { Endpoint } from '../port-pool.ts'
 import type { Connection, IdentifyResult, Libp2pEvents, Logger } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { TypedEventTarget } from 'main-event'
+
+/**
+ * How many addresses of one listening endpoint the address manager is given at a time. It
+ * has ten slots in all, and an endpoint has one address, or two where the NAT was restarted
+ */
+const MAX_HANDED_OVER = 3
+
+/**
+ * An external address of a listening endpoint
+ */
+export interface ObservedAddress extends Agreement {
+  multiaddr: Multiaddr
+}
 
 /**
  * What peers see one of our listening endpoints as
@@ -27,9 +42,20 @@ export interface ObservedEndpoint {
   mapping: NatMapping
 
   /**
-   * Its external addresses, those that most observers agree on first
+   * Its external addresses: those that most observers agree on that we dialed first, then
+   * those that most observers agree on
    */
-  addresses: Array<{ multiaddr: Multiaddr, observers: number }>
+  addresses: ObservedAddress[]
+}
+
+/**
+ * What is used of libp2p's address manager. Without the optional methods nothing that was
+ * handed over is taken back
+ */
+export interface ObservedAddressManager {
+  addObservedAddr(ma: Multiaddr): void
+  removeObservedAddr?(ma: Multiaddr): void
+  getAddressesWithMetadata?(): Array<{ multiaddr: Multiaddr, type: string, verified: boolean }>
 }
 
 export interface ObservedInit {
@@ -44,7 +70,13 @@ export interface ObservedInit {
    * Where peers are identified
    */
   events?: TypedEventTarget<Libp2pEvents>
-  addressManager?: { addObservedAddr(ma: Multiaddr): void }
+  addressManager?: ObservedAddressManager
+
+  /**
+   * Is this endpoint listened on? A connection that was dialed from it may outlive its
+   * listener
+   */
+  isListening(local: Endpoint): boolean
 }
 
 /**
@@ -71,7 +103,13 @@ export class Observed {
    */
   readonly #connections = new Map<Connection['timeline'], OwnConnection>()
   readonly #mappings = new Map<string, NatMapping>()
-  #handedOver = new Set<string>()
+
+  /**
+   * By listening endpoint. An address stays until others have a better claim to its place,
+   * also when fewer observers speak for it than the threshold: the address manager accepts
+   * an address once, so one that was taken back is lost to it
+   */
+  readonly #handedOver = new Map<string, { readonly local: Endpoint, readonly addresses: readonly Endpoint[] }>()
 
   constructor (init: ObservedInit) {
     this.#init = init
@@ -101,16 +139,13 @@ export class Observed {
   }
 
   endpoints (): ObservedEndpoint[] {
-    const endpoints = new Map<string, ObservedEndpoint>()
-
-    for (const { local, external, observers } of this.#observations.addresses()) {
-      const ma = toMultiaddr(local)
-      const endpoint = endpoints.get(ma.toString()) ?? { local: ma, mapping: this.#observations.mapping(local, this.#init.threshold), addresses: [] }
-      endpoint.addresses.push({ multiaddr: toMultiaddr(external), observers })
-      endpoints.set(ma.toString(), endpoint)
-    }
-
-    return [...endpoints.values()]
+    return this.#observations.endpoints()
+      .filter(({ local }) => this.#init.isListening(local))
+      .map(({ local, votes }) => ({
+        local: toMultiaddr(local),
+        mapping: votes.mapping(this.#init.threshold),
+        addresses: votes.addresses.map(({ external, observers, dialed }) => ({ multiaddr: toMultiaddr(external), observers, dialed }))
+      }))
   }
 
   #onIdentify ({ connection, observedAddr }: Pick<IdentifyResult, 'connection' | 'observedAddr'>): void {
@@ -121,39 +156,116 @@ export class Observed {
       return
     }
 
+    this.#takeBackUnlistened()
+
     const { local, remote, dialed } = own
+
+    if (!this.#init.isListening(local)) {
+      return
+    }
+
     this.#observations.add(own, { local, external, observer: observerOf(remote.host), dialed })
     this.#init.log('%a observes %s:%d as %a', connection.remoteAddr, local.host, local.port, observedAddr)
 
-    this.#noteMapping(local)
-    this.#handOver()
+    const votes = this.#observations.votes(local)
+    this.#noteMapping(local, votes)
+    this.#handOver(local, votes)
   }
 
-  #noteMapping (local: Endpoint): void {
-    const key = toMultiaddr(local).toString()
-    const mapping = this.#observations.mapping(local, this.#init.threshold)
+  #noteMapping (local: Endpoint, votes: Votes): void {
+    const key = keyOf(local)
+    const mapping = votes.mapping(this.#init.threshold)
 
     if (mapping !== (this.#mappings.get(key) ?? 'unknown')) {
-      this.#init.log('the NAT mapping of %s is %s', key, mapping)
+      this.#init.log('the NAT mapping of %s:%d is %s', local.host, local.port, mapping)
     }
 
     this.#mappings.set(key, mapping)
   }
 
-  #handOver (): void {
-    const agreed = this.#observations.addresses().filter(({ local, external, observers }) => {
+  /**
+   * Gives the address manager the addresses of an endpoint that enough observers agree on,
+   * the best {@link MAX_HANDED_OVER} of them at a time
+   */
+  #handOver (local: Endpoint, votes: Votes): void {
+    const key = keyOf(local)
+    const before = this.#handedOver.get(key)?.addresses.map(external => ({ external, ...votes.of(external) })) ?? []
+    const better = this.#agreed(votes, before)
+    // those that have a place keep it if the others are as good
+    const best = [...before, ...better].sort(byAgreement).slice(0, MAX_HANDED_OVER)
+    const kept = before.filter(address => best.includes(address) || !this.#takeBack(key, address))
+    const added = best.filter(address => !before.includes(address)).slice(0, MAX_HANDED_OVER - kept.length)
+
+    if (added.length === 0 && kept.length === before.length) {
+      return
+    }
+
+    this.#handedOver.set(key, { local, addresses: [...kept, ...added].map(({ external }) => external) })
+
+    for (const { external, observers } of added) {
       // an address of our own needs no verification by others
-      return observers >= this.#init.threshold && !(external.port === local.port && isOwnAddress(external.host))
-    })
-    const before = this.#handedOver
-    this.#handedOver = new Set(agreed.map(({ external }) => toMultiaddr(external).toString()))
-
-    for (const { external, observers } of agreed) {
-      const ma = toMultiaddr(external)
-
-      if (!before.has(ma.toString())) {
+      if (!(external.port === local.port && isOwnAddress(external.host))) {
+        const ma = toMultiaddr(external)
         this.#init.log('%d observers agree on %a, to be verified', observers, ma)
         this.#init.addressManager?.addObservedAddr(ma)
+      }
+    }
+  }
+
+  /**
+   * The best of the addresses that enough observers agree on and that have no place yet
+   */
+  #agreed ({ addresses }: Votes, before: ExternalAddress[]): ExternalAddress[] {
+    const agreed: ExternalAddress[] = []
+
+    for (const address of addresses) {
+      if (agreed.length === MAX_HANDED_OVER) {
+        break
+      }
+
+      if (address.observers >= this.#init.threshold && !before.some(({ external }) => keyOf(external) === keyOf(address.external))) {
+        agreed.push(address)
+      }
+    }
+
+    return agreed
+  }
+
+  /**
+   * Makes room in the address manager
+   *
+   * @returns false if the address must stay: it is announced and still observed
+   */
+  #takeBack (key: string, { external, observers }: ExternalAddress): boolean {
+    const { addressManager, log } = this.#init
+    const elsewhere = [...this.#handedOver].some(([other, { addresses }]) => other !== key && addresses.some(address => keyOf(address) === keyOf(external)))
+
+    if (elsewhere || addressManager?.removeObservedAddr == null || addressManager.getAddressesWithMetadata == null) {
+      return true
+    }
+
+    // one that has become a mapping has no slot, and to remove it would stop its announcement
+    const ma = toMultiaddr(external)
+    const held = addressManager.getAddressesWithMetadata().find(({ multiaddr, type }) => type === 'observed' && multiaddr.equals(ma))
+
+    if (held?.verified === true && observers > 0) {
+      return false
+    }
+
+    if (held != null) {
+      log('others have a better claim than %a, %d observers', ma, observers)
+      addressManager.removeObservedAddr(ma)
+    }
+
+    return true
+  }
+
+  #takeBackUnlistened (): void {
+    for (const [key, { local, addresses }] of this.#handedOver) {
+      if (!this.#init.isListening(local)) {
+        this.#handedOver.delete(key)
+        this.#mappings.delete(key)
+        addresses.forEach(external => this.#takeBack(key, { external, observers: 0, dialed: 0 }))
       }
     }
   }

@@ -1,7 +1,10 @@
 import { expect } from 'aegir/chai'
+import fc from 'fast-check'
 import { natMapping } from '../../src/observed/nat-mapping.ts'
 import { Observations } from '../../src/observed/observations.ts'
 import { isPublic, observerOf } from '../../src/observed/observer.ts'
+import type { NatMapping } from '../../src/observed/nat-mapping.ts'
+import type { Observation } from '../../src/observed/observations.ts'
 import type { Endpoint } from '../../src/port-pool.ts'
 
 const LOCAL: Endpoint = { host: '0.0.0.0', port: 4001 }
@@ -9,23 +12,28 @@ const HONEST: Endpoint = { host: '11.0.0.9', port: 4001 }
 const LIE: Endpoint = { host: '11.6.6.6', port: 666 }
 const TEN_MINUTES = 10 * 60_000
 
-function observe (observations: Observations, observer: string, external: Endpoint, now?: number): object {
+function observe (observations: Observations, observer: string, external: Endpoint, now?: number, dialed: boolean = true): object {
   const connection = {}
-  observations.add(connection, { local: LOCAL, external, observer, dialed: true }, now)
+  observations.add(connection, { local: LOCAL, external, observer, dialed }, now)
 
   return connection
 }
 
+function addresses (observations: Observations, now?: number): any[] {
+  return observations.endpoints(now).flatMap(({ local, votes }) => votes.addresses.map(({ external, observers, dialed }) => ({ local, external, observers, dialed })))
+}
+
 describe('observations', () => {
-  it('count each observer once, however many connections it has', () => {
+  it('count each observer once, however many connections it has and whatever it says on them', () => {
     const observations = new Observations()
 
     for (let i = 0; i < 5; i++) {
-      observe(observations, 'one', HONEST)
+      observe(observations, 'one', { ...LIE, port: 1 + i })
     }
 
+    observe(observations, 'one', HONEST)
     observe(observations, 'two', HONEST)
-    expect(observations.addresses()).to.deep.equal([{ local: LOCAL, external: HONEST, observers: 2 }])
+    expect(addresses(observations)).to.deep.equal([{ local: LOCAL, external: HONEST, observers: 2, dialed: 2 }])
   })
 
   it('let no liar outvote four honest peers', () => {
@@ -39,11 +47,25 @@ describe('observations', () => {
       observe(observations, 'liar', { ...LIE, port: 1 + i % 60_000 })
     }
 
-    const addresses = observations.addresses()
-    expect(addresses[0]).to.deep.equal({ local: LOCAL, external: HONEST, observers: 4 })
-    expect(addresses.slice(1).every(({ observers }) => observers === 1)).to.equal(true)
-    expect(addresses.length).to.be.at.most(9)
-    expect(observations.mapping(LOCAL, 4)).to.equal('endpoint-independent')
+    expect(addresses(observations)).to.deep.equal([
+      { local: LOCAL, external: HONEST, observers: 4, dialed: 4 },
+      { local: LOCAL, external: { ...LIE, port: 10_000 }, observers: 1, dialed: 1 }
+    ])
+    expect(observations.votes(LOCAL).mapping(4)).to.equal('endpoint-independent')
+  })
+
+  it('put those that we dialed first, however many dialed us', () => {
+    const observations = new Observations()
+    observe(observations, 'dialed', HONEST)
+
+    for (let i = 0; i < 50; i++) {
+      observe(observations, `stranger ${i}`, LIE, undefined, false)
+    }
+
+    expect(addresses(observations)).to.deep.equal([
+      { local: LOCAL, external: HONEST, observers: 1, dialed: 1 },
+      { local: LOCAL, external: LIE, observers: 50, dialed: 0 }
+    ])
   })
 
   it('are bounded, and those of closed connections go first', () => {
@@ -54,20 +76,39 @@ describe('observations', () => {
       observations.close(observe(observations, `observer ${i}`, { ...LIE, port: 1 + i }))
     }
 
-    const addresses = observations.addresses()
-    expect(addresses).to.have.lengthOf(1_000)
-    expect(addresses).to.deep.include({ local: LOCAL, external: HONEST, observers: 1 })
+    expect(addresses(observations)).to.have.lengthOf(1_000)
+    expect(addresses(observations)).to.deep.include({ local: LOCAL, external: HONEST, observers: 1, dialed: 1 })
     observations.close(open)
+  })
+
+  it('of peers that dialed us push out none of those that we dialed', () => {
+    const observations = new Observations()
+
+    for (let i = 0; i < 4; i++) {
+      observations.close(observe(observations, `dialed ${i}`, HONEST))
+    }
+
+    // of one host with a peer that we dialed, as behind a NAT of a provider
+    for (let i = 0; i < 20; i++) {
+      observe(observations, 'dialed 0', LIE, undefined, false)
+    }
+
+    for (let i = 0; i < 5_000; i++) {
+      observe(observations, `stranger ${i}`, LIE, undefined, false)
+    }
+
+    expect(addresses(observations)[0]).to.deep.equal({ local: LOCAL, external: HONEST, observers: 4, dialed: 4 })
+    expect(observations.votes(LOCAL).of(LIE)).to.have.property('observers', 996)
   })
 
   it('are forgotten ten minutes after their connection has closed, not before', () => {
     const observations = new Observations()
     const connection = observe(observations, 'one', HONEST, 0)
 
-    expect(observations.addresses(100 * TEN_MINUTES)).to.have.lengthOf(1)
+    expect(addresses(observations, 100 * TEN_MINUTES)).to.have.lengthOf(1)
     observations.close(connection, 100 * TEN_MINUTES)
-    expect(observations.addresses(101 * TEN_MINUTES - 1)).to.have.lengthOf(1)
-    expect(observations.addresses(101 * TEN_MINUTES)).to.be.empty()
+    expect(addresses(observations, 101 * TEN_MINUTES - 1)).to.have.lengthOf(1)
+    expect(addresses(observations, 101 * TEN_MINUTES)).to.be.empty()
   })
 
   it('are replaced by what the same connection says later', () => {
@@ -75,32 +116,149 @@ describe('observations', () => {
     const connection = observe(observations, 'one', LIE)
     observations.add(connection, { local: LOCAL, external: HONEST, observer: 'one', dialed: true })
 
-    expect(observations.addresses()).to.deep.equal([{ local: LOCAL, external: HONEST, observers: 1 }])
+    expect(addresses(observations)).to.deep.equal([{ local: LOCAL, external: HONEST, observers: 1, dialed: 1 }])
   })
 
   it('tell the NAT mapping only from connections that we dialed', () => {
     const observations = new Observations()
 
     for (const observer of ['one', 'two', 'three', 'four']) {
-      observations.add({}, { local: LOCAL, external: HONEST, observer, dialed: false })
+      observe(observations, observer, HONEST, undefined, false)
     }
 
-    expect(observations.mapping(LOCAL, 4)).to.equal('unknown')
+    expect(observations.votes(LOCAL).mapping(4)).to.equal('unknown')
+  })
+
+  it('are counted as they change as if all were counted each time', () => {
+    const locals = [LOCAL, { host: '::', port: 4001 }]
+    const step = fc.record({
+      connection: fc.oneof(fc.nat(20), fc.nat(1_200)),
+      local: fc.nat(1),
+      external: fc.nat(5),
+      observer: fc.oneof(fc.constant(0), fc.nat(150)),
+      dialed: fc.boolean(),
+      close: fc.boolean(),
+      later: fc.oneof({ weight: 20, arbitrary: fc.constant(0) }, fc.constant(TEN_MINUTES / 2)),
+      times: fc.oneof({ weight: 10, arbitrary: fc.constant(1) }, fc.constant(400))
+    })
+
+    fc.assert(fc.property(fc.array(step, { minLength: 40, maxLength: 80 }), steps => {
+      const observations = new Observations()
+      const naive = new NaiveObservations()
+      const connections = Array.from({ length: 1_601 }, () => ({}))
+      let now = 0
+
+      for (const { connection, local, external, observer, dialed, close, later, times } of steps) {
+        now += later
+
+        for (let i = 0; i < times; i++) {
+          if (close) {
+            observations.close(connections[connection + i], now)
+            naive.close(connections[connection + i], now)
+          } else {
+            const observation: Observation = {
+              local: locals[local],
+              external: { ...HONEST, port: 1 + external },
+              observer: `${observer + i}`,
+              dialed
+            }
+            observations.add(connections[connection + i], observation, now)
+            naive.add(connections[connection + i], observation, now)
+          }
+        }
+
+        for (const endpoint of locals) {
+          const votes = observations.votes(endpoint, now)
+          const expected = naive.count(endpoint, now)
+          const counts = votes.addresses.map(({ external, observers, dialed }) => ({ port: external.port, observers, dialed }))
+
+          expect([...counts].sort((a, b) => a.port - b.port)).to.deep.equal(expected.addresses)
+          expect(counts.every(({ observers, dialed }, i) => i === 0 || dialed < counts[i - 1].dialed || (dialed === counts[i - 1].dialed && observers <= counts[i - 1].observers))).to.equal(true)
+          expect(votes.mapping(4)).to.equal(expected.mapping)
+        }
+      }
+    }), { numRuns: 30 })
   })
 })
 
+interface NaiveObservation extends Observation {
+  connection: object
+  closed?: number
+  closing?: number
+}
+
+/**
+ * The same, without any count that is kept
+ */
+class NaiveObservations {
+  #kept: NaiveObservation[] = []
+  #closings = 0
+
+  add (connection: object, observation: Observation, now: number): void {
+    this.#forget(now)
+    this.#kept = [...this.#kept.filter(kept => kept.connection !== connection), { ...observation, connection }]
+    this.#drop(this.#kept.filter(({ observer }) => observer === observation.observer), 8, ({ closed }) => closed == null ? 1 : 0)
+    this.#drop(this.#kept, 1_000, ({ closing = Infinity }) => closing)
+  }
+
+  close (connection: object, now: number): void {
+    this.#kept = this.#kept.map(kept => kept.connection === connection && kept.closed == null ? { ...kept, closed: now, closing: this.#closings++ } : kept)
+  }
+
+  count (local: Endpoint, now: number): { addresses: Array<{ port: number, observers: number, dialed: number }>, mapping: NatMapping } {
+    this.#forget(now)
+    const said = this.#kept.filter(kept => kept.local === local)
+    const votes = [...new Set(said.map(({ observer }) => observer))].map(observer => {
+      const ofObserver = said.filter(kept => kept.observer === observer)
+
+      return ofObserver.findLast(({ dialed }) => dialed) ?? ofObserver[ofObserver.length - 1]
+    })
+    const ports = [...new Set(votes.map(({ external }) => external.port))].sort((a, b) => a - b)
+    const addresses = ports.map(port => {
+      const agreeing = votes.filter(({ external }) => external.port === port)
+
+      return { port, observers: agreeing.length, dialed: agreeing.filter(({ dialed }) => dialed).length }
+    })
+
+    return {
+      addresses,
+      mapping: natMapping({ observers: votes.filter(({ dialed }) => dialed).length, most: Math.max(0, ...addresses.map(({ dialed }) => dialed)) }, 4)
+    }
+  }
+
+  /**
+   * Too many: those of inbound connections first, of these the closed ones
+   */
+  #drop (kept: NaiveObservation[], max: number, order: (kept: NaiveObservation) => number): void {
+    if (kept.length > max) {
+      const [worst] = kept
+        .map((observation, i) => ({ observation, i }))
+        .sort((a, b) => Number(a.observation.dialed) - Number(b.observation.dialed) || order(a.observation) - order(b.observation) || a.i - b.i)
+      this.#kept = this.#kept.filter(each => each !== worst.observation)
+    }
+  }
+
+  #forget (now: number): void {
+    this.#kept = this.#kept.filter(({ closed }) => closed == null || now - closed < TEN_MINUTES)
+  }
+}
+
 describe('NAT mapping', () => {
   it('is what the observers say', () => {
-    expect(natMapping([], 4)).to.equal('unknown')
-    expect(natMapping(['a'], 4)).to.equal('unknown')
-    expect(natMapping(['a', 'a'], 4)).to.equal('endpoint-independent')
-    expect(natMapping(['a', 'b'], 4)).to.equal('unknown')
-    expect(natMapping(['a', 'a', 'b'], 4)).to.equal('endpoint-independent')
-    expect(natMapping(['a', 'b', 'c'], 4)).to.equal('unknown')
-    expect(natMapping(['a', 'b', 'c', 'd'], 4)).to.equal('endpoint-dependent')
-    expect(natMapping(['a', 'a', 'a', 'a', 'lie'], 4)).to.equal('endpoint-independent')
-    expect(natMapping(['a', 'b'], 2)).to.equal('endpoint-dependent')
-    expect(natMapping(['a'], 1)).to.equal('unknown')
+    for (const [observers, most, threshold, mapping] of [
+      [0, 0, 4, 'unknown'],
+      [1, 1, 4, 'unknown'],
+      [2, 2, 4, 'endpoint-independent'],
+      [2, 1, 4, 'unknown'],
+      [3, 2, 4, 'endpoint-independent'],
+      [3, 1, 4, 'unknown'],
+      [4, 1, 4, 'endpoint-dependent'],
+      [5, 4, 4, 'endpoint-independent'],
+      [2, 1, 2, 'endpoint-dependent'],
+      [1, 1, 1, 'unknown']
+    ] as const) {
+      expect(natMapping({ observers, most }, threshold), `${most} of ${observers}, ${threshold}`).to.equal(mapping)
+    }
   })
 })
 

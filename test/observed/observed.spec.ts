@@ -1,12 +1,17 @@
+import net from 'node:net'
 import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
+import { createLibp2p } from 'libp2p'
 import { TypedEventEmitter } from 'main-event'
 import pDefer from 'p-defer'
 import { startServer } from '../fixtures/server.ts'
 import { createTransport, rawUpgrader } from '../fixtures/transport.ts'
+import { until } from '../fixtures/until.ts'
 import type { RawConnection } from '../../src/index.ts'
 import type { TestTransport } from '../fixtures/transport.ts'
 import type { Libp2pEvents, MultiaddrConnection } from '@libp2p/interface'
+import type { AddressManager } from '@libp2p/interface-internal'
+import type { Socket } from 'node:net'
 
 const PEER = '12D3KooWJRSrypvnpHgc6ZAgyCni4KcSmbV7uGRaMw5LgMKT18fq'
 
@@ -123,5 +128,144 @@ describe('observed addresses', () => {
     }
 
     expect(observed()).to.be.empty()
+  })
+
+  describe('of a listener that has closed', () => {
+    it('are not reported, nor taken from connections that were dialed from it', async () => {
+      const { listener, port } = await local.listen('/ip4/127.0.0.1/tcp/0')
+      const server = await startServer()
+      cleanup.push(async () => server.stop())
+      const { connection } = await local.connect(`/ip4/127.0.0.1/tcp/${server.port}`)
+      expect((await server.socket(0)).remotePort).to.equal(port)
+
+      identify(connection, '/ip4/11.0.0.9/tcp/4001')
+      expect(observed()).to.have.lengthOf(1)
+
+      await listener.close()
+      expect(connection.status).to.equal('open')
+      expect(observed()).to.be.empty()
+
+      identify(connection, '/ip4/11.0.0.8/tcp/4001')
+      await local.listen(`/ip4/127.0.0.1/tcp/${port}`)
+      expect(observed()).to.deep.equal([{ local: `/ip4/127.0.0.1/tcp/${port}`, mapping: 'unknown', addresses: ['/ip4/11.0.0.9/tcp/4001 1'] }])
+    })
+
+    it('are those of one that is only paused', async () => {
+      const paused = createTransport({ closeServerOnMaxConnections: { closeAbove: 1, listenBelow: 1 } }, { events })
+      cleanup.push(async () => paused.stop())
+      const connections: MultiaddrConnection[] = []
+      const { listener, port } = await paused.listen('/ip4/127.0.0.1/tcp/0', rawUpgrader(connection => { connections.push(connection) }))
+      const peer = createTransport()
+      cleanup.push(async () => peer.stop())
+      await peer.connect(`/ip4/127.0.0.1/tcp/${port}`)
+      await until(() => connections.length === 1 && listener.getAddrs().length === 0)
+      identify(connections[0], '/ip4/11.0.0.9/tcp/4001')
+
+      expect(paused.transport.observed()).to.have.lengthOf(1)
+    })
+  })
+
+  /**
+   * The real one, with its ten slots
+   */
+  describe('in the address manager of libp2p', () => {
+    const TRUE_ADDRESS = '/ip4/11.0.0.9/tcp/4001'
+    let addressManager: AddressManager
+    let accepted: MultiaddrConnection[]
+
+    beforeEach(async () => {
+      const { components } = await createLibp2p({ start: false }) as any
+      addressManager = components.addressManager
+      await local.stop()
+      local = createTransport({}, { events, addressManager })
+      cleanup.push(async () => local.stop())
+      accepted = []
+      port = (await local.listen('/ip4/0.0.0.0/tcp/0', rawUpgrader(connection => { accepted.push(connection) }))).port
+    })
+
+    function held (): string[] {
+      return addressManager.getObservedAddrs().map(String)
+    }
+
+    async function acceptFrom (host: string): Promise<MultiaddrConnection> {
+      const socket: Socket = net.connect({ port, host: '127.0.0.1', localAddress: host })
+      socket.on('error', () => {})
+      cleanup.push(async () => { socket.destroy() })
+      const count = accepted.length
+      await until(() => accepted.length > count)
+
+      return accepted[count]
+    }
+
+    async function all <T extends MultiaddrConnection> (hosts: string[], connect: (host: string) => Promise<T>): Promise<T[]> {
+      const connections: T[] = []
+
+      for (const host of hosts) {
+        connections.push(await connect(host))
+      }
+
+      return connections
+    }
+
+    const FOUR = ['127.0.0.11', '127.0.0.12', '127.0.0.13', '127.0.0.14']
+    const OTHER_FOUR = ['127.0.0.21', '127.0.0.22', '127.0.0.23', '127.0.0.24']
+
+    function claim (connections: MultiaddrConnection[], address: string): void {
+      connections.forEach(connection => { identify(connection, address) })
+    }
+
+    it('are three at most, whatever four hosts that dialed us claim over time, and the true one gets in', async () => {
+      const liars = await all(FOUR, acceptFrom)
+
+      for (let i = 0; i < 30; i++) {
+        claim(liars, `/ip4/11.6.6.6/tcp/${1 + i}`)
+        expect(held()).to.have.lengthOf(Math.min(1 + i, 3))
+      }
+
+      claim(await all(OTHER_FOUR, connectTo), TRUE_ADDRESS)
+      expect(held()).to.include(TRUE_ADDRESS)
+
+      for (let i = 0; i < 30; i++) {
+        claim(liars, `/ip4/11.6.6.7/tcp/${1 + i}`)
+        expect(held()).to.have.lengthOf(3).and.include(TRUE_ADDRESS)
+      }
+    })
+
+    it('are first those on which peers agree that we dialed, however many strangers agree on others', async () => {
+      claim(await all(OTHER_FOUR, connectTo), TRUE_ADDRESS)
+
+      for (const first of [30, 40, 50, 60]) {
+        claim(await all([0, 1, 2, 3, 4, 5].map(host => `127.0.0.${first + host}`), acceptFrom), `/ip4/11.6.6.6/tcp/${first}`)
+      }
+
+      expect(held()).to.have.lengthOf(3).and.include(TRUE_ADDRESS)
+    })
+
+    it('stay if they are announced and somebody still sees them', async () => {
+      const announced = '/ip4/11.0.0.7/tcp/4001'
+      const seeing = await all(FOUR, acceptFrom)
+      claim(seeing, announced)
+      addressManager.confirmObservedAddr(multiaddr(announced))
+
+      for (const [i, first] of [30, 40, 50, 60].entries()) {
+        claim(await all([0, 1, 2, 3].map(host => `127.0.0.${first + host}`), connectTo), `/ip4/11.0.0.${first}/tcp/4001`)
+        expect(held()).to.have.lengthOf(Math.min(2 + i, 3)).and.include(announced)
+      }
+
+      claim(seeing, '/ip4/11.0.0.60/tcp/4001')
+      expect(held()).to.have.members(['/ip4/11.0.0.30/tcp/4001', '/ip4/11.0.0.40/tcp/4001', '/ip4/11.0.0.60/tcp/4001'])
+    })
+
+    it('are taken back when their listener has closed', async () => {
+      const { listener, port } = await local.listen('/ip4/127.0.0.1/tcp/0')
+      const observers = await all(FOUR, connectTo)
+      claim(observers, TRUE_ADDRESS)
+      expect(held()).to.deep.equal([TRUE_ADDRESS])
+
+      expect(observers.every(({ localAddr }) => localAddr?.toString() === `/ip4/127.0.0.1/tcp/${port}`)).to.equal(true)
+      await listener.close()
+      claim(observers.slice(0, 1), TRUE_ADDRESS)
+      expect(held()).to.be.empty()
+    })
   })
 })
