@@ -19,6 +19,7 @@ import { watchForInitiator } from './simultaneous-open.ts'
 import { Suspicion } from './suspicion.ts'
 import type { ConnectionFollower, RawConnection } from './connection.ts'
 import type { DialerMetrics } from './metrics.ts'
+import type { AutonatComponents } from './observed/autonat.ts'
 import type { ObservedAddressManager, ObservedEndpoint, OwnConnection } from './observed/observed.ts'
 import type { ConnectOptions, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit, ReuseportTcpSettings } from './options.ts'
 import type { ComponentLogger, Connection, Libp2pEvents, Listener, Logger, Metrics, Transport, Upgrader } from '@libp2p/interface'
@@ -28,9 +29,9 @@ import type { Socket } from 'node:net'
 
 /**
  * Only the logger is needed. With `events` and `addressManager` the transport
- * follows what peers observe
+ * follows what peers observe, and with the others it has AutoNAT v2 ask the connected peers
  */
-export interface ReuseportTcpComponents {
+export interface ReuseportTcpComponents extends AutonatComponents {
   logger: ComponentLogger
   metrics?: Metrics
   events?: TypedEventTarget<Libp2pEvents>
@@ -106,7 +107,8 @@ export class ReuseportTcp implements ReuseportTcpTransport {
   readonly #observed?: Observed
   readonly #turnedOff: boolean
 
-  constructor ({ logger, metrics, events, addressManager }: ReuseportTcpComponents, init: ReuseportTcpInit = {}) {
+  constructor (components: ReuseportTcpComponents, init: ReuseportTcpInit = {}) {
+    const { logger, metrics, events, addressManager } = components
     this.#settings = initWithDefaults(init)
     this.#logger = guardLogger(logger)
     this.#log = this.#logger.forComponent('libp2p:reuseport-tcp')
@@ -124,6 +126,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
         threshold: this.#settings.observedAddressThreshold,
         events,
         addressManager,
+        autonat: components,
         log: this.#log.newScope('observed'),
         // where ports can't be reused there is nothing in the pool
         isListening: local => reuseUnavailable() != null || this.#pool.endpoints.some(({ host, port }) => host === local.host && port === local.port)

@@ -112,8 +112,8 @@ describe('metrics', () => {
   it('show how many addresses peers observe', async () => {
     await local.listen('/ip4/127.0.0.1/tcp/0')
 
-    for (const port of [5001, 5002]) {
-      const { connection } = await local.connect(await startServerOn('127.0.0.1'))
+    for (const [host, port] of Object.entries({ '127.0.0.1': 5001, '127.0.0.2': 5002 })) {
+      const { connection } = await local.connect(await startServerOn(host))
       events.safeDispatchEvent('peer:identify', {
         detail: { connection: { timeline: connection.timeline }, observedAddr: multiaddr(`/ip4/11.0.0.9/tcp/${port}`) } as any
       })

@@ -3,9 +3,11 @@ import { TCP } from '@multiformats/multiaddr-matcher'
 import { familyOf } from '../port-pool.ts'
 import { isOwnAddress } from '../route.ts'
 import { toMultiaddr } from '../to-multiaddr.ts'
+import { askConnectedPeers, runsAutonatV1 } from './autonat.ts'
 import { Observations } from './observations.ts'
 import { isPublic, observerOf } from './observer.ts'
 import { byAgreement, keyOf } from './votes.ts'
+import type { AutonatComponents } from './autonat.ts'
 import type { NatMapping } from './nat-mapping.ts'
 import type { Agreement, ExternalAddress, Votes } from './votes.ts'
 import type { RawConnection } from '../connection.ts'
@@ -55,6 +57,7 @@ export interface ObservedEndpoint {
 export interface ObservedAddressManager {
   addObservedAddr(ma: Multiaddr): void
   removeObservedAddr?(ma: Multiaddr): void
+  removePublicAddressMapping?(internalIp: string, internalPort: number, externalIp: string, externalPort: number, protocol: 'tcp'): void
   getAddressesWithMetadata?(): Array<{ multiaddr: Multiaddr, type: string, verified: boolean }>
 }
 
@@ -71,6 +74,11 @@ export interface ObservedInit {
    */
   events?: TypedEventTarget<Libp2pEvents>
   addressManager?: ObservedAddressManager
+
+  /**
+   * Who verifies what is handed over
+   */
+  autonat: AutonatComponents
 
   /**
    * Is this endpoint listened on? A connection that was dialed from it may outlive its
@@ -110,6 +118,7 @@ export class Observed {
    * an address once, so one that was taken back is lost to it
    */
   readonly #handedOver = new Map<string, { readonly local: Endpoint, readonly addresses: readonly Endpoint[] }>()
+  #saidAutonatV1 = false
 
   constructor (init: ObservedInit) {
     this.#init = init
@@ -169,7 +178,13 @@ export class Observed {
 
     const votes = this.#observations.votes(local)
     this.#noteMapping(local, votes)
-    this.#handOver(local, votes)
+
+    if (!runsAutonatV1(this.#init.autonat)) {
+      this.#handOver(local, votes)
+    } else if (!this.#saidAutonatV1) {
+      this.#saidAutonatV1 = true
+      this.#init.log('observed addresses are not handed to the address manager, as @libp2p/autonat would lose connections over them. Use @libp2p/autonat-v2 instead')
+    }
   }
 
   #noteMapping (local: Endpoint, votes: Votes): void {
@@ -200,16 +215,24 @@ export class Observed {
       return
     }
 
+    const { addressManager, autonat, log } = this.#init
     this.#handedOver.set(key, { local, addresses: [...kept, ...added].map(({ external }) => external) })
 
     for (const { external, observers } of added) {
       // an address of our own needs no verification by others
       if (!(external.port === local.port && isOwnAddress(external.host))) {
         const ma = toMultiaddr(external)
-        this.#init.log('%d observers agree on %a, to be verified', observers, ma)
-        this.#init.addressManager?.addObservedAddr(ma)
+        log('%d observers agree on %a, to be verified', observers, ma)
+        kept.filter(old => old.observers === 0 && old.external.host === external.host).forEach(old => {
+          // the NAT maps us to another port now, after a restart perhaps. The address manager
+          // ignores other ports of an address that it knows to be mapped
+          addressManager?.removePublicAddressMapping?.(local.host, local.port, old.external.host, old.external.port, 'tcp')
+        })
+        addressManager?.addObservedAddr(ma)
       }
     }
+
+    askConnectedPeers(autonat).catch(err => { log('could not have AutoNAT ask the connected peers - %e', err) })
   }
 
   /**

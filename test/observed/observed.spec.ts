@@ -168,13 +168,70 @@ describe('observed addresses', () => {
   /**
    * The real one, with its ten slots
    */
+  describe('and AutoNAT', () => {
+    const V1 = '/libp2p/autonat/1.0.0'
+    const V2 = '/libp2p/autonat/2/dial-request'
+    const asked: string[] = []
+    let topologies: Record<string, object[]>
+
+    beforeEach(async () => {
+      asked.length = 0
+      topologies = {}
+      await local.stop()
+
+      const connected = (name: string, protocols: string[], connection: object = {}): object => ({ remotePeer: { name, protocols }, status: 'open', ...connection })
+      const components: any = {
+        events,
+        addressManager: { addObservedAddr: (ma: unknown) => { handedOver.push(`${ma}`) } },
+        registrar: { getTopologies: (protocol: string) => topologies[protocol] ?? [] },
+        connectionManager: {
+          getConnections: () => [
+            connected('server', [V2]),
+            connected('other', ['/ipfs/ping/1.0.0']),
+            connected('closing server', [V2], { status: 'closing' }),
+            connected('relayed server', [V2], { limits: {} })
+          ]
+        },
+        peerStore: { get: async (peer: object) => peer }
+      }
+      local = createTransport({}, components)
+      cleanup.push(async () => local.stop())
+      await local.listen('/ip4/0.0.0.0/tcp/0')
+    })
+
+    async function agree (): Promise<void> {
+      for (let i = 1; i <= 4; i++) {
+        identify(await connectTo(`127.0.0.${i}`), '/ip4/11.0.0.9/tcp/4001')
+      }
+
+      await new Promise(resolve => setImmediate(resolve))
+    }
+
+    it('v1 is not given any, as it would lose connections, but whoever asks for them is', async () => {
+      topologies[V1] = [{}]
+      await agree()
+
+      expect(handedOver).to.be.empty()
+      expect(observed()[0].addresses).to.deep.equal(['/ip4/11.0.0.9/tcp/4001 4'])
+    })
+
+    it('v2 is told of the servers that are connected directly, when it is given one', async () => {
+      topologies[V2] = [{ onConnect: (peer: { name: string }) => { asked.push(peer.name) } }]
+      await agree()
+
+      expect(handedOver).to.deep.equal(['/ip4/11.0.0.9/tcp/4001'])
+      expect(asked).to.deep.equal(['server'])
+    })
+  })
+
   describe('in the address manager of libp2p', () => {
     const TRUE_ADDRESS = '/ip4/11.0.0.9/tcp/4001'
     let addressManager: AddressManager
+    let components: any
     let accepted: MultiaddrConnection[]
 
     beforeEach(async () => {
-      const { components } = await createLibp2p({ start: false }) as any
+      components = (await createLibp2p({ start: false }) as any).components
       addressManager = components.addressManager
       await local.stop()
       local = createTransport({}, { events, addressManager })
@@ -254,6 +311,23 @@ describe('observed addresses', () => {
 
       claim(seeing, '/ip4/11.0.0.60/tcp/4001')
       expect(held()).to.have.members(['/ip4/11.0.0.30/tcp/4001', '/ip4/11.0.0.40/tcp/4001', '/ip4/11.0.0.60/tcp/4001'])
+    })
+
+    it('follow a NAT that maps us to another port after a restart, although the one before was verified', async () => {
+      // a host behind a NAT, as the address manager looks at it
+      const inside = [multiaddr(`/ip4/192.168.1.2/tcp/${port}`)]
+      Object.assign(components.transportManager, { getAddrs: () => inside, getListeners: () => [{ getAddrs: () => inside }] })
+
+      const peers = await all(FOUR, connectTo)
+      claim(peers, TRUE_ADDRESS)
+      addressManager.confirmObservedAddr(multiaddr(TRUE_ADDRESS))
+      expect(addressManager.getAddresses().map(ma => `${ma.decapsulate('/p2p')}`)).to.include(TRUE_ADDRESS)
+      peers.forEach(peer => { peer.abort(new Error('The NAT restarts')) })
+      claim(await all(FOUR, connectTo), '/ip4/11.0.0.9/tcp/50001')
+
+      const announced = addressManager.getAddressesWithMetadata().map(({ multiaddr }) => multiaddr.toString())
+      expect(announced).to.include('/ip4/11.0.0.9/tcp/50001')
+      expect(announced).to.not.include(TRUE_ADDRESS)
     })
 
     it('are taken back when their listener has closed', async () => {
