@@ -2,11 +2,16 @@ import { Votes, keyOf } from './votes.ts'
 import type { Endpoint } from '../port-pool.ts'
 
 /**
- * How long an observation is kept after its connection has closed, in ms. A NAT
- * keeps the mapping of a closed TCP connection for at least four minutes
- * (RFC 5382, section 5), and other connections keep it longer
+ * How long an observation is kept after its connection has closed, in ms: longer than
+ * {@link MAPPED_AFTER_CLOSE}, as other connections keep the mapping
  */
 const KEPT_AFTER_CLOSE = 10 * 60_000
+
+/**
+ * How long a NAT keeps the mapping of a TCP connection that has closed at least, in ms
+ * (RFC 5382, section 5: the transitory connection idle-timeout)
+ */
+const MAPPED_AFTER_CLOSE = 4 * 60_000
 
 /**
  * How many observations one observer can have at a time
@@ -128,6 +133,16 @@ export class Observations {
     this.#forget(now)
 
     return this.#byEndpoint.get(keyOf(local))?.votes ?? new Votes()
+  }
+
+  /**
+   * Has a peer that we dialed from this endpoint told what it sees, and can the NAT be
+   * expected to map the endpoint to that still?
+   */
+  isCurrent (local: Endpoint, now: number = Date.now()): boolean {
+    return [...this.#byConnection.values()].some(({ closed = Infinity, dialed, local: { host, port } }) => {
+      return dialed && host === local.host && port === local.port && now - closed < MAPPED_AFTER_CLOSE
+    })
   }
 
   #forget (now: number): void {

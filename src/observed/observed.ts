@@ -44,6 +44,12 @@ export interface ObservedEndpoint {
   mapping: NatMapping
 
   /**
+   * Has a peer that we dialed from it told what it sees, and is that connection open, or
+   * closed for so short a time (4 minutes) that the NAT can be expected to keep the mapping?
+   */
+  current: boolean
+
+  /**
    * Its external addresses: those that most observers agree on that we dialed first, then
    * those that most observers agree on
    */
@@ -153,6 +159,7 @@ export class Observed {
       .map(({ local, votes }) => ({
         local: toMultiaddr(local),
         mapping: votes.mapping(this.#init.threshold),
+        current: this.#observations.isCurrent(local),
         addresses: votes.addresses.map(({ external, observers, dialed }) => ({ multiaddr: toMultiaddr(external), observers, dialed }))
       }))
   }

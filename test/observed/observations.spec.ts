@@ -111,6 +111,20 @@ describe('observations', () => {
     expect(addresses(observations, 101 * TEN_MINUTES)).to.be.empty()
   })
 
+  it('are current while a connection that we dialed is open, and for the four minutes that a NAT keeps its mapping', () => {
+    const observations = new Observations()
+    observe(observations, 'inbound', HONEST, 0, false)
+    expect(observations.isCurrent(LOCAL, 0)).to.equal(false)
+
+    const connection = observe(observations, 'dialed', HONEST, 0)
+    expect(observations.isCurrent(LOCAL, TEN_MINUTES)).to.equal(true)
+    expect(observations.isCurrent({ host: '::', port: 4001 }, TEN_MINUTES)).to.equal(false)
+
+    observations.close(connection, TEN_MINUTES)
+    expect(observations.isCurrent(LOCAL, TEN_MINUTES + 4 * 60_000 - 1)).to.equal(true)
+    expect(observations.isCurrent(LOCAL, TEN_MINUTES + 4 * 60_000)).to.equal(false)
+  })
+
   it('are replaced by what the same connection says later', () => {
     const observations = new Observations()
     const connection = observe(observations, 'one', LIE)
