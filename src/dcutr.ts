@@ -39,7 +39,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { dcutr as libp2pDcutr } from '@libp2p/dcutr'
 import { DialError, InvalidParametersError, serviceDependencies, start, stop } from '@libp2p/interface'
-import { isPrivate } from '@libp2p/utils'
+import { Queue, isPrivate } from '@libp2p/utils'
 import { CODE_P2P } from '@multiformats/multiaddr'
 import { Circuit } from '@multiformats/multiaddr-matcher'
 import { byAgreement } from './observed/votes.ts'
@@ -53,6 +53,8 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import type { TypedEventTarget } from 'main-event'
 
 export type { DCUtRServiceInit } from '@libp2p/dcutr'
+
+type OpenConnectionOptions = NonNullable<Parameters<DCUtRServiceComponents['connectionManager']['openConnection']>[1]>
 
 /**
  * What the service needs of libp2p
@@ -97,6 +99,31 @@ const MAX_OBSERVED = 3
 const MAX_DIALS = 8
 
 /**
+ * How many dials the service may have under way at a time, plain ones and punches
+ * together: as many as libp2p's own dial queue (`maxParallelDials`). Peers choose what is
+ * dialed, so they must not choose how much
+ */
+const MAX_PARALLEL_DIALS = 100
+
+/**
+ * How many relayed connections are replaced by direct ones at a time with us as the
+ * coordinator. All others wait: a punch that has begun can't, as its SYNs have to meet
+ */
+const MAX_COORDINATED = 8
+
+/**
+ * How many are coordinated or wait for it at most, as many as libp2p's own dial queue has
+ * room for (`maxDialQueueLength`)
+ */
+const MAX_WAITING = 500
+
+/**
+ * How many dials there may be in the punches that peers coordinate: what those that we
+ * coordinate leave
+ */
+const MAX_HANDLED_DIALS = MAX_PARALLEL_DIALS - MAX_COORDINATED * MAX_DIALS
+
+/**
  * How long the plain dial that comes before the first punch may take, in ms, if
  * the peer announces public addresses. A dial that is going to succeed does so
  * within a few round trips
@@ -120,13 +147,20 @@ class DcutrService implements Dcutr, Startable {
   readonly #components: DcutrComponents
   readonly #log: Logger
   readonly #punches?: CounterGroup
-  readonly #service: unknown
+  readonly #service: Coordinator
 
   /**
    * The relayed connection that is being upgraded: `@libp2p/dcutr` does not say
    * for whom it dials
    */
-  readonly #relayed = new AsyncLocalStorage<Connection>()
+  readonly #relayed = new AsyncLocalStorage<Connection | undefined>()
+
+  /**
+   * The relayed connections that we coordinate a punch for, or are going to
+   */
+  readonly #coordinated = new Set<Connection>()
+  readonly #coordinations = new Queue({ concurrency: MAX_COORDINATED, maxSize: MAX_WAITING })
+  #handledDials = 0
 
   constructor (components: DcutrComponents, init: DCUtRServiceInit) {
     const { addressManager, connectionManager, logger, metrics, peerStore, registrar, transportManager } = components
@@ -135,19 +169,20 @@ class DcutrService implements Dcutr, Startable {
     this.#log = logger.forComponent('libp2p:reuseport-tcp:dcutr')
     this.#punches = metrics?.registerCounterGroup('libp2p_reuseport_tcp_hole_punches_total', {
       label: 'result',
-      help: 'Hole punches attempted, succeeded, and failed by reason'
+      help: 'Hole punches attempted, succeeded, and failed by reason, and those that had to wait'
     })
     this.#service = libp2pDcutr(init)({
       logger,
       peerStore,
       transportManager,
       registrar: override(registrar, {
-        register: async (protocol, topology) => registrar.register(protocol, {
-          ...topology,
-          onConnect: (peer, connection) => this.#relayed.run(connection, () => topology.onConnect?.(peer, connection))
-        }),
-        handle: async (protocol, handler, options) => registrar.handle(protocol, (stream, connection) => {
-          return this.#relayed.run(connection, () => handler(stream, connection))
+        handle: async (protocol, handler, options) => registrar.handle(protocol, async (stream, connection) => {
+          // whoever was dialed coordinates (relay/DCUtR.md), so nobody makes us dial that we did not look for
+          if (!Circuit.matches(connection.remoteAddr) || connection.direction !== 'outbound') {
+            throw new DialError(`${connection.remotePeer} wants to coordinate a hole punch over ${connection.remoteAddr} (${connection.direction})`)
+          }
+
+          await this.#relayed.run(connection, async () => handler(stream, connection))
         }, options)
       }),
       addressManager: override(addressManager, {
@@ -161,14 +196,17 @@ class DcutrService implements Dcutr, Startable {
             return connectionManager.openConnection(peer, options)
           }
 
-          // only punches have a priority
-          if (options.priority == null) {
-            return this.#dialPlainly(await this.#dialable(peer, relayed.remotePeer), within(PLAIN_DIAL_TIMEOUT, options.signal))
-          }
-
-          return this.#punch(await this.#dialable(peer, relayed.remotePeer), relayed.remotePeer, options.initiator ?? true, options.signal)
+          // a socket keeps the context that it was made in, and this one's has the relayed connection
+          return this.#relayed.run(undefined, async () => this.#open(peer, relayed.remotePeer, options))
         }
       })
+    }) as Coordinator
+
+    const upgradeInbound = this.#service.upgradeInbound.bind(this.#service)
+
+    // `onConnect` calls it, and does not wait for its end
+    this.#service.upgradeInbound = async relayed => this.#coordinate(relayed, async () => {
+      await this.#relayed.run(relayed, async () => upgradeInbound(relayed))
     })
   }
 
@@ -198,6 +236,72 @@ class DcutrService implements Dcutr, Startable {
 
   natMappings (): Record<string, NatMapping> {
     return Object.fromEntries(this.#observed().map(({ local, mapping }) => [local.toString(), mapping]))
+  }
+
+  /**
+   * Waits for its turn, and is dropped if the relayed connection closes meanwhile
+   *
+   * @throws {QueueFullError}
+   * @throws {AbortError}
+   */
+  async #coordinate (relayed: Connection, punch: () => Promise<void>): Promise<void> {
+    // with each identify push libp2p tells of the connection anew
+    if (this.#coordinated.has(relayed)) {
+      return
+    }
+
+    const gone = new AbortController()
+    const onClose = (): void => { gone.abort() }
+    relayed.addEventListener('close', onClose)
+    this.#coordinated.add(relayed)
+
+    if (this.#coordinations.size >= MAX_COORDINATED) {
+      this.#punches?.increment({ waited: true })
+      this.#log('%d hole punches are before the one to %p', this.#coordinations.size, relayed.remotePeer)
+    }
+
+    try {
+      await this.#coordinations.add(async () => {
+        // what has begun keeps its place until it ends
+        relayed.removeEventListener('close', onClose)
+        await punch()
+      }, { signal: gone.signal })
+    } catch (err: any) {
+      if (err.name === 'QueueFullError') {
+        this.#punches?.increment({ failed_busy: true })
+      }
+
+      throw err
+    } finally {
+      relayed.removeEventListener('close', onClose)
+      this.#coordinated.delete(relayed)
+    }
+  }
+
+  async #open (multiaddrs: Multiaddr[], peer: PeerId, { priority, initiator = true, signal }: OpenConnectionOptions): Promise<Connection> {
+    const dialable = await this.#dialable(multiaddrs, peer)
+
+    // only punches have a priority
+    if (priority == null) {
+      return this.#dialPlainly(dialable, within(PLAIN_DIAL_TIMEOUT, signal))
+    }
+
+    if (!initiator) {
+      return this.#punch(dialable, peer, initiator, signal)
+    }
+
+    if (this.#handledDials + dialable.length > MAX_HANDLED_DIALS) {
+      this.#punches?.increment({ failed_busy: true })
+      throw new DialError(`Too many hole punches at once to begin one to ${peer}`)
+    }
+
+    this.#handledDials += dialable.length
+
+    try {
+      return await this.#punch(dialable, peer, initiator, signal)
+    } finally {
+      this.#handledDials -= dialable.length
+    }
   }
 
   /**
@@ -281,6 +385,14 @@ class DcutrService implements Dcutr, Startable {
     return this.#components.transportManager.getTransports()
       .find((transport): transport is ReuseportTcpTransport => transport[Symbol.toStringTag] === 'libp2p-reuseport-tcp')
   }
+}
+
+/**
+ * What `@libp2p/dcutr` does when a peer has dialed us over a relay: a plain dial, the
+ * exchange of addresses, and the punches
+ */
+interface Coordinator {
+  upgradeInbound(relayed: Connection): Promise<void>
 }
 
 /**

@@ -1,10 +1,16 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { defaultLogger } from '@libp2p/logger'
 import { peerIdFromString } from '@libp2p/peer-id'
-import { lpStream, streamPair } from '@libp2p/utils'
+import { getNetConfig, lpStream, streamPair } from '@libp2p/utils'
 import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
 import { TypedEventEmitter } from 'main-event'
+import pDefer from 'p-defer'
 import { dcutr } from '../src/dcutr.ts'
+import { startBlackhole, startServer } from './fixtures/server.ts'
+import { createTransport, rawUpgrader } from './fixtures/transport.ts'
+import { until } from './fixtures/until.ts'
 import type { Connection, Libp2pEvents, Stream } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
@@ -21,18 +27,41 @@ function connectMessage (addresses: string[]): Uint8Array {
   return Uint8Array.from([0x08, 0x64, ...addresses.map(address => multiaddr(address).bytes).flatMap(bytes => [0x12, bytes.byteLength, ...bytes])])
 }
 
-type Dial = (ma: Multiaddr) => Promise<Connection>
+type Dial = (ma: Multiaddr, options: any) => Promise<Connection>
 
 /**
  * What the service asks of libp2p. Whole nodes, with real NATs between them, are in
  * test/nat
  */
 describe('dcutr', () => {
-  const RELAYED = connection(`/ip4/11.0.0.1/tcp/4001/p2p/${OTHER}/p2p-circuit/p2p/${PEER}`, 'inbound')
+  const RELAYED_ADDRESS = `/ip4/11.0.0.1/tcp/4001/p2p/${OTHER}/p2p-circuit/p2p/${PEER}`
   const direct = connection(`/ip4/11.0.0.2/tcp/4001/p2p/${PEER}`)
+  const cleanup: Array<() => Promise<unknown>> = []
+
+  afterEach(async () => {
+    await Promise.all(cleanup.splice(0).map(async fn => fn()))
+  })
 
   function connection (address: string, direction: Connection['direction'] = 'outbound'): Connection {
-    return { remoteAddr: multiaddr(address), remotePeer: PEER, status: 'open', direction, close: async () => {}, abort: () => {} } as any
+    const events = new TypedEventEmitter<{ close: Event }>()
+
+    return Object.assign(events, {
+      remoteAddr: multiaddr(address),
+      remotePeer: PEER,
+      status: 'open',
+      direction,
+      close: async () => {
+        events.safeDispatchEvent('close')
+      },
+      abort: () => {}
+    }) as any
+  }
+
+  /**
+   * A connection over the relay, which we have dialed unless the direction says otherwise
+   */
+  function relayedConnection (direction?: Connection['direction']): Connection {
+    return connection(RELAYED_ADDRESS, direction)
   }
 
   function endpoint (...observed: Array<[address: string, observers: number, dialed?: number]>): any {
@@ -50,14 +79,15 @@ describe('dcutr', () => {
     deny?: string
     denyPeer?: boolean
     transport?: string
+    timeout?: number
   }
 
-  async function setUp ({ dial = async () => direct, addresses = [], observed = [], deny, denyPeer = false, transport = 'libp2p-reuseport-tcp' }: Setup = {}): Promise<any> {
+  async function setUp ({ dial = async () => direct, addresses = [], observed = [], deny, denyPeer = false, transport = 'libp2p-reuseport-tcp', timeout = 5_000 }: Setup = {}): Promise<any> {
     const dials: any[] = []
     const counts: Record<string, number> = {}
     const found: any = { dials, counts }
 
-    const service: any = dcutr({ retries: 1, timeout: 5_000 })({
+    const service: any = dcutr({ retries: 1, timeout })({
       peerId: US,
       logger: defaultLogger(),
       events: new TypedEventEmitter<Libp2pEvents>(),
@@ -67,7 +97,7 @@ describe('dcutr', () => {
         denyDialPeer: async () => denyPeer,
         denyDialMultiaddr: async (ma: Multiaddr) => deny != null && ma.toString().startsWith(deny)
       },
-      connectionManager: { getConnections: () => [RELAYED], openConnection: async () => { throw new Error('not around the service') } },
+      connectionManager: { getConnections: () => [relayedConnection()], openConnection: async () => { throw new Error('not around the service') } },
       registrar: {
         register: async (protocol: string, { onConnect }: any) => { found.onConnect = onConnect },
         handle: async (protocol: string, handler: any) => { found.handler = handler }
@@ -78,7 +108,7 @@ describe('dcutr', () => {
         dial: async (ma: Multiaddr, { signal, ...options }: any) => {
           dials.push({ address: ma.toString(), ...options })
 
-          return dial(ma)
+          return dial(ma, { signal, ...options })
         }
       },
       metrics: {
@@ -98,16 +128,42 @@ describe('dcutr', () => {
    */
   async function punch (setup: Setup, addresses: string[]): Promise<any> {
     const node = await setUp(setup)
+    await punchWith(node, addresses, relayedConnection())
+
+    return node
+  }
+
+  async function punchWith (node: any, addresses: string[], relayed: Connection): Promise<void> {
     const [theirs, ours] = await streamPair()
     const messages = lpStream(theirs)
-    const handled = node.handler(ours, RELAYED).catch((err: Error) => { node.error = err })
+    const handled = node.handler(ours, relayed).catch((err: Error) => { node.error = err })
 
     await messages.write(connectMessage(addresses))
     await messages.read()
     await messages.write(SYNC)
     await handled
+  }
 
-    return node
+  /**
+   * Plays a peer that has dialed us over the relay, and that names these addresses when we
+   * coordinate the punch. Resolves when the procedure begins
+   */
+  function dialedOverRelay (addresses: string[]): { relayed: Connection, begun: Promise<void> } {
+    const begun = pDefer<void>()
+    const relayed = Object.assign(relayedConnection('inbound'), {
+      newStream: async (): Promise<Stream> => {
+        begun.resolve()
+        const [ours, theirs] = await streamPair()
+        const messages = lpStream(theirs)
+        messages.read()
+          .then(async () => messages.write(connectMessage(addresses)))
+          .catch(() => {})
+
+        return ours
+      }
+    })
+
+    return { relayed, begun: begun.promise }
   }
 
   function addressesOf (count: number): string[] {
@@ -182,7 +238,7 @@ describe('dcutr', () => {
       }
     })
     const [ours, theirs] = await streamPair()
-    node.onConnect(PEER, Object.assign(RELAYED, { newStream: async (): Promise<Stream> => ours }))
+    node.onConnect(PEER, Object.assign(relayedConnection('inbound'), { newStream: async (): Promise<Stream> => ours }))
 
     const messages = lpStream(theirs)
     await messages.read()
@@ -194,6 +250,145 @@ describe('dcutr', () => {
       { address: `/ip4/11.0.0.2/tcp/4001/p2p/${PEER}`, reusePort: false },
       { address: `/ip4/11.0.0.2/tcp/5001/p2p/${PEER}`, initiator: false, reusePort: 'require' }
     ])
+    expect(node.counts).to.deep.equal({ attempted: 1, succeeded: 1 })
+  })
+
+  it('coordinates punches with those that dialed us, and lets only those coordinate that we dialed', async () => {
+    const node = await setUp()
+
+    for (const connection of [relayedConnection('inbound'), direct]) {
+      const [, ours] = await streamPair()
+      await expect(node.handler(ours, connection)).to.eventually.be.rejected().with.property('name', 'DialError')
+    }
+  })
+
+  describe('of 250 peers at once', () => {
+    const PEERS = 250
+    let node: any
+    let open: number
+    let most: number
+    let honest: Multiaddr
+
+    /**
+     * Real dials, from a real listening port, to addresses that do not answer: the public
+     * ones that peers name are looked for on loopback. Only the honest peer is there
+     */
+    beforeEach(async () => {
+      const blackhole = await startBlackhole('0.0.0.0')
+      const server = await startServer()
+      const { transport, listen, stop } = createTransport()
+      cleanup.push(stop, async () => server.stop(), async () => blackhole.stop())
+      await listen('/ip4/127.0.0.1/tcp/0')
+      open = 0
+      most = 0
+      honest = multiaddr(`/ip4/11.255.255.255/tcp/${server.port}`)
+
+      node = await setUp({
+        timeout: 200,
+        addresses: [],
+        dial: async (ma, { signal, reusePort }) => {
+          const { host, port } = getNetConfig(ma)
+          const there = host === getNetConfig(honest).host ? `127.0.0.1/tcp/${port}` : `${host.replace('11.', '127.')}/tcp/${blackhole.port}`
+          open++
+          most = Math.max(most, open)
+
+          try {
+            return await transport.dial(multiaddr(`/ip4/${there}`), { upgrader: directUpgrader(ma), signal, reusePort })
+          } finally {
+            open--
+          }
+        }
+      })
+    })
+
+    function directUpgrader (ma: Multiaddr): any {
+      return { upgradeOutbound: async (raw: any) => Object.assign(connection(`${ma}/p2p/${PEER}`), { raw }) }
+    }
+
+    function eightOf (peer: number): string[] {
+      return Array.from({ length: 8 }, (_, i) => `/ip4/11.${1 + (peer >> 8)}.${peer & 255}.${1 + i}/tcp/4001`)
+    }
+
+    it('dials a hundred addresses at a time at most when it coordinates, and each has its turn', async () => {
+      const peers = Array.from({ length: PEERS }, (_, i) => dialedOverRelay(eightOf(i)))
+
+      for (const { relayed } of peers) {
+        node.onConnect(PEER, relayed)
+        // as after an identify push
+        node.onConnect(PEER, relayed)
+      }
+
+      const last = dialedOverRelay([honest.toString()])
+      node.onConnect(PEER, last.relayed)
+      await last.begun
+      await until(() => node.counts.succeeded === 1, 30_000)
+      await until(() => open === 0)
+
+      expect(most).to.be.within(8, 100)
+      expect(node.counts).to.include({ attempted: PEERS + 1, failed_timeout: PEERS, waited: PEERS + 1 - 8 })
+    })
+
+    it('drops those that wait and whose relayed connection closes', async () => {
+      const peers = Array.from({ length: PEERS }, (_, i) => dialedOverRelay(eightOf(i)))
+      peers.forEach(({ relayed }) => { node.onConnect(PEER, relayed) })
+      await Promise.all(peers.slice(8).map(async ({ relayed }) => relayed.close()))
+
+      const last = dialedOverRelay([honest.toString()])
+      node.onConnect(PEER, last.relayed)
+      await until(() => node.counts.succeeded === 1, 30_000)
+
+      expect(node.counts.attempted).to.equal(8 + 1)
+    })
+
+    it('has room for five hundred, and counts whom it turns away', async () => {
+      const peers = Array.from({ length: 510 }, (_, i) => dialedOverRelay(eightOf(i)))
+      peers.forEach(({ relayed }) => { node.onConnect(PEER, relayed) })
+      await until(() => node.counts.failed_busy === 10)
+      await Promise.all(peers.map(async ({ relayed }) => relayed.close()))
+      await until(() => open === 0)
+    })
+
+    it('refuses what is too much when they coordinate, and is there for the next one', async () => {
+      await Promise.all(Array.from({ length: PEERS }, async (_, i) => punchWith(node, eightOf(i), relayedConnection())))
+
+      expect(most).to.be.within(8, 100)
+      expect(node.counts.failed_timeout + node.counts.failed_busy).to.equal(PEERS)
+      expect(node.counts.failed_timeout).to.equal(node.counts.attempted)
+
+      await punchWith(node, [honest.toString()], relayedConnection())
+      expect(node.counts.succeeded).to.equal(1)
+    })
+  })
+
+  it('does not keep the relayed connection in memory with the direct one', async () => {
+    const server = await startServer()
+    const { transport, listen, stop } = createTransport()
+    cleanup.push(stop, async () => server.stop())
+    await listen('/ip4/127.0.0.1/tcp/0')
+    let opened: any
+    const node = await setUp({
+      dial: async (ma, { signal, reusePort }) => {
+        opened = await transport.dial(multiaddr(`/ip4/127.0.0.1/tcp/${server.port}`), { upgrader: rawUpgrader(), signal, reusePort })
+        cleanup.push(async () => { opened.abort(new Error('The test is over')) })
+
+        return direct
+      }
+    })
+    const relayed = await (async () => {
+      const connection = relayedConnection()
+      await punchWith(node, addressesOf(1), connection)
+
+      return new WeakRef(connection)
+    })()
+
+    setFlagsFromString('--expose-gc')
+    const collectGarbage = runInNewContext('gc')
+    await until(() => {
+      collectGarbage()
+
+      return relayed.deref() == null
+    })
+    expect(opened).to.have.property('status', 'open')
     expect(node.counts).to.deep.equal({ attempted: 1, succeeded: 1 })
   })
 
