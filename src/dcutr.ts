@@ -39,9 +39,10 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { dcutr as libp2pDcutr } from '@libp2p/dcutr'
 import { DialError, InvalidParametersError, serviceDependencies, start, stop } from '@libp2p/interface'
-import { Queue, isPrivate } from '@libp2p/utils'
+import { Queue, isPrivate, tryGetNetConfig } from '@libp2p/utils'
 import { CODE_P2P } from '@multiformats/multiaddr'
 import { Circuit } from '@multiformats/multiaddr-matcher'
+import { AddressLearner } from './learn-address.ts'
 import { byAgreement } from './observed/votes.ts'
 import { punch } from './punch.ts'
 import { CONNECTION_ATTEMPT_DELAY, race } from './race.ts'
@@ -148,6 +149,7 @@ class DcutrService implements Dcutr, Startable {
   readonly #log: Logger
   readonly #punches?: CounterGroup
   readonly #service: Coordinator
+  readonly #learner: AddressLearner
 
   /**
    * The relayed connection that is being upgraded: `@libp2p/dcutr` does not say
@@ -169,7 +171,14 @@ class DcutrService implements Dcutr, Startable {
     this.#log = logger.forComponent('libp2p:reuseport-tcp:dcutr')
     this.#punches = metrics?.registerCounterGroup('libp2p_reuseport_tcp_hole_punches_total', {
       label: 'result',
-      help: 'Hole punches attempted, succeeded, and failed by reason, and those that had to wait'
+      help: 'Hole punches attempted, succeeded, and failed by reason, those that had to wait, and those before which we had to learn our address'
+    })
+    this.#learner = new AddressLearner({
+      components,
+      log: this.#log,
+      isKnown: family => this.#observed().some(({ local, current }) => current && tryGetNetConfig(local)?.type === `ip${family}`),
+      dialable: async (multiaddrs, peer) => this.#dialable(multiaddrs, peer),
+      onResult: result => { this.#punches?.increment({ [result]: true }) }
     })
     this.#service = libp2pDcutr(init)({
       logger,
@@ -182,6 +191,7 @@ class DcutrService implements Dcutr, Startable {
             throw new DialError(`${connection.remotePeer} wants to coordinate a hole punch over ${connection.remoteAddr} (${connection.direction})`)
           }
 
+          await this.#learner.learn(connection)
           await this.#relayed.run(connection, async () => handler(stream, connection))
         }, options)
       }),
@@ -215,11 +225,23 @@ class DcutrService implements Dcutr, Startable {
       throw new InvalidParametersError('libp2p-reuseport-tcp/dcutr needs reuseportTcp() among the transports')
     }
 
+    this.#components.events.addEventListener('connection:open', this.#onOpen)
     await start(this.#service)
   }
 
   async stop (): Promise<void> {
+    this.#components.events.removeEventListener('connection:open', this.#onOpen)
     await stop(this.#service)
+  }
+
+  /**
+   * The peer of a relayed connection that we have dialed is going to ask for our addresses,
+   * and takes the time that the answer takes for the network's
+   */
+  readonly #onOpen = ({ detail: connection }: CustomEvent<Connection>): void => {
+    if (Circuit.matches(connection.remoteAddr) && connection.direction === 'outbound') {
+      void this.#learner.learn(connection)
+    }
   }
 
   candidates (): Multiaddr[] {
@@ -264,6 +286,7 @@ class DcutrService implements Dcutr, Startable {
       await this.#coordinations.add(async () => {
         // what has begun keeps its place until it ends
         relayed.removeEventListener('close', onClose)
+        await this.#learner.learn(relayed)
         await punch()
       }, { signal: gone.signal })
     } catch (err: any) {

@@ -60,7 +60,7 @@ export class AddressLearner {
   }
 
   /**
-   * Resolves when the addresses are known, or all that is tried has failed
+   * Resolves when the addresses are known, or all that is tried has failed. Never rejects
    *
    * @param relayed - the connection over which the hole punch is coordinated
    */

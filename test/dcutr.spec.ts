@@ -11,7 +11,7 @@ import { dcutr } from '../src/dcutr.ts'
 import { startBlackhole, startServer } from './fixtures/server.ts'
 import { createTransport, rawUpgrader } from './fixtures/transport.ts'
 import { until } from './fixtures/until.ts'
-import type { Connection, Libp2pEvents, Stream } from '@libp2p/interface'
+import type { Connection, Libp2pEvents, PeerId, Stream } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
 const PEER = peerIdFromString('12D3KooWJRSrypvnpHgc6ZAgyCni4KcSmbV7uGRaMw5LgMKT18fq')
@@ -80,9 +80,12 @@ describe('dcutr', () => {
     denyPeer?: boolean
     transport?: string
     timeout?: number
+    listening?: string[]
+    connections?: Connection[]
+    events?: TypedEventEmitter<Libp2pEvents>
   }
 
-  async function setUp ({ dial = async () => direct, addresses = [], observed = [], deny, denyPeer = false, transport = 'libp2p-reuseport-tcp', timeout = 5_000 }: Setup = {}): Promise<any> {
+  async function setUp ({ dial = async () => direct, addresses = [], observed = [], listening = [], connections = [], events = new TypedEventEmitter(), deny, denyPeer = false, transport = 'libp2p-reuseport-tcp', timeout = 5_000 }: Setup = {}): Promise<any> {
     const dials: any[] = []
     const counts: Record<string, number> = {}
     const found: any = { dials, counts }
@@ -90,20 +93,21 @@ describe('dcutr', () => {
     const service: any = dcutr({ retries: 1, timeout })({
       peerId: US,
       logger: defaultLogger(),
-      events: new TypedEventEmitter<Libp2pEvents>(),
+      events,
       peerStore: { get: async () => ({ addresses: addresses.map(address => ({ multiaddr: multiaddr(address) })) }) },
       addressManager: { getAddresses: () => ['/ip4/11.0.0.9/tcp/4001', '/ip4/192.168.1.9/tcp/4001'].map(address => multiaddr(`${address}/p2p/${US}`)) },
       connectionGater: {
         denyDialPeer: async () => denyPeer,
         denyDialMultiaddr: async (ma: Multiaddr) => deny != null && ma.toString().startsWith(deny)
       },
-      connectionManager: { getConnections: () => [relayedConnection()], openConnection: async () => { throw new Error('not around the service') } },
+      connectionManager: { getConnections: (peer?: PeerId) => [relayedConnection(), ...connections].filter(({ remotePeer }) => peer == null || peer.equals(remotePeer)), openConnection: async () => { throw new Error('not around the service') } },
       registrar: {
         register: async (protocol: string, { onConnect }: any) => { found.onConnect = onConnect },
         handle: async (protocol: string, handler: any) => { found.handler = handler }
       },
       transportManager: {
         getTransports: () => [{ [Symbol.toStringTag]: transport, observed: () => observed }],
+        getAddrs: () => listening.map(address => multiaddr(address)),
         dialTransportForMultiaddr: () => ({}),
         dial: async (ma: Multiaddr, { signal, ...options }: any) => {
           dials.push({ address: ma.toString(), ...options })
@@ -357,6 +361,89 @@ describe('dcutr', () => {
 
       await punchWith(node, [honest.toString()], relayedConnection())
       expect(node.counts.succeeded).to.equal(1)
+    })
+  })
+
+  describe('when no peer has told at which address it sees the listening port', () => {
+    const relay = Object.assign(connection(`/ip4/11.0.0.1/tcp/4001/p2p/${OTHER}`), { remotePeer: OTHER })
+    const once = Object.assign(connection(`/ip4/11.0.0.1/tcp/4001/p2p/${OTHER}`), { id: 'once more', remotePeer: OTHER })
+
+    /**
+     * The relay is dialed once more, and says at which address it sees that
+     */
+    function setUpToLearn (setup: Setup = {}): Setup {
+      const events = new TypedEventEmitter<Libp2pEvents>()
+      const observed: any[] = []
+
+      return {
+        events,
+        observed,
+        listening: ['/ip4/127.0.0.1/tcp/4001', '/ip4/192.168.1.9/tcp/4001'],
+        connections: [relay],
+        dial: async ma => {
+          if (!ma.equals(relay.remoteAddr)) {
+            return direct
+          }
+
+          setTimeout(() => {
+            observed.push({ ...endpoint(['/ip4/11.0.0.7/tcp/4001', 1]), current: true })
+            events.safeDispatchEvent('peer:identify', { detail: { connection: once } as any })
+          })
+
+          return once
+        },
+        ...setup
+      }
+    }
+
+    const ASKED = { address: `/ip4/11.0.0.1/tcp/4001/p2p/${OTHER}`, reusePort: 'require' }
+
+    it('asks the relay before it offers its addresses to who coordinates, once', async () => {
+      const node = await setUp(setUpToLearn())
+      const candidates = node.service.candidates.bind(node.service)
+      const offered: string[] = []
+      node.service.candidates = () => {
+        const result = candidates()
+        offered.push(...result.map(String))
+
+        return result
+      }
+
+      await punchWith(node, ['/ip4/11.0.0.2/tcp/4001'], relayedConnection())
+      await punchWith(node, ['/ip4/11.0.0.2/tcp/4001'], relayedConnection())
+      expect(node.dials.map(({ address, reusePort }: any) => ({ address, reusePort })).slice(0, 2)).to.deep.equal([
+        ASKED,
+        { address: `/ip4/11.0.0.2/tcp/4001/p2p/${PEER}`, reusePort: 'require' }
+      ])
+      expect(node.dials).to.have.lengthOf(3)
+      expect(offered).to.include(`/ip4/11.0.0.7/tcp/4001/p2p/${US}`)
+      expect(node.counts).to.include({ address_learned: 1 })
+    })
+
+    it('asks it as soon as it has dialed somebody over a relay, so that the answer is there in time', async () => {
+      const events = new TypedEventEmitter<Libp2pEvents>()
+      const { dials } = await setUp(setUpToLearn({ events }))
+
+      events.safeDispatchEvent('connection:open', { detail: connection('/ip4/11.0.0.5/tcp/4001') })
+      events.safeDispatchEvent('connection:open', { detail: relayedConnection('inbound') })
+      expect(dials).to.be.empty()
+
+      events.safeDispatchEvent('connection:open', { detail: relayedConnection() })
+      await until(() => dials.length > 0)
+      expect(dials).to.deep.equal([ASKED])
+    })
+
+    it('asks nobody whom the gater denies, and punches all the same', async () => {
+      const { counts, dials } = await punch(setUpToLearn({ deny: '/ip4/11.0.0.1' }), ['/ip4/11.0.0.2/tcp/4001'])
+
+      expect(dials.map(({ address }: any) => address)).to.deep.equal([`/ip4/11.0.0.2/tcp/4001/p2p/${PEER}`])
+      expect(counts).to.include({ address_not_learned: 1, succeeded: 1 })
+    })
+
+    it('asks nobody if it listens on loopback only', async () => {
+      const { dials } = await punch(setUpToLearn({ listening: ['/ip4/127.0.0.1/tcp/4001'] }), ['/ip4/11.0.0.2/tcp/4001'])
+
+      expect(dials).to.have.lengthOf(1)
     })
   })
 

@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import fs from 'node:fs'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -178,8 +177,13 @@ describe('differences from @libp2p/tcp', () => {
       return outcomeOf(listening, 'its IPv4 address is')
     }],
     'connections are counted in the metrics': ['of the first listener', 'of all listeners', async create => {
-      const groups: Record<string, { values: Record<string, number>, calculate?: () => Record<string, number> }> = {}
-      const register = (name: string, { calculate }: { calculate?: () => Record<string, number> } = {}): object => {
+      interface Group {
+        values: Record<string, number>
+        calculate?(): Record<string, number>
+      }
+
+      const groups: Record<string, Group> = {}
+      const register = (name: string, { calculate }: Pick<Group, 'calculate'> = {}): object => {
         // as libp2p's metrics do: who comes first has it calculated
         const group = groups[name] ??= { values: {}, calculate }
 
