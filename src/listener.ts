@@ -45,6 +45,11 @@ export interface ListenerInit {
    */
   follow(local: Endpoint, remote: Endpoint): ConnectionFollower
   punched: PunchedPeers
+
+  /**
+   * Are connections protected by a pre-shared key?
+   */
+  isPrivateNetwork: boolean
 }
 
 /**
@@ -316,10 +321,10 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
    * know that we were to be the initiator
    */
   async #upgrade (connection: RawConnection, socket: Socket, remote: Endpoint | undefined, signal: AbortSignal): Promise<void> {
-    const { punched, upgrader } = this.#init
+    const { isPrivateNetwork, punched, upgrader } = this.#init
 
     try {
-      const waits = remote != null && punched.has(remote) && !await peerProposes(socket, ACCEPTED_SILENCE, signal)
+      const waits = remote != null && punched.has(remote) && !await peerProposes(socket, { timeout: ACCEPTED_SILENCE, isPrivateNetwork, signal })
       const peer = waits ? punched.take(remote) : undefined
 
       if (peer != null) {

@@ -1,10 +1,19 @@
+import { ACCEPTED_SILENCE, FIRST_RETRANSMISSION } from './first-bytes.ts'
 import type { Endpoint } from './port-pool.ts'
 
 /**
- * How long the peer's own dial may still arrive when ours have failed, in ms. They
- * fail at once if its SYN was here first: then the kernel has the connection already
+ * How long the peer's own dial may still arrive, and be upgraded, when ours have failed,
+ * in ms. They fail at once if its SYN was here first: then the kernel has the connection
+ * already, and accepts it no later than its SYN-ACK was sent again
  */
-export const LATE_ARRIVAL = 2_000
+export const LATE_ARRIVAL = FIRST_RETRANSMISSION + ACCEPTED_SILENCE + 1_000
+
+/**
+ * How many connections from other ports of the host that was dialed may be the peer's. A
+ * symmetric NAT gives it another port than the one that was observed. But its neighbours
+ * behind the NAT have that host as well
+ */
+const MAX_FROM_OTHER_PORTS = 3
 
 interface Punch {
   readonly endpoint: Partial<Endpoint>
@@ -15,19 +24,24 @@ interface Punch {
   readonly peer?: string
 }
 
+interface ExpectedPunch extends Punch {
+  fromOtherPorts: number
+}
+
 /**
  * Whom we punch a hole to at the moment, as the initiator. The dial of such a peer may
  * arrive at a listener instead
  */
 export class PunchedPeers {
-  readonly #punches = new Set<Punch>()
+  readonly #punches = new Set<ExpectedPunch>()
 
   /**
    * Dials a peer, which is expected from now on, and a while longer if the dial fails
    */
   async during <T> (punch: Punch, dial: () => Promise<T>): Promise<T> {
-    const forget = (): void => { this.#punches.delete(punch) }
-    this.#punches.add(punch)
+    const expected = { ...punch, fromOtherPorts: MAX_FROM_OTHER_PORTS }
+    const forget = (): void => { this.#punches.delete(expected) }
+    this.#punches.add(expected)
 
     try {
       const result = await dial()
@@ -46,21 +60,32 @@ export class PunchedPeers {
   }
 
   /**
-   * Is somebody expected from this host?
+   * Is somebody expected from there?
    */
-  has ({ host }: Endpoint): boolean {
-    return [...this.#punches].some(({ endpoint }) => endpoint.host === host)
+  has (remote: Endpoint): boolean {
+    return this.#find(remote) != null
   }
 
   /**
-   * The id of the peer that was expected from there, and is not any more: of one host
-   * no more connections are taken for that peer's than there were dials to it
+   * The id of the peer that is expected from there. From the endpoint that was dialed it
+   * is one connection, which nobody else can open. From other ports of the host there are
+   * a few more, and they don't count for that one
    */
-  take ({ host, port }: Endpoint): string | undefined {
-    const there = [...this.#punches].filter(({ endpoint }) => endpoint.host === host)
-    const punch = there.find(({ endpoint }) => endpoint.port === port) ?? there[0]
-    this.#punches.delete(punch)
+  take (remote: Endpoint): string | undefined {
+    const punch = this.#find(remote)
+
+    if (punch?.endpoint.port === remote.port) {
+      this.#punches.delete(punch)
+    } else if (punch != null) {
+      punch.fromOtherPorts--
+    }
 
     return punch?.peer
+  }
+
+  #find ({ host, port }: Endpoint): ExpectedPunch | undefined {
+    const there = [...this.#punches].filter(({ endpoint }) => endpoint.host === host)
+
+    return there.find(({ endpoint }) => endpoint.port === port) ?? there.find(({ fromOtherPorts }) => fromOtherPorts > 0)
   }
 }

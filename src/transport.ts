@@ -36,6 +36,11 @@ export interface ReuseportTcpComponents extends AutonatComponents {
   metrics?: Metrics
   events?: TypedEventTarget<Libp2pEvents>
   addressManager?: ObservedAddressManager
+
+  /**
+   * Only whether there is one matters: in a private network both ends speak first
+   */
+  connectionProtector?: unknown
 }
 
 /**
@@ -106,9 +111,10 @@ export class ReuseportTcp implements ReuseportTcpTransport {
   readonly #punched = new PunchedPeers()
   readonly #observed?: Observed
   readonly #turnedOff: boolean
+  readonly #isPrivateNetwork: boolean
 
   constructor (components: ReuseportTcpComponents, init: ReuseportTcpInit = {}) {
-    const { logger, metrics, events, addressManager } = components
+    const { logger, metrics, events, addressManager, connectionProtector } = components
     this.#settings = initWithDefaults(init)
     this.#logger = guardLogger(logger)
     this.#log = this.#logger.forComponent('libp2p:reuseport-tcp')
@@ -119,6 +125,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
       suspended: this.#suspicion.count(),
       observed: this.#observed?.endpoints().flatMap(({ addresses }) => addresses).length ?? 0
     }))
+    this.#isPrivateNetwork = connectionProtector != null
     this.#turnedOff = isFalse(process.env.LIBP2P_TCP_REUSEPORT)
 
     if (events != null) {
@@ -148,7 +155,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
       : await this.#open(ma, options)
 
     try {
-      if (options.initiator === false && !await peerProposes(socket, dialedSilence(Date.now() - start), options.signal)) {
+      if (options.initiator === false && !await peerProposes(socket, { timeout: dialedSilence(Date.now() - start), isPrivateNetwork: this.#isPrivateNetwork, signal: options.signal })) {
         this.#log('%a waits for an initiator, so we are', ma)
         connection.direction = 'outbound'
         options = { ...options, initiator: true }
@@ -193,6 +200,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
       backlog,
       closeServerOnMaxConnections,
       punched: this.#punched,
+      isPrivateNetwork: this.#isPrivateNetwork,
       follow: (local, remote) => this.#follow({ local, remote, dialed: false })
     })
   }

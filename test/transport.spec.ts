@@ -68,6 +68,21 @@ describe('transport', () => {
     }
   })
 
+  it('leaves the role of the initiator to a peer whose first bytes were lost and sent again', async () => {
+    const late = await startServer('127.0.0.1', 0, socket => {
+      setTimeout(() => { socket.write('an initiator, accepted as its SYN-ACK was sent again, speaks after its own silence') }, 1_600)
+    })
+    cleanup.push(async () => late.stop())
+    let seen: any
+    const connection = await local.transport.dial(multiaddr(`/ip4/127.0.0.1/tcp/${late.port}`), {
+      upgrader: rawUpgrader((_, options) => { seen = options }),
+      initiator: false,
+      signal: AbortSignal.timeout(5_000)
+    })
+    expect(seen).to.have.property('initiator', false)
+    connection.abort(new Error('seen'))
+  })
+
   it('takes the role of the initiator if the peer, who should have it, says nothing', async () => {
     const seen: { connection?: MultiaddrConnection, options?: any } = {}
     const upgrader = rawUpgrader((connection, options) => { Object.assign(seen, { connection, options }) })
@@ -118,25 +133,89 @@ describe('transport', () => {
     await outbound.promise
     expect(upgrades[1]).to.equal(`outbound /ip4/127.0.0.1/tcp/${silent.localPort}/p2p/${PEER}`)
 
-    // whom it is not about any more
-    arrive()
-    await until(() => upgrades.length > 2)
-    expect(upgrades[2]).to.equal('inbound')
-
     punching.abort()
     await expect(dial).to.eventually.be.rejected().with.property('name', 'AbortError')
     arrive()
-    await until(() => upgrades.length > 3)
-    expect(upgrades[3]).to.equal('inbound')
+    await until(() => upgrades.length > 2)
+    expect(upgrades[2]).to.equal('inbound')
 
     // the kernel can't make the same connection twice
     await server.stop()
     await expect(local.transport.dial(multiaddr(`/ip4/127.0.0.1/tcp/${server.port}/p2p/${PEER}`), { upgrader: rawUpgrader(), initiator: true, signal: AbortSignal.timeout(5_000) }))
       .to.eventually.be.rejected().with.property('code', 'ECONNREFUSED')
     arrive()
-    await until(() => upgrades.length > 4)
-    expect(upgrades[4]).to.match(/^outbound /)
+    await until(() => upgrades.length > 3)
+    expect(upgrades[3]).to.match(/^outbound /)
   })
+
+  it('expects the peer of a hole punch also after silent connections of others behind the same NAT', async () => {
+    const upgrades: string[] = []
+    const { port } = await local.listen('/ip4/127.0.0.1/tcp/0', {
+      ...rawUpgrader(),
+      upgradeInbound: async () => { upgrades.push('inbound') },
+      upgradeOutbound: async ({ remoteAddr }: MultiaddrConnection) => {
+        upgrades.push(`outbound ${remoteAddr}`)
+
+        return {} as any
+      }
+    })
+    // a port that nobody listens on, so the dial fails and the peer may still dial us from it
+    await server.stop()
+    await expect(local.transport.dial(multiaddr(`/ip4/127.0.0.1/tcp/${server.port}/p2p/${PEER}`), { upgrader: rawUpgrader(), initiator: true, signal: AbortSignal.timeout(5_000) }))
+      .to.eventually.be.rejected().with.property('code', 'ECONNREFUSED')
+
+    const arrive = (localPort?: number): void => {
+      const socket = net.connect({ host: '127.0.0.1', port, localPort })
+      socket.on('error', () => {})
+      cleanup.push(() => { socket.destroy() })
+    }
+    Array.from({ length: 5 }, () => { arrive() })
+    await until(() => upgrades.length === 5)
+    // the peer may have another port than was observed, and the others are not it
+    expect(upgrades.filter(upgrade => upgrade.startsWith('outbound '))).to.have.lengthOf(3)
+
+    arrive(server.port)
+    await until(() => upgrades.length === 6)
+    expect(upgrades[5]).to.equal(`outbound /ip4/127.0.0.1/tcp/${server.port}/p2p/${PEER}`)
+  })
+
+  it('is the responder towards a peer of a hole punch whose first bytes were lost and sent again', async () => {
+    const upgrades: string[] = []
+    const { port } = await local.listen('/ip4/127.0.0.1/tcp/0', {
+      ...rawUpgrader(),
+      upgradeInbound: async () => { upgrades.push('inbound') },
+      upgradeOutbound: async () => {
+        upgrades.push('outbound')
+
+        return {} as any
+      }
+    })
+    await server.stop()
+    await expect(local.transport.dial(multiaddr(`/ip4/127.0.0.1/tcp/${server.port}/p2p/${PEER}`), { upgrader: rawUpgrader(), initiator: true, signal: AbortSignal.timeout(5_000) }))
+      .to.eventually.be.rejected().with.property('code', 'ECONNREFUSED')
+
+    const late = net.connect({ host: '127.0.0.1', port })
+    cleanup.push(() => { late.destroy() })
+    setTimeout(() => { late.write('\x13/multistream/1.0.0\n\x07/noise\n') }, 300)
+    await until(() => upgrades.length > 0)
+    expect(upgrades).to.deep.equal(['inbound'])
+  })
+
+  for (const [name, sent, initiator] of [['only its nonce and the header', 44, true], ['more', 45, false]] as const) {
+    it(`takes the peer for ${initiator ? 'a responder' : 'an initiator'} in a private network, if it sends ${name}`, async () => {
+      const inPrivate = createTransport({}, { connectionProtector: {} })
+      const peer = await startServer('127.0.0.1', 0, socket => { socket.write(new Uint8Array(sent)) })
+      cleanup.push(async () => inPrivate.stop(), async () => peer.stop())
+      let seen: any
+      const connection = await inPrivate.transport.dial(multiaddr(`/ip4/127.0.0.1/tcp/${peer.port}`), {
+        upgrader: rawUpgrader((_, options) => { seen = options }),
+        initiator: false,
+        signal: AbortSignal.timeout(5_000)
+      })
+      expect(seen).to.have.property('initiator', initiator)
+      connection.abort(new Error('seen'))
+    })
+  }
 
   it('expects the peer of a hole punch at the address that an IPv4-mapped one stands for', async () => {
     const upgrades: string[] = []
