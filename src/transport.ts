@@ -14,6 +14,7 @@ import { Observed } from './observed/observed.ts'
 import { checkDialOptions, checkListenerOptions, initWithDefaults, withDefaults } from './options.ts'
 import { PortPool } from './port-pool.ts'
 import { PunchedPeers } from './punched-peers.ts'
+import { throwIfAborted } from './race.ts'
 import { RecentlyClosed } from './recently-closed.ts'
 import { watchForInitiator } from './simultaneous-open.ts'
 import { Suspicion } from './suspicion.ts'
@@ -51,6 +52,12 @@ export interface ReuseportTcpTransport extends Transport<ReuseportTcpDialEvents>
    * Dials the unspecified address (`/ip4/0.0.0.0`, `/ip6/::`) as this host's loopback
    * address, as the kernel does, whether it is in the multiaddr or what a name
    * resolves to.
+   *
+   * The signal is for the dial, the upgrade included, not for the connection that comes
+   * of it. When it aborts, a peer that is connected by then gets a FIN, as from
+   * `@libp2p/tcp`: somebody has gone, which is no error. (If the peer has sent something
+   * that was not read, the kernel makes a RST of it.) Only a hole punch, a dial with
+   * `initiator`, ends with RST.
    *
    * @throws {InvalidParametersError} if the multiaddr is not TCP over IPv4, IPv6
    * or DNS or a unix socket, or has port 0, or if an option has a value that can't be
@@ -153,6 +160,17 @@ export class ReuseportTcp implements ReuseportTcpTransport {
     const { connection, socket, peerIsInitiator } = options.initiator === true
       ? await this.#punch(ma, options)
       : await this.#open(ma, options)
+    const { signal } = options
+    const onAbort = (): void => {
+      // all attempts of a hole punch need the same 4-tuple: after a FIN the kernel keeps it
+      // until the peer closes its end, after an RST it is free at once
+      if (options.initiator == null) {
+        socket.destroy()
+      }
+    }
+
+    // before the upgrader hears of it: TLS aborts the connection, which sends RST
+    signal?.addEventListener('abort', onAbort)
 
     try {
       if (options.initiator === false && !await peerProposes(socket, { timeout: dialedSilence(Date.now() - start), isPrivateNetwork: this.#isPrivateNetwork, signal: options.signal })) {
@@ -165,11 +183,18 @@ export class ReuseportTcp implements ReuseportTcpTransport {
     } catch (err: any) {
       this.#metrics.errors?.increment({ outbound_upgrade: true })
       this.#log('could not upgrade the connection to %a - %e', ma, err)
+
+      if (signal?.aborted === true) {
+        onAbort()
+      }
+
       connection.abort(err)
 
-      if (options.signal?.aborted === true || options.reusePort === 'require' || DENIED.includes(err?.name) || !peerIsInitiator(firstProposal(options.upgrader))) {
+      if (signal?.aborted === true || options.reusePort === 'require' || DENIED.includes(err?.name) || !peerIsInitiator(firstProposal(options.upgrader))) {
         throw err
       }
+    } finally {
+      signal?.removeEventListener('abort', onAbort)
     }
 
     // an ephemeral port of ours has nothing to meet
@@ -236,6 +261,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
 
     const { dialOpts, reusePort, reusePortTimeout, outboundSocketInactivityTimeout } = this.#settings
     const { allowHalfOpen, ...socketOptions } = withDefaults(dialOpts, options)
+    const signal = options.signal ?? new AbortController().signal
     const target = parseDialAddr(ma)
 
     this.#progress(options, () => new CustomProgressEvent('tcp:open-connection'))
@@ -251,7 +277,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
       socketOptions,
       log: this.#log,
       metrics: this.#metrics
-    }, options.signal ?? new AbortController().signal))
+    }, signal))
     const { socket, reason, because, ends } = dialed
 
     try {
@@ -272,6 +298,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
       this.#metrics.sources?.increment({ [sourceLabel(dialed)]: true })
       this.#log('connected to %a, source port: %s', ma, reason)
       this.#progress(options, () => new CustomProgressEvent('tcp:source-port', { localAddr: connection.localAddr, reason, because: because?.message }))
+      throwIfAborted(signal)
 
       return { connection, socket, peerIsInitiator }
     } catch (err: any) {

@@ -70,7 +70,7 @@ describe('reuseport-check', () => {
   }
 
   async function startSilentServer (): Promise<TestServer> {
-    const server = await startServer('127.0.0.1', 0, () => {})
+    const server = await startServer('127.0.0.1', 0, socket => { socket.resume().on('end', () => socket.end()) })
     cleanup.push(async () => server.stop())
 
     return server
