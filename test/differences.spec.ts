@@ -155,6 +155,25 @@ describe('differences from @libp2p/tcp', () => {
 
       return outcome === 'too late' ? 'it rejects with the reason' : outcome.name
     }],
+    'the signal of a dial aborts in `onProgress`': ['the peer sees a connection', 'nothing is opened', async create => {
+      const server = await serve()
+      const controller = new AbortController()
+      await create().dial(server.address, { upgrader: rawUpgrader(), signal: controller.signal, onProgress: () => { controller.abort() } }).catch(() => {})
+      await delay(50)
+
+      return server.sockets.length === 0 ? 'nothing is opened' : 'the peer sees a connection'
+    }],
+    'the signal of a dial aborts when that has succeeded': ['the connection is aborted', 'it stays open', async create => {
+      const server = await serve()
+      const controller = new AbortController()
+      const connection = await create().dial(server.address, { upgrader: rawUpgrader(), signal: controller.signal }) as unknown as MultiaddrConnection
+      controller.abort()
+      await delay(50)
+      const { status } = connection
+      connection.abort(new Error('The test is over'))
+
+      return status === 'open' ? 'it stays open' : 'the connection is aborted'
+    }],
     'a dial is refused': ['`connection error …: connect ECONNREFUSED …`', '`connect ECONNREFUSED …`', async create => {
       const server = await startServer()
       await server.stop()
