@@ -19,23 +19,67 @@ export interface Lab {
 
   /**
    * A machine behind a router of its own, which is 11.0.0.N and 2b00::N on the
-   * public segment. With kind `none` it has these addresses itself
+   * public segment. With kind `none` it has these addresses itself. Frames to and
+   * from it are under way for `distance` ms more
    */
-  hostBehind(kind: NatKind, n: number): Promise<Namespace>
+  hostBehind(kind: NatKind, n: number, distance?: number): Promise<Namespace>
 
   /**
    * How many TCP simultaneous opens crossed the public segment so far
    */
   simultaneousOpens(): Promise<number>
 
+  /**
+   * Lose one frame of choice
+   *
+   * @param what - which of those between two ends
+   * @param ends - ADDRESS or ADDRESS:PORT each, as seen on the public segment
+   */
+  drop(what: Drop, ...ends: [string, string]): Promise<void>
+
+  /**
+   * The frames that were lost by choice since this was last called
+   */
+  dropped(): Promise<string[]>
+
   stop(): Promise<void>
 }
 
-export interface LabOptions {
+/**
+ * A frame of choice:
+ *
+ * - `first-syn`: the first one from the first end to the second
+ * - `punch-ack`: both dial each other at the same instant, and the first one's SYN
+ * is lost, as a NAT does to a SYN that comes early. So the second one's meets the
+ * first one's dial, is answered with SYN-ACK, and the ACK to that is lost, too
+ */
+export type Drop = 'first-syn' | 'punch-ack'
+
+export interface LabOptions extends Weather {
   /**
    * How long a frame is under way on the public segment, in ms, one way
    */
   latency: number
+}
+
+/**
+ * What else happens to frames on the public segment
+ */
+export interface Weather {
+  /**
+   * How much longer a frame may be under way, in ms
+   */
+  jitter?: number
+
+  /**
+   * How many of the frames get lost, in percent
+   */
+  loss?: number
+
+  /**
+   * Decides on the jitter and the loss
+   */
+  seed?: number
 }
 
 interface Route {
@@ -44,8 +88,8 @@ interface Route {
   router: Namespace
 }
 
-export function createLab ({ latency }: LabOptions): Lab {
-  const delaySwitch = startHelper('python3', ['-B', fileURLToPath(new URL('./delay-switch.py', import.meta.url)), `${latency}`])
+export function createLab ({ latency, jitter = 0, loss = 0, seed = 0 }: LabOptions): Lab {
+  const delaySwitch = startHelper('python3', ['-B', fileURLToPath(new URL('./delay-switch.py', import.meta.url)), ...[latency, jitter, loss, seed].map(String)])
   const namespaces: Namespace[] = []
   const publicMachines: Namespace[] = []
   const routes: Route[] = []
@@ -53,10 +97,10 @@ export function createLab ({ latency }: LabOptions): Lab {
   /**
    * Every machine that is on the public segment comes from here
    */
-  const publicMachine = async (addresses: string[]): Promise<Namespace> => {
+  const publicMachine = async (addresses: string[], distance = 0): Promise<Namespace> => {
     const namespace = await createNamespace()
     namespaces.push(namespace)
-    const plugged = await delaySwitch.ask(`plug ${namespace.pid} public`)
+    const plugged = await delaySwitch.ask(`plug ${namespace.pid} public ${distance}`)
 
     if (plugged !== 'ok') {
       throw new Error(`The switch can't plug in a machine: ${plugged}`)
@@ -91,8 +135,8 @@ export function createLab ({ latency }: LabOptions): Lab {
 
   return {
     host: async (...addresses) => publicMachine(addresses),
-    hostBehind: async (kind, n) => {
-      const router = await publicMachine([`11.0.0.${n}/24`, `2b00::${n}/64`])
+    hostBehind: async (kind, n, distance) => {
+      const router = await publicMachine([`11.0.0.${n}/24`, `2b00::${n}/64`], distance)
 
       if (kind === 'none') {
         return router
@@ -109,6 +153,10 @@ export function createLab ({ latency }: LabOptions): Lab {
       return host
     },
     simultaneousOpens: async () => Number(await delaySwitch.ask('simultaneous-opens')),
+    drop: async (what, ...ends) => {
+      await delaySwitch.ask(['drop', what, ...ends].join(' '))
+    },
+    dropped: async () => (await delaySwitch.ask('dropped')).split(', ').filter(frame => frame !== ''),
     stop: async () => {
       await delaySwitch.stop()
       await Promise.all(namespaces.map(async namespace => namespace.stop()))
