@@ -11,9 +11,8 @@ plug PID NAME MS     plug in a new network device NAME of the network namespace
                      that process PID is in, to and from which frames take MS more;
                      'ok' or what went wrong
 simultaneous-opens   how many TCP simultaneous opens were seen
-drop WHAT A B        lose one frame between ends A and B, see losses.py; 'ok'
-dropped              the frames lost that way since this was last asked, separated
-                     by commas
+drop WHAT A B        lose chosen frames between ends A and B, see losses.py; a number
+dropped NUMBER       'done: ', or 'waiting: ' if they did not all come, and those lost
 
 It ends with its standard input, and its devices with it.
 """
@@ -63,7 +62,6 @@ def switch(latency, weather):
     numbers = itertools.count()  # of frames that arrive together the older is first
     opens = SimultaneousOpens()
     drops = []
-    dropped = []
     commands = open(0, 'rb', buffering=0)
 
     def obey(command, *args):
@@ -74,13 +72,10 @@ def switch(latency, weather):
             what, *ends = args
             drops.append(DROPS[what](*ends))
 
-            return 'ok'
+            return len(drops) - 1
 
         if command == 'dropped':
-            answer = ', '.join(dropped)
-            dropped.clear()
-
-            return answer
+            return drops[int(args[0])]
 
         pid, name, distance = args
 
@@ -97,7 +92,6 @@ def switch(latency, weather):
         port_of[source] = origin
 
         if segment and any([drop.loses(segment) for drop in drops]):
-            dropped.append(str(segment))
             return
 
         delay = weather.delay(frame, segment)

@@ -3,7 +3,8 @@
  * its time, and NATs. Linux and root only.
  *
  * - `npm run test:nat`
- * - `npm run test:nat -- mutual-dials`, or `hole-punching`: this part only
+ * - `npm run test:nat -- mutual-dials`, or `hole-punching`, or `discovery`: this part
+ * only
  * - `npm run test:nat -- --runs 20`: so many runs for each pair of NATs
  * - `npm run test:nat -- --rounds 100 --latency 10 --latency 100`: more rounds, at
  * these one-way latencies (in ms)
@@ -12,20 +13,30 @@
  * the number that a run has printed, it meets the same on each TCP connection again
  * - `npm run test:nat -- hole-punching --drop punch-ack`, or `first-syn-to-relay`: only
  * with this frame lost
+ * - `npm run test:nat -- discovery --transport '@libp2p/tcp'`: what stock
+ * libp2p does
  */
 
 import { randomInt } from 'node:crypto'
 import { parseArgs } from 'node:util'
 import { print } from '../../examples/ports/print.ts'
 import { choose, parseCount, parseOrExit } from '../fixtures/arguments.ts'
+import { testDiscovery } from './discovery.ts'
 import { testHolePunching } from './hole-punching.ts'
 import { testDrops, testLossyPunches } from './lossy-punches.ts'
 import { testMutualDials } from './mutual-dials.ts'
 import { whatIsMissing } from './requirements.ts'
 import type { DropName } from './lossy-punches.ts'
+import type { TransportName } from './peer.ts'
 
-const PARTS = ['mutual-dials', 'hole-punching']
+const PARTS = ['mutual-dials', 'hole-punching', 'discovery']
+const TRANSPORTS: TransportName[] = ['reuseportTcp', '@libp2p/tcp']
 const DROPS: DropName[] = ['first-syn-to-relay', 'punch-ack']
+
+/**
+ * The parts that options are for, if not for several
+ */
+const PART_OF = { loss: 'hole-punching', jitter: 'hole-punching', seed: 'hole-punching', drop: 'hole-punching', transport: 'discovery' }
 
 /**
  * What a network loses, in percent, and how much longer it takes, in ms, if nothing
@@ -43,7 +54,7 @@ const DROPPED_FRAMES = 2
 
 const MAX_SEED = 2 ** 32
 
-const { parts, runs, rounds, latencies, loss, jitter, seed, drops } = parseOrExit(() => {
+const { parts, runs, rounds, latencies, loss, jitter, seed, drops, transport } = parseOrExit(() => {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
@@ -53,14 +64,15 @@ const { parts, runs, rounds, latencies, loss, jitter, seed, drops } = parseOrExi
       loss: { type: 'string' },
       jitter: { type: 'string' },
       seed: { type: 'string' },
-      drop: { type: 'string', multiple: true }
+      drop: { type: 'string', multiple: true },
+      transport: { type: 'string' }
     }
   })
   const parts = choose(positionals, PARTS)
 
-  for (const name of ['loss', 'jitter', 'seed', 'drop'] as const) {
-    if (values[name] != null && !parts.includes('hole-punching')) {
-      throw new Error(`--${name} is for hole-punching`)
+  for (const [name, part] of Object.entries(PART_OF)) {
+    if (name in values && !parts.includes(part)) {
+      throw new Error(`--${name} is for ${part}`)
     }
   }
 
@@ -72,7 +84,8 @@ const { parts, runs, rounds, latencies, loss, jitter, seed, drops } = parseOrExi
     loss: parseAmount('--loss', values.loss, 100),
     jitter: parseAmount('--jitter', values.jitter, Infinity),
     seed: parseAmount('--seed', values.seed, MAX_SEED) ?? randomInt(MAX_SEED),
-    drops: values.drop == null ? undefined : choose(values.drop, DROPS)
+    drops: values.drop == null ? undefined : choose(values.drop, DROPS),
+    transport: choose([values.transport ?? 'reuseportTcp'], TRANSPORTS)[0]
   }
 })
 
@@ -106,6 +119,10 @@ if (parts.includes('hole-punching')) {
   if (all || drops != null) {
     failures.push(...await testDrops(drops ?? DROPS, rounds ?? DROPPED_FRAMES))
   }
+}
+
+if (parts.includes('discovery')) {
+  failures.push(...await testDiscovery(transport))
 }
 
 end(failures)

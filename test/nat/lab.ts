@@ -30,23 +30,19 @@ export interface Lab {
   simultaneousOpens(): Promise<number>
 
   /**
-   * Lose one frame of choice
+   * Has frames of choice lost
    *
    * @param what - which of those between two ends
    * @param ends - ADDRESS or ADDRESS:PORT each, as seen on the public segment
+   * @returns a function that says which ones were, and throws if they did not come
    */
-  drop(what: Drop, ...ends: [string, string]): Promise<void>
-
-  /**
-   * The frames that were lost by choice since this was last called
-   */
-  dropped(): Promise<string[]>
+  drop(what: Drop, ...ends: [string, string]): Promise<() => Promise<string>>
 
   stop(): Promise<void>
 }
 
 /**
- * A frame of choice:
+ * Frames of choice:
  *
  * - `first-syn`: the first one from the first end to the second
  * - `punch-ack`: both dial each other at the same instant, and the first one's SYN
@@ -60,6 +56,12 @@ export interface LabOptions extends Weather {
    * How long a frame is under way on the public segment, in ms, one way
    */
   latency: number
+
+  /**
+   * Are all IPv4 addresses on the public segment, not only those of the prefix that a
+   * machine is in?
+   */
+  isWholeInternet?: boolean
 }
 
 /**
@@ -88,7 +90,7 @@ interface Route {
   router: Namespace
 }
 
-export function createLab ({ latency, jitter = 0, loss = 0, seed = 0 }: LabOptions): Lab {
+export function createLab ({ latency, jitter = 0, loss = 0, seed = 0, isWholeInternet = false }: LabOptions): Lab {
   const delaySwitch = startHelper('python3', ['-B', fileURLToPath(new URL('./delay-switch.py', import.meta.url)), ...[latency, jitter, loss, seed].map(String)])
   const namespaces: Namespace[] = []
   const publicMachines: Namespace[] = []
@@ -112,6 +114,11 @@ export function createLab ({ latency, jitter = 0, loss = 0, seed = 0 }: LabOptio
     }
 
     await namespace.run('ip', 'link', 'set', 'public', 'up')
+
+    if (isWholeInternet) {
+      await namespace.run('ip', 'route', 'add', 'default', 'dev', 'public')
+    }
+
     publicMachines.push(namespace)
 
     return namespace
@@ -154,9 +161,18 @@ export function createLab ({ latency, jitter = 0, loss = 0, seed = 0 }: LabOptio
     },
     simultaneousOpens: async () => Number(await delaySwitch.ask('simultaneous-opens')),
     drop: async (what, ...ends) => {
-      await delaySwitch.ask(['drop', what, ...ends].join(' '))
+      const id = await delaySwitch.ask(['drop', what, ...ends].join(' '))
+
+      return async () => {
+        const [state, frames] = (await delaySwitch.ask(`dropped ${id}`)).split(': ')
+
+        if (state !== 'done') {
+          throw new Error(`Not all frames that were to be lost came. Lost: ${frames === '' ? 'none' : frames}`)
+        }
+
+        return frames
+      }
     },
-    dropped: async () => (await delaySwitch.ask('dropped')).split(', ').filter(frame => frame !== ''),
     stop: async () => {
       await delaySwitch.stop()
       await Promise.all(namespaces.map(async namespace => namespace.stop()))

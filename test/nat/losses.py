@@ -32,24 +32,31 @@ class Weather:
 
 
 class Drop:
-    """Loses a chosen frame. To be sure that it is this one, it waits for what comes
-    before it"""
+    """Loses chosen frames. To be sure that it is these, it waits for what comes
+    before them"""
 
     def __init__(self, steps):
         self._steps = steps
+        self._lost = []
 
     def loses(self, segment):
         if not self._steps:
             return False
 
-        source, destination, kind, lost = self._steps[0]
+        source, destination, kind, is_lost = self._steps[0]
 
         if segment.kind != kind or segment.length > 0 or not (is_end(segment.source, source) and is_end(segment.destination, destination)):
             return False
 
         self._steps = self._steps[1:]
 
-        return lost
+        if is_lost:
+            self._lost.append(str(segment))
+
+        return is_lost
+
+    def __str__(self):
+        return f'{"waiting" if self._steps else "done"}: {", ".join(self._lost)}'
 
 
 # by name, given one end and the other

@@ -2,7 +2,7 @@ import { print } from '../../examples/ports/print.ts'
 import { createLab } from './lab.ts'
 import { playPunch } from './punch.ts'
 import { inMs, median, worst } from './times.ts'
-import type { Lab, LabOptions } from './lab.ts'
+import type { Lab, LabOptions, Weather } from './lab.ts'
 import type { Punch, Role } from './punch.ts'
 import type { Relay } from './relay.ts'
 
@@ -48,14 +48,9 @@ interface DropRow {
   what: string
 
   /**
-   * Has the frame dropped
+   * Which frames are lost, given where A and B listen
    */
-  begin(lab: Lab, a: string, b: string): Promise<void>
-
-  /**
-   * What the switch must then say that it has dropped
-   */
-  dropped(a: string, b: string): string[]
+  frames(a: string, b: string): Parameters<Lab['drop']>
   maxFailedAttempts: number
 }
 
@@ -63,23 +58,20 @@ const DROPS: DropRow[] = [
   {
     drop: 'first-syn-to-relay',
     what: 'the first SYN to the relay of the peer that dials',
-    begin: async (lab, a) => lab.drop('first-syn', a, `${RELAY}:4001`),
-    dropped: a => [`SYN ${a} > ${RELAY}:4001`],
+    frames: a => ['first-syn', a, `${RELAY}:4001`],
     maxFailedAttempts: 2
   },
   {
     drop: 'first-syn-to-relay',
     what: 'the first SYN to the relay of the peer that is dialed',
-    begin: async (lab, a, b) => lab.drop('first-syn', b, `${RELAY}:4001`),
-    dropped: (a, b) => [`SYN ${b} > ${RELAY}:4001`],
+    frames: (a, b) => ['first-syn', b, `${RELAY}:4001`],
     maxFailedAttempts: 2
   },
   {
     // the peer that dials over the relay is the initiator of the direct connection
     drop: 'punch-ack',
     what: 'the SYN of the initiator, and the ACK to its SYN-ACK',
-    begin: async (lab, a, b) => lab.drop('punch-ack', a, b),
-    dropped: (a, b) => [`SYN ${a} > ${b}`, `ACK ${b} > ${a}`],
+    frames: (a, b) => ['punch-ack', a, b],
     maxFailedAttempts: 0
   }
 ]
@@ -100,14 +92,14 @@ interface Round {
  * Two nodes behind port-restricted NATs, on a network that loses and delays frames
  * at random, connect over a relay and punch. Returns what is wrong
  */
-export async function testLossyPunches (weather: Required<LabOptions>, rounds: number): Promise<string[]> {
+export async function testLossyPunches (weather: LabOptions & Required<Weather>, rounds: number): Promise<string[]> {
   const { latency, jitter, loss, seed } = weather
   const allowed = Math.ceil(rounds / ROUNDS_FOR_ONE)
   const what = `${loss} % of the frames lost, ${latency} ms and up to ${jitter} ms more`
   print(`Hole punches between port-restricted NATs, ${what}, seed ${seed}`)
 
   const played = await play(weather, rounds, async (lab, roles) => playPunch(roles, 'this package').then(
-    punch => ({ punch, wrong: [...punch.failures, ...(punch.outcome === 'direct' ? [] : [`relayed: ${punch.remarks.join('; ')}`])] }),
+    punch => ({ punch, wrong: [...punch.failures, ...(punch.outcome === 'direct' ? [] : [whatBecame(punch)])] }),
     (err: Error) => ({ wrong: [err.message] })
   ))
   const failed = played.filter(({ wrong }) => wrong.length > 0)
@@ -122,31 +114,21 @@ export async function testLossyPunches (weather: Required<LabOptions>, rounds: n
 export async function testDrops (drops: DropName[], rounds: number): Promise<string[]> {
   const failures: string[] = []
 
-  for (const { what, begin, dropped, maxFailedAttempts } of DROPS.filter(({ drop }) => drops.includes(drop))) {
+  for (const { what, frames, maxFailedAttempts } of DROPS.filter(({ drop }) => drops.includes(drop))) {
     print(`Hole punches between port-restricted NATs, lost: ${what}`)
 
     const played = await play({ latency: LATENCY }, rounds, async (lab, roles, a, b): Promise<Round> => {
-      await begin(lab, a, b)
-      const wrong: string[] = []
-      const punch = await playPunch(roles, 'this package').catch((err: Error) => { wrong.push(err.message) }) ?? undefined
-      const found = await lab.dropped()
-      const expected = dropped(a, b)
+      const lost = await lab.drop(...frames(a, b))
 
-      if (found.join() !== expected.join()) {
-        wrong.push(`the frames to be lost were ${expected.join(', ')}; lost: ${found.join(', ')}`)
+      try {
+        const punch = await playPunch(roles, 'this package')
+        print(`  lost: ${await lost()}`)
+        const isLate = punch.outcome === 'relayed' || punch.failedAttempts > maxFailedAttempts
+
+        return { punch, wrong: [...punch.failures, ...(isLate ? [whatBecame(punch)] : [])] }
+      } catch (err: any) {
+        return { wrong: [err.message] }
       }
-
-      if (punch != null) {
-        wrong.push(...punch.failures)
-
-        if (punch.outcome === 'relayed' || punch.failedAttempts > maxFailedAttempts) {
-          wrong.push(`${punch.outcome} after ${punch.failedAttempts} failed attempts: ${punch.remarks.join('; ')}`)
-        }
-      }
-
-      print(`  lost: ${found.join(', ')}`)
-
-      return { punch, wrong }
     })
 
     printRounds(played, maxFailedAttempts === 0 ? 'all must be, at the first attempt' : 'all must be')
@@ -186,6 +168,10 @@ async function play (options: LabOptions, rounds: number, playRound: (lab: Lab, 
   }
 
   return played
+}
+
+function whatBecame ({ outcome, failedAttempts, remarks }: Punch): string {
+  return `${outcome} after ${failedAttempts} failed attempts: ${remarks.join('; ')}`
 }
 
 function printRounds (rounds: Round[], expected: string): void {
