@@ -1,6 +1,7 @@
 import { print } from '../../examples/ports/print.ts'
 import { formatTable } from '../../examples/ports/table.ts'
 import { createLab } from './lab.ts'
+import { mapFew } from './map-few.ts'
 import { inMs } from './times.ts'
 import type { AutonatName, DiscoveringPeer } from './discovering-peer.ts'
 import type { Lab } from './lab.ts'
@@ -105,24 +106,19 @@ export async function testDiscovery (transport: TransportName): Promise<string[]
   try {
     const [stranger, ...publicPeers] = await startPublicPeers(lab, Math.max(...PEERS) + 1)
     const addresses = await Promise.all(publicPeers.map(async peer => peer.call('address')))
-    let next = 0
 
-    await Promise.all(Array.from({ length: CONCURRENCY }, async () => {
-      while (next < rows.length) {
-        const n = next++
-        const row = rows[n]
-        const { kind, autonat, peers } = row
+    await mapFew(rows, CONCURRENCY, async (row, n) => {
+      const { kind, autonat, peers } = row
 
-        try {
-          const found = await discover(lab, transport, FIRST_MACHINE + n, row, addresses.slice(0, peers), stranger)
-          cells[n] = cellsOf(row, found)
-          failures.push(...whatFailed(row, found).map(failure => `Failed with ${kind}, AutoNAT ${autonat}, ${peers} peers: ${failure}`))
-        } catch (err: any) {
-          cells[n] = [kind, autonat, `${peers}`, err.message]
-          failures.push(`Failed with ${kind}, AutoNAT ${autonat}, ${peers} peers: ${err.message}`)
-        }
+      try {
+        const found = await discover(lab, transport, FIRST_MACHINE + n, row, addresses.slice(0, peers), stranger)
+        cells[n] = cellsOf(row, found)
+        failures.push(...whatFailed(row, found).map(failure => `Failed with ${kind}, AutoNAT ${autonat}, ${peers} peers: ${failure}`))
+      } catch (err: any) {
+        cells[n] = [kind, autonat, `${peers}`, err.message]
+        failures.push(`Failed with ${kind}, AutoNAT ${autonat}, ${peers} peers: ${err.message}`)
       }
-    }))
+    })
   } finally {
     await lab.stop()
   }

@@ -3,9 +3,10 @@
  * its time, and NATs. Linux and root only.
  *
  * - `npm run test:nat`
- * - `npm run test:nat -- mutual-dials`, or `hole-punching`, or `discovery`: this part
- * only
- * - `npm run test:nat -- --runs 20`: so many runs for each pair of NATs
+ * - `npm run test:nat -- mutual-dials`, or `hole-punching`, `other-nets`, `discovery`:
+ * this part only
+ * - `npm run test:nat -- --runs 20`: so many runs for each pair of NATs, or
+ * other net
  * - `npm run test:nat -- --rounds 100 --latency 10 --latency 100`: more rounds, at
  * these one-way latencies (in ms)
  * - `npm run test:nat -- hole-punching --loss 3 --jitter 20`: only on a network that
@@ -25,11 +26,12 @@ import { testDiscovery } from './discovery.ts'
 import { testHolePunching } from './hole-punching.ts'
 import { testDrops, testLossyPunches } from './lossy-punches.ts'
 import { testMutualDials } from './mutual-dials.ts'
+import { testOtherNets } from './other-nets.ts'
 import { whatIsMissing } from './requirements.ts'
 import type { DropName } from './lossy-punches.ts'
 import type { TransportName } from './peer.ts'
 
-const PARTS = ['mutual-dials', 'hole-punching', 'discovery']
+const PARTS = ['mutual-dials', 'hole-punching', 'other-nets', 'discovery']
 const TRANSPORTS: TransportName[] = ['reuseportTcp', '@libp2p/tcp']
 const DROPS: DropName[] = ['first-syn-to-relay', 'punch-ack']
 
@@ -46,8 +48,10 @@ const LOSS = 3
 const JITTER = 20
 
 /**
- * How many rounds there are if no number is asked for
+ * How many runs or rounds there are if no number is asked for
  */
+const NAT_PAIRS = 3
+const OTHER_NETS = 1
 const MUTUAL_DIALS = 20
 const LOSSY_PUNCHES = 8
 const DROPPED_FRAMES = 2
@@ -58,7 +62,7 @@ const { parts, runs, rounds, latencies, loss, jitter, seed, drops, transport } =
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
-      runs: { type: 'string', default: '3' },
+      runs: { type: 'string' },
       rounds: { type: 'string' },
       latency: { type: 'string', multiple: true, default: ['20'] },
       loss: { type: 'string' },
@@ -78,8 +82,8 @@ const { parts, runs, rounds, latencies, loss, jitter, seed, drops, transport } =
 
   return {
     parts,
-    runs: parseCount('--runs', values.runs),
-    rounds: values.rounds == null ? undefined : parseCount('--rounds', values.rounds),
+    runs: parseIfGiven('--runs', values.runs),
+    rounds: parseIfGiven('--rounds', values.rounds),
     latencies: values.latency.map(value => parseCount('--latency', value)),
     loss: parseAmount('--loss', values.loss, 100),
     jitter: parseAmount('--jitter', values.jitter, Infinity),
@@ -106,7 +110,7 @@ if (parts.includes('hole-punching')) {
   const all = !isLossy && drops == null
 
   if (all) {
-    failures.push(...await testHolePunching(runs))
+    failures.push(...await testHolePunching(runs ?? NAT_PAIRS))
   }
 
   if (all || isLossy) {
@@ -119,6 +123,10 @@ if (parts.includes('hole-punching')) {
   if (all || drops != null) {
     failures.push(...await testDrops(drops ?? DROPS, rounds ?? DROPPED_FRAMES))
   }
+}
+
+if (parts.includes('other-nets')) {
+  failures.push(...await testOtherNets(runs ?? OTHER_NETS))
 }
 
 if (parts.includes('discovery')) {
@@ -134,6 +142,10 @@ end(failures)
 function end (failures: string[]): never {
   print(...failures)
   process.exit(failures.length > 0 ? 1 : 0)
+}
+
+function parseIfGiven (name: string, value?: string): number | undefined {
+  return value == null ? undefined : parseCount(name, value)
 }
 
 /**

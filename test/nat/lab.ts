@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import { startHelper } from './helper.ts'
 import { createNamespace } from './namespace.ts'
-import { lanPrefix, putBehind } from './router.ts'
+import { hasIPv6, hostAddress, lanPrefix, putBehind, setUpRouter } from './router.ts'
 import type { Namespace } from './namespace.ts'
 import type { NatKind } from './nat-rules.ts'
 
@@ -23,6 +23,16 @@ export interface Lab {
    * from it are under way for `distance` ms more
    */
   hostBehind(kind: NatKind, n: number, distance?: number): Promise<Namespace>
+
+  /**
+   * A machine behind two routers in a row, the outer one of which is 11.0.0.N
+   */
+  hostBehindTwo(outer: RouterKind, inner: RouterKind, n: number): Promise<Namespace>
+
+  /**
+   * Two machines behind the same router, which is 11.0.0.N, each in a LAN of its own
+   */
+  twoHostsBehind(kind: RouterKind, n: number): Promise<[Namespace, Namespace]>
 
   /**
    * How many TCP simultaneous opens crossed the public segment so far
@@ -84,10 +94,11 @@ export interface Weather {
   seed?: number
 }
 
+type RouterKind = Exclude<NatKind, 'none'>
+
 interface Route {
   to: string
   via: string
-  router: Namespace
 }
 
 export function createLab ({ latency, jitter = 0, loss = 0, seed = 0, isWholeInternet = false }: LabOptions): Lab {
@@ -120,44 +131,55 @@ export function createLab ({ latency, jitter = 0, loss = 0, seed = 0, isWholeInt
     }
 
     publicMachines.push(namespace)
+    await Promise.all(routes.map(async route => learn(namespace, route)))
 
     return namespace
   }
 
   /**
-   * All other machines on the public segment learn of a LAN with public addresses,
-   * and its router of the LANs that were there before
+   * All other machines on the public segment learn of a LAN with public addresses
    */
-  const announce = async (route: Route): Promise<void> => {
+  const announce = async (route: Route, router: Namespace): Promise<void> => {
     routes.push(route)
+    await Promise.all(publicMachines.filter(machine => machine !== router).map(async machine => learn(machine, route)))
+  }
 
-    for (const machine of publicMachines) {
-      for (const { to, via, router } of routes) {
-        if (machine !== router) {
-          await machine.run('ip', '-6', 'route', 'replace', to, 'via', via)
-        }
-      }
+  const routerOn = async (machine: Namespace, kind: RouterKind, n: number, lans: number[]): Promise<Namespace> => {
+    await setUpRouter(machine, kind, `11.0.0.${n}`, lans)
+
+    if (hasIPv6(kind)) {
+      await announce({ to: `${lanPrefix(n)}::/64`, via: `2b00::${n}` }, machine)
     }
+
+    return machine
+  }
+
+  const hostIn = async (router: Namespace, kind: RouterKind, lan: number): Promise<Namespace> => {
+    const host = await createNamespace()
+    namespaces.push(host)
+    await putBehind(router, host, kind, lan)
+
+    return host
   }
 
   return {
     host: async (...addresses) => publicMachine(addresses),
     hostBehind: async (kind, n, distance) => {
-      const router = await publicMachine([`11.0.0.${n}/24`, `2b00::${n}/64`], distance)
+      const machine = await publicMachine(publicAddresses(n), distance)
 
-      if (kind === 'none') {
-        return router
-      }
+      return kind === 'none' ? machine : hostIn(await routerOn(machine, kind, n, [n]), kind, n)
+    },
+    hostBehindTwo: async (outer, inner, n) => {
+      const router = await hostIn(await routerOn(await publicMachine(publicAddresses(n)), outer, n, [n]), outer, n)
+      await setUpRouter(router, inner, hostAddress(n), [secondLan(n)])
 
-      const host = await createNamespace()
-      namespaces.push(host)
-      await putBehind(router, host, kind, n)
+      return hostIn(router, inner, secondLan(n))
+    },
+    twoHostsBehind: async (kind, n) => {
+      const lans = [n, secondLan(n)]
+      const router = await routerOn(await publicMachine(publicAddresses(n)), kind, n, lans)
 
-      if (kind === 'firewalled-ipv6') {
-        await announce({ to: `${lanPrefix(n)}::/64`, via: `2b00::${n}`, router })
-      }
-
-      return host
+      return [await hostIn(router, kind, lans[0]), await hostIn(router, kind, lans[1])]
     },
     simultaneousOpens: async () => Number(await delaySwitch.ask('simultaneous-opens')),
     drop: async (what, ...ends) => {
@@ -178,4 +200,19 @@ export function createLab ({ latency, jitter = 0, loss = 0, seed = 0, isWholeInt
       await Promise.all(namespaces.map(async namespace => namespace.stop()))
     }
   }
+}
+
+async function learn (machine: Namespace, { to, via }: Route): Promise<void> {
+  await machine.run('ip', '-6', 'route', 'add', to, 'via', via)
+}
+
+function publicAddresses (n: number): string[] {
+  return [`11.0.0.${n}/24`, `2b00::${n}/64`]
+}
+
+/**
+ * The number of the other LAN that a router's number stands for
+ */
+function secondLan (n: number): number {
+  return n + 100
 }
