@@ -5,6 +5,7 @@ import { startPeer } from './peer.ts'
 import type { Cell } from './cell.ts'
 import type { Implementation } from './implementations.ts'
 import type { Peer } from './peer.ts'
+import type { Lab } from '../nat/lab.ts'
 import type { Namespace } from '../nat/namespace.ts'
 import type { Outcome } from '../nat/nat-pairs.ts'
 import type { NatKind } from '../nat/nat-rules.ts'
@@ -52,20 +53,37 @@ const B = 12
  */
 const FIRST_PORT = 4001
 
+const ROLES = ['we', 'they'] as const
+
 interface Case {
   relay: Implementation
 
   /**
    * Who dials the other one over the relay, and so is the responder of DCUtR
    */
-  dialer: 'we' | 'they'
+  dialer: typeof ROLES[number]
 
   /**
    * In front of the dialer, in front of the other one, and what is expected
    */
   nats: [NatKind, NatKind, Outcome]
   runs: number
+
+  /**
+   * A frame that is lost in each hole punch
+   */
+  drop?: DropName
 }
+
+const WHAT_IS_LOST = {
+  'first-syn-to-relay': 'our first SYN to the relay',
+  // see `Drop`. Who dials over the relay is the initiator of the direct connection
+  'punch-ack': 'the ACK that completes the punch'
+}
+
+export type DropName = keyof typeof WHAT_IS_LOST
+
+export const DROPS = Object.keys(WHAT_IS_LOST) as DropName[]
 
 interface Machines {
   observers: Peer[]
@@ -75,19 +93,26 @@ interface Machines {
 }
 
 /**
- * Through a relay of each kind
+ * Through a relay of each kind. With `only`: only with these frames lost
  */
-export async function * testHolePunching (ours: Implementation, theirs: Implementation, relays: Implementation[], runs: number): AsyncGenerator<Cell> {
-  for (const testCase of cases(ours, relays, runs)) {
+export async function * testHolePunching (ours: Implementation, theirs: Implementation, relays: Implementation[], runs: number, only: DropName[] = []): AsyncGenerator<Cell> {
+  const played = only.length === 0
+    ? [...cases(ours, relays, runs), ...dropCases(DROPS, [ours], Math.min(runs, 2))]
+    : dropCases(only, relays, runs)
+
+  for (const testCase of played) {
     yield play(ours, theirs, testCase)
   }
 }
 
+function dropCases (drops: DropName[], relays: Implementation[], runs: number): Case[] {
+  return drops.flatMap(drop => relays.flatMap(relay => ROLES.map((dialer): Case => ({ relay, dialer, nats: ['port-restricted', 'port-restricted', 'direct'], runs, drop }))))
+}
+
 function cases (ours: Implementation, relays: Implementation[], runs: number): Case[] {
-  const roles = ['we', 'they'] as const
   const few = Math.min(runs, 2)
 
-  return roles.flatMap(dialer => [
+  return ROLES.flatMap(dialer => [
     ...relays.map((relay): Case => ({ relay, dialer, nats: ['port-restricted', 'port-restricted', 'direct'], runs })),
     { relay: ours, dialer, nats: ['none', 'port-restricted', 'direct'], runs: few },
     { relay: ours, dialer, nats: ['port-restricted', 'none', 'direct'], runs: few },
@@ -103,7 +128,7 @@ function cases (ours: Implementation, relays: Implementation[], runs: number): C
   ])
 }
 
-async function play (ours: Implementation, theirs: Implementation, { relay, dialer, nats: [natA, natB, expected], runs }: Case): Promise<Cell> {
+async function play (ours: Implementation, theirs: Implementation, { relay, dialer, nats: [natA, natB, expected], runs, drop }: Case): Promise<Cell> {
   const lab = createLab({ latency: LATENCY })
   const [implementationA, implementationB] = dialer === 'we' ? [ours, theirs] : [theirs, ours]
 
@@ -116,13 +141,23 @@ async function play (ours: Implementation, theirs: Implementation, { relay, dial
       b: await lab.hostBehind(natB, B)
     }
 
-    return await repeat(`${dialer} dial over the ${relay} relay, ${natA} and ${natB}: ${expected}`, runs, async n => {
+    const what = drop == null ? '' : `, lost: ${WHAT_IS_LOST[drop]}`
+
+    return await repeat(`${dialer} dial over the ${relay} relay, ${natA} and ${natB}${what}: ${expected}`, runs, async n => {
       const port = FIRST_PORT + n
       const a = await startPeer({ implementation: implementationA, machine: machines.a, host: `11.0.0.${A}`, port })
       const b = await startPeer({ implementation: implementationB, machine: machines.b, host: `11.0.0.${B}`, port })
+      const [us, them] = dialer === 'we' ? [a, b] : [b, a]
 
       try {
-        await punch(machines, a, b, expected)
+        const lost = drop == null ? undefined : await lab.drop(...framesLost(drop, { a: endOf(a), b: endOf(b), us: endOf(us) }))
+        // who has asked others would not need the relay to know its address
+        await punch(machines, a, b, expected, drop === 'first-syn-to-relay' ? [them] : [a, b])
+        await lost?.()
+
+        if (drop === 'punch-ack') {
+          expectOneAttempt(us, them)
+        }
       } finally {
         await Promise.all([a.stop(), b.stop()])
       }
@@ -132,8 +167,32 @@ async function play (ours: Implementation, theirs: Implementation, { relay, dial
   }
 }
 
-async function punch ({ observers, relay }: Machines, a: Peer, b: Peer, expected: Outcome): Promise<void> {
-  await Promise.all([a, b].map(async peer => {
+/**
+ * As the lab calls where a peer listens
+ */
+function endOf ({ endpoint }: Peer): string {
+  const [,, host,, port] = endpoint.split('/')
+
+  return `${host}:${port}`
+}
+
+function framesLost (drop: DropName, { a, b, us }: Record<'a' | 'b' | 'us', string>): Parameters<Lab['drop']> {
+  return drop === 'first-syn-to-relay' ? ['first-syn', us, `${RELAY}:4001`] : ['punch-ack', a, b]
+}
+
+/**
+ * @throws {Error} if a punch has failed, or been repeated
+ */
+function expectOneAttempt (us: Peer, them: Peer): void {
+  const attempts = us.count({ event: 'hole-punch', state: 'begun', peer: them.id })
+
+  if (attempts !== 1) {
+    throw new Error(`Direct only after ${attempts} attempts`)
+  }
+}
+
+async function punch ({ observers, relay }: Machines, a: Peer, b: Peer, expected: Outcome, asking: Peer[]): Promise<void> {
+  await Promise.all(asking.map(async peer => {
     for (const observer of observers) {
       await peer.ask('dial', observer.address)
       await peer.event({ event: 'observed', peer: observer.id })

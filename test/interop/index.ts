@@ -9,6 +9,8 @@
  * - `--ours go`: go-libp2p in the place of this package, to see what theirs do among
  * themselves
  * - `--rounds 10 --runs 3`: fewer connections, fewer hole punches of each kind
+ * - `hole-punching --drop first-syn-to-relay`, or `punch-ack`: only hole punches with
+ * this frame lost
  */
 
 import { parseArgs } from 'node:util'
@@ -16,7 +18,7 @@ import { print } from '../../examples/ports/print.ts'
 import { choose, parseCount, parseOrExit } from '../fixtures/arguments.ts'
 import { whatIsMissing } from '../nat/requirements.ts'
 import { testDialing } from './dialing.ts'
-import { testHolePunching } from './hole-punching.ts'
+import { DROPS, testHolePunching } from './hole-punching.ts'
 import { IMPLEMENTATIONS, build } from './implementations.ts'
 import { testMutualDials } from './mutual-dials.ts'
 import { testReconnects } from './reconnects.ts'
@@ -27,7 +29,7 @@ const PARTS: Record<string, (ours: Implementation, theirs: Implementation) => As
   dialing: (ours, theirs) => testDialing(ours, theirs, rounds),
   'mutual-dials': (ours, theirs) => testMutualDials(ours, theirs, Math.min(rounds, 20)),
   reconnects: (ours, theirs) => testReconnects(ours, theirs, rounds),
-  'hole-punching': (ours, theirs) => testHolePunching(ours, theirs, all, runs)
+  'hole-punching': (ours, theirs) => testHolePunching(ours, theirs, all, runs, drops)
 }
 
 /**
@@ -35,24 +37,32 @@ const PARTS: Record<string, (ours: Implementation, theirs: Implementation) => As
  */
 const WIDTH = 9
 
-const { parts, ours, others, rounds, runs } = parseOrExit(() => {
+const { parts, ours, others, rounds, runs, drops } = parseOrExit(() => {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
       ours: { type: 'string', default: 'js' },
       with: { type: 'string', multiple: true, default: ['go', 'rust'] },
       rounds: { type: 'string', default: '50' },
-      runs: { type: 'string', default: '10' }
+      runs: { type: 'string', default: '10' },
+      drop: { type: 'string', multiple: true }
     }
   })
   const known = Object.keys(IMPLEMENTATIONS) as Implementation[]
 
+  const parts = choose(positionals, Object.keys(PARTS))
+
+  if (values.drop != null && !parts.includes('hole-punching')) {
+    throw new Error('--drop is for hole-punching')
+  }
+
   return {
-    parts: choose(positionals, Object.keys(PARTS)),
+    parts,
     ours: choose([values.ours], known)[0],
     others: choose(values.with, known),
     rounds: parseCount('--rounds', values.rounds),
-    runs: parseCount('--runs', values.runs)
+    runs: parseCount('--runs', values.runs),
+    drops: values.drop == null ? [] : choose(values.drop, DROPS)
   }
 })
 const all = [...new Set([ours, ...others])]

@@ -82,6 +82,11 @@ export interface Peer {
   event(fields: PeerEvent, since?: number, timeout?: number): Promise<PeerEvent>
 
   /**
+   * How many events with these fields there were so far
+   */
+  count(fields: PeerEvent): number
+
+  /**
    * How many connections to this peer it has
    */
   connectionsTo(peer: string, relayed: boolean): number
@@ -146,6 +151,8 @@ export async function startPeer ({ implementation, machine, host, port, bind = h
     }
   }
 
+  const count = (fields: PeerEvent): number => events.filter(event => hasFields(event, fields)).length
+
   const id = `${(await find(({ event }) => event === 'ready', 'ready', 0, TIMEOUT)).peer}`
   const { address } = await find(({ event }) => event === 'listening', 'listening', 0, TIMEOUT)
   const endpoint = `/ip${family}/${host}/tcp/${portOf(`${address}`)}`
@@ -172,13 +179,10 @@ export async function startPeer ({ implementation, machine, host, port, bind = h
       return answer as T
     },
     event: async (fields, since = 0, timeout = TIMEOUT) => {
-      return find(event => Object.entries(fields).every(([name, value]) => event[name] === value), JSON.stringify(fields), since, timeout)
+      return find(event => hasFields(event, fields), JSON.stringify(fields), since, timeout)
     },
-    connectionsTo: (peer, relayed) => {
-      const count = (name: string): number => events.filter(event => event.event === name && event.peer === peer && event.relayed === relayed).length
-
-      return count('connected') - count('disconnected')
-    },
+    count,
+    connectionsTo: (peer, relayed) => count({ event: 'connected', peer, relayed }) - count({ event: 'disconnected', peer, relayed }),
     stop: async () => {
       child.stdin.end()
       await within(END_TIMEOUT, ended, `the end of the ${implementation} peer`).catch(() => { child.kill('SIGKILL') })
@@ -189,6 +193,10 @@ export async function startPeer ({ implementation, machine, host, port, bind = h
       await ended
     }
   }
+}
+
+function hasFields (event: PeerEvent, fields: PeerEvent): boolean {
+  return Object.entries(fields).every(([name, value]) => event[name] === value)
 }
 
 /**

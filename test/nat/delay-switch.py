@@ -1,27 +1,36 @@
-"""An Ethernet switch that holds every frame for a while.
+"""An Ethernet switch that holds every frame for a while, and loses some.
 
-usage: delay-switch.py MILLISECONDS
+usage: delay-switch.py LATENCY JITTER LOSS SEED
+
+Frames are under way for LATENCY ms and up to JITTER ms more; LOSS percent of them
+are lost. Which ones, and how long the others take, comes from SEED.
 
 It obeys these lines on its standard input, and answers each with a line:
 
-plug PID NAME        plug in a new network device NAME of the network namespace
-                     that process PID is in; 'ok' or what went wrong
+plug PID NAME MS     plug in a new network device NAME of the network namespace
+                     that process PID is in, to and from which frames take MS more;
+                     'ok' or what went wrong
 simultaneous-opens   how many TCP simultaneous opens were seen
+drop WHAT A B        lose chosen frames between ends A and B, see losses.py; a number
+dropped NUMBER       'done: ', or 'waiting: ' if they did not all come, and those lost
 
 It ends with its standard input, and its devices with it.
 """
 
 import ctypes
 import fcntl
+import heapq
+import itertools
 import os
 import select
 import signal
 import struct
 import sys
 import time
-from collections import deque
 
+from losses import DROPS, Weather
 from simultaneous_opens import SimultaneousOpens
+from tcp_segments import segment_in
 
 # <linux/if_tun.h>, <linux/sched.h>
 TUNSETIFF = 0x400454CA
@@ -46,44 +55,67 @@ def plug(pid, name):
     return port
 
 
-def switch(latency):
-    ports = []
+def switch(latency, weather):
+    distances = {}  # of each port, in seconds
     port_of = {}  # by MAC address
-    under_way = deque()  # all take the same time, so they arrive in order
-    opens = SimultaneousOpens(latency)
+    under_way = []  # a heap, those that arrive first in front
+    numbers = itertools.count()  # of frames that arrive together the older is first
+    opens = SimultaneousOpens()
+    drops = []
     commands = open(0, 'rb', buffering=0)
 
     def obey(command, *args):
         if command == 'simultaneous-opens':
             return opens.count
 
+        if command == 'drop':
+            what, *ends = args
+            drops.append(DROPS[what](*ends))
+
+            return len(drops) - 1
+
+        if command == 'dropped':
+            return drops[int(args[0])]
+
+        pid, name, distance = args
+
         try:
-            ports.append(plug(*args))
+            distances[plug(pid, name)] = float(distance) / 1000
         except OSError as err:
             return err
 
         return 'ok'
 
-    def send(port, frame, now):
-        under_way.append((now + latency, port, frame))
-        opens.see(frame, now)
-
-    def deliver(origin, frame):
+    def send(origin, frame, now):
         destination, source = frame[:6], frame[6:12]
+        segment = segment_in(frame)
         port_of[source] = origin
 
-        for port in [port_of[destination]] if destination in port_of else ports:
-            if port != origin:
-                write(port, frame)
+        if segment and any([drop.loses(segment) for drop in drops]):
+            return
+
+        delay = weather.delay(frame, segment)
+
+        if delay is None:
+            return
+
+        ports = [port_of[destination]] if destination in port_of else [port for port in distances if port != origin]
+
+        for port in ports:
+            arrival = now + latency + distances[origin] + distances[port] + delay
+            heapq.heappush(under_way, (arrival, next(numbers), port, frame))
+
+            if segment and len(ports) == 1:
+                opens.see(segment, now, arrival)
 
     while True:
         timeout = max(0, under_way[0][0] - time.monotonic()) if under_way else None
-        readable, _, _ = select.select([commands, *ports], [], [], timeout)
+        readable, _, _ = select.select([commands, *distances], [], [], timeout)
         now = time.monotonic()
 
         while under_way and under_way[0][0] <= now:
-            _, port, frame = under_way.popleft()
-            deliver(port, frame)
+            _, _, port, frame = heapq.heappop(under_way)
+            write(port, frame)
 
         for port in readable:
             if port is not commands:
@@ -106,4 +138,5 @@ if __name__ == '__main__':
     for signum in signal.SIGINT, signal.SIGPIPE:
         signal.signal(signum, signal.SIG_DFL)
 
-    switch(float(sys.argv[1]) / 1000)
+    base, jitter, loss, seed = sys.argv[1:]
+    switch(float(base) / 1000, Weather(float(loss) / 100, float(jitter) / 1000, seed))

@@ -122,18 +122,19 @@ async function play (testCase: Case): Promise<Played> {
   try {
     const addresses = PUBLIC_NODES.map(node => node.split('/')[2])
     const relayHost = await lab.host(...addresses.map(address => `${address}/${address.includes(':') ? 64 : 24}`))
-    const relay = await relayHost.start<Relay>(new URL('./relay.ts', import.meta.url), special === 'unlimited relay' ? 'unlimited' : 'limited', ...PUBLIC_NODES.map(node => `${node}/tcp/4001`))
-    const cast = {
-      relay,
-      relayBytes: await countTcpBytes(relayHost),
-      a: await lab.hostBehind(kindA, A),
-      b: await lab.hostBehind(kindB, B)
-    }
+    const publicNodes = await relayHost.start<Relay>(new URL('./relay.ts', import.meta.url), special === 'unlimited relay' ? 'unlimited' : 'limited', ...PUBLIC_NODES.map(node => `${node}/tcp/4001`))
+    const relayBytes = await countTcpBytes(relayHost)
+    const a = await lab.hostBehind(kindA, A)
+    const b = await lab.hostBehind(kindB, B)
     const family = kindA === 'firewalled-ipv6' ? 6 : 4
-    const announced = special === 'A announced' ? `11.0.0.${A}` : undefined
+    const [relay, ...observers] = (await publicNodes.call('addresses')).filter(address => address.startsWith(`/ip${family}`))
 
     for (let run = 0; run < runs; run++) {
-      await playPunch(cast, { stack, family, port: FIRST_PORT + run, announced }).then(
+      const port = FIRST_PORT + run
+      const common = { listen: [family === 4 ? `/ip4/0.0.0.0/tcp/${port}` : `/ip6/::/tcp/${port}`], relay, observers }
+      const announced = special === 'A announced' ? `/ip4/11.0.0.${A}/tcp/${port}` : undefined
+
+      await playPunch({ relayBytes, a: { ...common, machine: a, announced }, b: { ...common, machine: b } }, stack).then(
         punch => punches.push(punch),
         (err: Error) => errors.push(err.message)
       )

@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import { startHelper } from './helper.ts'
 import { createNamespace } from './namespace.ts'
-import { lanPrefix, putBehind } from './router.ts'
+import { hasIPv6, hostAddress, lanPrefix, putBehind, setUpRouter } from './router.ts'
 import type { Namespace } from './namespace.ts'
 import type { NatKind } from './nat-rules.ts'
 
@@ -19,33 +19,90 @@ export interface Lab {
 
   /**
    * A machine behind a router of its own, which is 11.0.0.N and 2b00::N on the
-   * public segment. With kind `none` it has these addresses itself
+   * public segment. With kind `none` it has these addresses itself. Frames to and
+   * from it are under way for `distance` ms more
    */
-  hostBehind(kind: NatKind, n: number): Promise<Namespace>
+  hostBehind(kind: NatKind, n: number, distance?: number): Promise<Namespace>
+
+  /**
+   * A machine behind two routers in a row, the outer one of which is 11.0.0.N
+   */
+  hostBehindTwo(outer: RouterKind, inner: RouterKind, n: number): Promise<Namespace>
+
+  /**
+   * Two machines behind the same router, which is 11.0.0.N, each in a LAN of its own
+   */
+  twoHostsBehind(kind: RouterKind, n: number): Promise<[Namespace, Namespace]>
 
   /**
    * How many TCP simultaneous opens crossed the public segment so far
    */
   simultaneousOpens(): Promise<number>
 
+  /**
+   * Has frames of choice lost
+   *
+   * @param what - which of those between two ends
+   * @param ends - ADDRESS or ADDRESS:PORT each, as seen on the public segment
+   * @returns a function that says which ones were, and throws if they did not come
+   */
+  drop(what: Drop, ...ends: [string, string]): Promise<() => Promise<string>>
+
   stop(): Promise<void>
 }
 
-export interface LabOptions {
+/**
+ * Frames of choice:
+ *
+ * - `first-syn`: the first one from the first end to the second
+ * - `punch-ack`: both dial each other at the same instant, and the first one's SYN
+ * is lost, as a NAT does to a SYN that comes early. So the second one's meets the
+ * first one's dial, is answered with SYN-ACK, and the ACK to that is lost, too
+ */
+export type Drop = 'first-syn' | 'punch-ack'
+
+export interface LabOptions extends Weather {
   /**
    * How long a frame is under way on the public segment, in ms, one way
    */
   latency: number
+
+  /**
+   * Are all IPv4 addresses on the public segment, not only those of the prefix that a
+   * machine is in?
+   */
+  isWholeInternet?: boolean
 }
+
+/**
+ * What else happens to frames on the public segment
+ */
+export interface Weather {
+  /**
+   * How much longer a frame may be under way, in ms
+   */
+  jitter?: number
+
+  /**
+   * How many of the frames get lost, in percent
+   */
+  loss?: number
+
+  /**
+   * Decides on the jitter and the loss
+   */
+  seed?: number
+}
+
+type RouterKind = Exclude<NatKind, 'none'>
 
 interface Route {
   to: string
   via: string
-  router: Namespace
 }
 
-export function createLab ({ latency }: LabOptions): Lab {
-  const delaySwitch = startHelper('python3', ['-B', fileURLToPath(new URL('./delay-switch.py', import.meta.url)), `${latency}`])
+export function createLab ({ latency, jitter = 0, loss = 0, seed = 0, isWholeInternet = false }: LabOptions): Lab {
+  const delaySwitch = startHelper('python3', ['-B', fileURLToPath(new URL('./delay-switch.py', import.meta.url)), ...[latency, jitter, loss, seed].map(String)])
   const namespaces: Namespace[] = []
   const publicMachines: Namespace[] = []
   const routes: Route[] = []
@@ -53,10 +110,10 @@ export function createLab ({ latency }: LabOptions): Lab {
   /**
    * Every machine that is on the public segment comes from here
    */
-  const publicMachine = async (addresses: string[]): Promise<Namespace> => {
+  const publicMachine = async (addresses: string[], distance = 0): Promise<Namespace> => {
     const namespace = await createNamespace()
     namespaces.push(namespace)
-    const plugged = await delaySwitch.ask(`plug ${namespace.pid} public`)
+    const plugged = await delaySwitch.ask(`plug ${namespace.pid} public ${distance}`)
 
     if (plugged !== 'ok') {
       throw new Error(`The switch can't plug in a machine: ${plugged}`)
@@ -68,50 +125,94 @@ export function createLab ({ latency }: LabOptions): Lab {
     }
 
     await namespace.run('ip', 'link', 'set', 'public', 'up')
+
+    if (isWholeInternet) {
+      await namespace.run('ip', 'route', 'add', 'default', 'dev', 'public')
+    }
+
     publicMachines.push(namespace)
+    await Promise.all(routes.map(async route => learn(namespace, route)))
 
     return namespace
   }
 
   /**
-   * All other machines on the public segment learn of a LAN with public addresses,
-   * and its router of the LANs that were there before
+   * All other machines on the public segment learn of a LAN with public addresses
    */
-  const announce = async (route: Route): Promise<void> => {
+  const announce = async (route: Route, router: Namespace): Promise<void> => {
     routes.push(route)
+    await Promise.all(publicMachines.filter(machine => machine !== router).map(async machine => learn(machine, route)))
+  }
 
-    for (const machine of publicMachines) {
-      for (const { to, via, router } of routes) {
-        if (machine !== router) {
-          await machine.run('ip', '-6', 'route', 'replace', to, 'via', via)
-        }
-      }
+  const routerOn = async (machine: Namespace, kind: RouterKind, n: number, lans: number[]): Promise<Namespace> => {
+    await setUpRouter(machine, kind, `11.0.0.${n}`, lans)
+
+    if (hasIPv6(kind)) {
+      await announce({ to: `${lanPrefix(n)}::/64`, via: `2b00::${n}` }, machine)
     }
+
+    return machine
+  }
+
+  const hostIn = async (router: Namespace, kind: RouterKind, lan: number): Promise<Namespace> => {
+    const host = await createNamespace()
+    namespaces.push(host)
+    await putBehind(router, host, kind, lan)
+
+    return host
   }
 
   return {
     host: async (...addresses) => publicMachine(addresses),
-    hostBehind: async (kind, n) => {
-      const router = await publicMachine([`11.0.0.${n}/24`, `2b00::${n}/64`])
+    hostBehind: async (kind, n, distance) => {
+      const machine = await publicMachine(publicAddresses(n), distance)
 
-      if (kind === 'none') {
-        return router
-      }
+      return kind === 'none' ? machine : hostIn(await routerOn(machine, kind, n, [n]), kind, n)
+    },
+    hostBehindTwo: async (outer, inner, n) => {
+      const router = await hostIn(await routerOn(await publicMachine(publicAddresses(n)), outer, n, [n]), outer, n)
+      await setUpRouter(router, inner, hostAddress(n), [secondLan(n)])
 
-      const host = await createNamespace()
-      namespaces.push(host)
-      await putBehind(router, host, kind, n)
+      return hostIn(router, inner, secondLan(n))
+    },
+    twoHostsBehind: async (kind, n) => {
+      const lans = [n, secondLan(n)]
+      const router = await routerOn(await publicMachine(publicAddresses(n)), kind, n, lans)
 
-      if (kind === 'firewalled-ipv6') {
-        await announce({ to: `${lanPrefix(n)}::/64`, via: `2b00::${n}`, router })
-      }
-
-      return host
+      return [await hostIn(router, kind, lans[0]), await hostIn(router, kind, lans[1])]
     },
     simultaneousOpens: async () => Number(await delaySwitch.ask('simultaneous-opens')),
+    drop: async (what, ...ends) => {
+      const id = await delaySwitch.ask(['drop', what, ...ends].join(' '))
+
+      return async () => {
+        const [state, frames] = (await delaySwitch.ask(`dropped ${id}`)).split(': ')
+
+        if (state !== 'done') {
+          throw new Error(`Not all frames that were to be lost came. Lost: ${frames === '' ? 'none' : frames}`)
+        }
+
+        return frames
+      }
+    },
     stop: async () => {
       await delaySwitch.stop()
       await Promise.all(namespaces.map(async namespace => namespace.stop()))
     }
   }
+}
+
+async function learn (machine: Namespace, { to, via }: Route): Promise<void> {
+  await machine.run('ip', '-6', 'route', 'add', to, 'via', via)
+}
+
+function publicAddresses (n: number): string[] {
+  return [`11.0.0.${n}/24`, `2b00::${n}/64`]
+}
+
+/**
+ * The number of the other LAN that a router's number stands for
+ */
+function secondLan (n: number): number {
+  return n + 100
 }

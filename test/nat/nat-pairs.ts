@@ -54,7 +54,10 @@ export const EXPECTED_MAPPING: Record<NatKind, NatMapping | undefined> = {
   'full-cone': 'endpoint-independent',
   'port-restricted': 'endpoint-independent',
   symmetric: 'endpoint-dependent',
-  'firewalled-ipv6': undefined
+  'firewalled-ipv6': undefined,
+  'dual-stack': 'endpoint-independent',
+  refusing: 'endpoint-independent',
+  hairpin: 'endpoint-independent'
 }
 
 /**

@@ -1,7 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Namespace } from './namespace.ts'
 import type { PunchingPeer, StackName } from './punching-peer.ts'
-import type { Relay } from './relay.ts'
 import type { Script } from './script.ts'
 import type { NatMapping } from '../../src/index.ts'
 
@@ -19,31 +18,36 @@ const QUIET_TIMEOUT = 5_000
  * Who is in the lab
  */
 export interface Cast {
-  relay: Script<Relay>
+  /**
+   * How much the relay's machine has received and sent over TCP. With it, nothing
+   * of what is echoed over the direct connection may come by
+   */
+  relayBytes?(): Promise<number>
 
   /**
-   * How much the relay's machine has received and sent over TCP
+   * The two peers: `a` dials `b` over the relay
    */
-  relayBytes(): Promise<number>
-
-  /**
-   * The machines of the two peers: `a` dials `b` over the relay
-   */
-  a: Namespace
-  b: Namespace
+  a: Role
+  b: Role
 }
 
-export interface PunchOptions {
-  stack: StackName
-  family: 4 | 6
+export interface Role {
+  machine: Namespace
 
   /**
-   * What both listen on
+   * Multiaddrs
    */
-  port: number
+  listen: string[]
 
   /**
-   * The IPv4 address that A announces, although it may not be dialable
+   * The relay's multiaddr, and those of others that tell it at which address they
+   * see it
+   */
+  relay: string
+  observers: string[]
+
+  /**
+   * A multiaddr that it announces, although it may not be dialable
    */
   announced?: string
 }
@@ -63,6 +67,12 @@ export interface Punch {
   time: number
 
   /**
+   * How many of the attempts failed, and what may be the reason
+   */
+  failedAttempts: number
+  remarks: string[]
+
+  /**
    * In ms
    */
   relayedRoundTrip?: number
@@ -78,37 +88,44 @@ export interface Punch {
  * A dials B over the relay, and both punch. They are new each time, so nobody
  * knows them from before
  */
-export async function playPunch ({ relay, relayBytes, a, b }: Cast, { stack, family, port, announced }: PunchOptions): Promise<Punch> {
-  const [relayAddress, ...observers] = (await relay.call('addresses')).filter(address => address.startsWith(`/ip${family}`))
-  const listen = family === 4 ? `/ip4/0.0.0.0/tcp/${port}` : `/ip6/::/tcp/${port}`
+export async function playPunch ({ relayBytes, a, b }: Cast, stack: StackName): Promise<Punch> {
   const script = new URL('./punching-peer.ts', import.meta.url)
   const [peerA, peerB] = await Promise.all([
-    a.start<PunchingPeer>(script, stack, announced == null ? '' : `/ip4/${announced}/tcp/${port}`, listen),
-    b.start<PunchingPeer>(script, stack, '', listen, `${relayAddress}/p2p-circuit`)
+    a.machine.start<PunchingPeer>(script, stack, a.announced ?? '', ...a.listen),
+    b.machine.start<PunchingPeer>(script, stack, b.announced ?? '', ...b.listen, `${b.relay}/p2p-circuit`)
   ])
 
   try {
-    const mappings = await Promise.all([peerA, peerB].map(async peer => peer.call('askObservers', observers)))
-    const relayedAt = await peerA.call('dialRelayed', await peerB.call('relayedAddress'))
+    const mappings = await Promise.all([peerA.call('askObservers', a.observers), peerB.call('askObservers', b.observers)])
+    const id = (await peerB.call('relayedAddress')).split('/').at(-1)
+    const relayedAt = await peerA.call('dialRelayed', `${a.relay}/p2p-circuit/p2p/${id}`)
     const [relayedRoundTrip, outcome] = await Promise.all([peerA.call('relayedRoundTrip'), peerB.call('outcome')])
+    const attempts = await peerB.call('failedAttempts')
+    const common = { outcome, mappings, relayedRoundTrip, failedAttempts: attempts.length }
 
     if (outcome === 'relayed') {
-      return { outcome, mappings, time: Date.now() - relayedAt, relayedRoundTrip, failures: await whatIsWrong(peerA, peerB, { direct: 0, relayed: 1 }) }
+      return {
+        ...common,
+        time: Date.now() - relayedAt,
+        remarks: [`A has ${await peerA.call('candidates')} candidates, B ${await peerB.call('candidates')}`, ...attempts],
+        failures: await whatIsWrong(peerA, peerB, { direct: 0, relayed: 1 })
+      }
     }
 
     const directAt = await Promise.all([peerA.call('directSince'), peerB.call('directSince')])
     const failures = await whatIsWrong(peerA, peerB, { direct: 1, relayed: 0 })
     const directRoundTrip = await peerA.call('directRoundTrip')
-    const before = await whenQuiet(relayBytes, 4 * directRoundTrip)
+    const bytes = relayBytes ?? (async () => 0)
+    const before = await whenQuiet(bytes, 4 * directRoundTrip)
     await peerA.call('echo', ECHO_LENGTH)
     await peerB.call('echo', ECHO_LENGTH)
-    const during = await relayBytes() - before
+    const during = await bytes() - before
 
     if (during !== 0) {
       failures.push(`${during} bytes came to or from the relay while there was a direct connection`)
     }
 
-    return { outcome, mappings, time: Math.max(...directAt) - relayedAt, relayedRoundTrip, directRoundTrip, failures }
+    return { ...common, time: Math.max(...directAt) - relayedAt, directRoundTrip, remarks: attempts, failures }
   } finally {
     await Promise.all([peerA.stop(), peerB.stop()])
   }

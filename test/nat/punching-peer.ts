@@ -10,6 +10,7 @@ import { identify } from '@libp2p/identify'
 import { noise } from '@libp2p/noise'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
+import { isPrivate } from '@libp2p/utils'
 import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import { Circuit } from '@multiformats/multiaddr-matcher'
@@ -25,6 +26,7 @@ import { serve } from './script.ts'
 import { watchLog } from './watch-log.ts'
 import type { NatMapping } from '../../src/index.ts'
 import type { Connection } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
 
 /**
  * In ms
@@ -60,10 +62,17 @@ async function startPeer (stack: string, announce: string, ...listen: string[]) 
   const relayed = pDefer<Opened>()
   const direct = pDefer<Opened>()
   const gaveUp = pDefer<void>()
+  const failedAttempts: string[] = []
 
   const node = await createLibp2p({
-    logger: watchLog('libp2p:dcutr', (format, [attempt, retries]) => {
-      if (format.startsWith('error while attempting DCUtR') && attempt === retries) {
+    logger: watchLog('libp2p:dcutr', (format, [attempt, retries, err]) => {
+      if (!format.startsWith('error while attempting DCUtR')) {
+        return
+      }
+
+      failedAttempts.push(err.message)
+
+      if (attempt === retries) {
         gaveUp.resolve()
       }
     }),
@@ -139,6 +148,22 @@ async function startPeer (stack: string, announce: string, ...listen: string[]) 
         direct.promise.then(() => 'direct' as const),
         gaveUp.promise.then(() => 'relayed' as const)
       ])
+    },
+
+    /**
+     * Why the attempts failed, if this node is the one that makes them
+     */
+    async failedAttempts (): Promise<string[]> {
+      return failedAttempts
+    },
+
+    /**
+     * How many public addresses it offers to its partner
+     */
+    async candidates (): Promise<number> {
+      const service: any = node.services.dcutr
+
+      return 'candidates' in service ? service.candidates().filter((ma: Multiaddr) => !Circuit.matches(ma) && !isPrivate(ma)).length : 0
     },
 
     /**

@@ -15,12 +15,12 @@ export type Relay = Awaited<ReturnType<typeof startRelay>>
 
 /**
  * @param limits - of relayed connections
- * @param listen - the multiaddrs of the nodes, one for each
+ * @param listen - the multiaddrs of each node, separated by commas
  */
 // eslint-disable-next-line @typescript-eslint/explicit-function-return-type
 async function startRelay (limits: string, ...listen: string[]) {
-  const nodes = await Promise.all(listen.map(async ma => createLibp2p({
-    addresses: { listen: [ma] },
+  const nodes = await Promise.all(listen.map(async mas => createLibp2p({
+    addresses: { listen: mas.split(',') },
     transports: [reuseportTcp()],
     connectionEncrypters: [noise()],
     streamMuxers: [yamux({ enableKeepAlive: false })],
@@ -40,7 +40,7 @@ async function startRelay (limits: string, ...listen: string[]) {
      * The nodes' multiaddrs, the relay's first
      */
     async addresses (): Promise<string[]> {
-      return nodes.map((node, i) => `${listen[i]}/p2p/${node.peerId}`)
+      return nodes.flatMap((node, i) => listen[i].split(',').map(ma => `${ma}/p2p/${node.peerId}`))
     }
   }
 }

@@ -1,0 +1,117 @@
+/**
+ * A libp2p node that is to learn its public address, to be run in a machine of the
+ * lab
+ */
+
+import { setTimeout as delay } from 'node:timers/promises'
+import { autoNAT } from '@libp2p/autonat'
+import { autoNATv2 } from '@libp2p/autonat-v2'
+import { identify } from '@libp2p/identify'
+import { noise } from '@libp2p/noise'
+import { tcp } from '@libp2p/tcp'
+import { isPrivate } from '@libp2p/utils'
+import { yamux } from '@libp2p/yamux'
+import { multiaddr } from '@multiformats/multiaddr'
+import { createLibp2p } from 'libp2p'
+import { pEvent } from 'p-event'
+import { reuseportTcp } from '../../src/index.ts'
+import { until } from '../fixtures/until.ts'
+import { serve } from './script.ts'
+import type { Connection } from '@libp2p/interface'
+
+/**
+ * How long a dial may take until the peer has been identified, in ms
+ */
+const TIMEOUT = 10_000
+
+/**
+ * How many peers must have told where they see the node, before it believes them
+ */
+const OBSERVERS = 4
+
+const transports = { reuseportTcp, '@libp2p/tcp': tcp }
+const autonats = {
+  v2: { autonat: autoNATv2() },
+  v1: { autonat: autoNAT() },
+  none: {}
+}
+
+export type AutonatName = keyof typeof autonats
+export type DiscoveringPeer = Awaited<ReturnType<typeof startPeer>>
+
+/**
+ * @param transport - the name of one of `transports`
+ * @param autonat - the name of one of `autonats`
+ * @param listen - a multiaddr
+ */
+// eslint-disable-next-line @typescript-eslint/explicit-function-return-type
+async function startPeer (transport: string, autonat: string, listen: string) {
+  const dialed: Connection[] = []
+  let observedAt = Infinity
+  let announcedAt: number | undefined
+
+  const node = await createLibp2p({
+    addresses: { listen: [listen] },
+    transports: [transports[transport as keyof typeof transports]()],
+    connectionEncrypters: [noise()],
+    streamMuxers: [yamux()],
+    connectionManager: { inboundConnectionThreshold: Infinity },
+    connectionMonitor: { enabled: false },
+    services: { identify: identify(), ...autonats[autonat as AutonatName] }
+  })
+
+  const announced = (): string[] => node.getMultiaddrs().filter(ma => !isPrivate(ma)).map(ma => ma.decapsulate('/p2p').toString())
+
+  node.addEventListener('self:peer:update', () => {
+    if (announced().length > 0) {
+      announcedAt ??= Date.now()
+    }
+  })
+
+  return {
+    async id (): Promise<string> {
+      return node.peerId.toString()
+    },
+
+    /**
+     * One after the other, as a node meets peers
+     */
+    async dial (addresses: string[]): Promise<void> {
+      for (const address of addresses) {
+        const signal = AbortSignal.timeout(TIMEOUT)
+        // it may be identified before the dial resolves
+        const identified = pEvent<'peer:identify', any>(node, 'peer:identify', {
+          filter: ({ detail }) => address.endsWith(`${detail.peerId}`),
+          signal
+        })
+        const [connection] = await Promise.all([node.dial(multiaddr(address), { signal }), identified])
+
+        if (dialed.push(connection) === OBSERVERS) {
+          observedAt = Date.now()
+        }
+      }
+    },
+
+    /**
+     * The public addresses that are announced, after `timeout` ms at most
+     *
+     * @returns and how long they took since enough peers had told, in ms
+     */
+    async announced (timeout: number): Promise<{ addresses: string[], after?: number }> {
+      await until(() => announcedAt != null, timeout).catch(() => {})
+
+      return { addresses: announced(), after: announcedAt == null ? undefined : Math.max(0, announcedAt - observedAt) }
+    },
+
+    /**
+     * How many of those that it dialed are connected still, after so many ms
+     */
+    async connectionsLeft (after: number): Promise<number> {
+      await delay(after)
+
+      return dialed.filter(({ status }) => status === 'open').length
+    }
+  }
+}
+
+await serve(startPeer)

@@ -1,0 +1,205 @@
+import { print } from '../../examples/ports/print.ts'
+import { formatTable } from '../../examples/ports/table.ts'
+import { createLab } from './lab.ts'
+import { mapFew } from './map-few.ts'
+import { inMs } from './times.ts'
+import type { AutonatName, DiscoveringPeer } from './discovering-peer.ts'
+import type { Lab } from './lab.ts'
+import type { NatKind } from './nat-rules.ts'
+import type { TransportName } from './peer.ts'
+import type { PublicPeer } from './public-peer.ts'
+import type { Script } from './script.ts'
+
+/**
+ * One way, in ms
+ */
+const LATENCY = 20
+
+const KINDS: NatKind[] = ['full-cone', 'port-restricted', 'symmetric']
+const AUTONATS: AutonatName[] = ['v2', 'v1', 'none']
+
+/**
+ * How many public peers the node dials. The fourth is the last that it takes
+ */
+const PEERS = [5, 8]
+
+/**
+ * js-libp2p's AutoNAT counts what is in the same /8 as one network, so each public
+ * peer is in one of its own: 12.0.0.1, 13.0.0.1 and so on
+ */
+const FIRST_NETWORK = 12
+
+/**
+ * What the first machine behind a NAT is called in its address
+ */
+const FIRST_MACHINE = 11
+
+const PORT = 4001
+
+/**
+ * How long the node may take to announce its public address, in ms, and so how long
+ * it is watched where it must not announce one
+ */
+const TIMEOUT = 10_000
+
+/**
+ * How long its connections are watched after that, in ms: AutoNAT may still be at
+ * work
+ */
+const REST = 2_000
+
+/**
+ * How many nodes learn their address at the same time
+ */
+const CONCURRENCY = 6
+
+const TABLE = [
+  { columns: ['NAT', 'AutoNAT', 'peers'] },
+  { title: 'public address', columns: ['expected', 'announced', 'after'] },
+  { title: 'a stranger', columns: ['expected', 'connects'] },
+  { title: 'connections', columns: ['left'] }
+]
+
+interface Row {
+  kind: NatKind
+  autonat: AutonatName
+  peers: number
+
+  /**
+   * Where it can be reached, if at all
+   */
+  external: string
+}
+
+interface Found {
+  /**
+   * The public addresses that were announced, and how long it took since four peers
+   * had told where they see the node, in ms
+   */
+  announced: { addresses: string[], after?: number }
+
+  /**
+   * Could a peer that the node has never dialed open a connection to it?
+   */
+  isReachable: boolean
+
+  /**
+   * How many of those that the node has opened are still open
+   */
+  connectionsLeft: number
+}
+
+/**
+ * A node behind a NAT dials public peers, which tell it where they see it, and
+ * AutoNAT asks them whether it can be dialed there. Returns what is wrong. Only
+ * `reuseportTcp` has something to live up to
+ */
+export async function testDiscovery (transport: TransportName): Promise<string[]> {
+  print(`Nodes with ${transport} behind NATs learn their public address. This takes a minute`, '')
+
+  const lab = createLab({ latency: LATENCY, isWholeInternet: true })
+  const rows = KINDS.flatMap(kind => AUTONATS.flatMap(autonat => PEERS.map(peers => ({ kind, autonat, peers }))))
+    .map((row, n): Row => ({ ...row, external: `/ip4/11.0.0.${FIRST_MACHINE + n}/tcp/${PORT}` }))
+  const cells: string[][] = []
+  const failures: string[] = []
+
+  try {
+    const [stranger, ...publicPeers] = await startPublicPeers(lab, Math.max(...PEERS) + 1)
+    const addresses = await Promise.all(publicPeers.map(async peer => peer.call('address')))
+
+    await mapFew(rows, CONCURRENCY, async (row, n) => {
+      const { kind, autonat, peers } = row
+
+      try {
+        const found = await discover(lab, transport, FIRST_MACHINE + n, row, addresses.slice(0, peers), stranger)
+        cells[n] = cellsOf(row, found)
+        failures.push(...whatFailed(row, found).map(failure => `Failed with ${kind}, AutoNAT ${autonat}, ${peers} peers: ${failure}`))
+      } catch (err: any) {
+        cells[n] = [kind, autonat, `${peers}`, err.message]
+        failures.push(`Failed with ${kind}, AutoNAT ${autonat}, ${peers} peers: ${err.message}`)
+      }
+    })
+  } finally {
+    await lab.stop()
+  }
+
+  print(...formatTable(TABLE, cells), '')
+
+  return transport === 'reuseportTcp' ? failures : []
+}
+
+/**
+ * Each in a machine of its own
+ */
+async function startPublicPeers (lab: Lab, count: number): Promise<Array<Script<PublicPeer>>> {
+  return Promise.all(Array.from({ length: count }, async (_, i) => {
+    const address = `${FIRST_NETWORK + i}.0.0.1`
+    const machine = await lab.host(`${address}/8`)
+
+    return machine.start<PublicPeer>(new URL('./public-peer.ts', import.meta.url), `/ip4/${address}/tcp/${PORT}`)
+  }))
+}
+
+async function discover (lab: Lab, transport: TransportName, n: number, { kind, autonat, external }: Row, addresses: string[], stranger: Script<PublicPeer>): Promise<Found> {
+  const machine = await lab.hostBehind(kind, n)
+  const node = await machine.start<DiscoveringPeer>(new URL('./discovering-peer.ts', import.meta.url), transport, autonat, `/ip4/0.0.0.0/tcp/${PORT}`)
+
+  try {
+    await node.call('dial', addresses)
+
+    return {
+      announced: await node.call('announced', TIMEOUT),
+      isReachable: await stranger.call('canDial', `${external}/p2p/${await node.call('id')}`),
+      connectionsLeft: await node.call('connectionsLeft', REST)
+    }
+  } finally {
+    await node.stop()
+  }
+}
+
+/**
+ * - The peers' AutoNAT dials the node back from ports that it has sent nothing to,
+ * and so does a stranger: only a full cone lets them in
+ * - With a peer of AutoNAT v1, which dials back an address that it is connected to
+ * by closing that connection, the address is kept back (`Observed`)
+ * - Without AutoNAT nobody verifies it, and what is not verified is not announced
+ */
+function expectedOf ({ kind, autonat, external, peers }: Row): { addresses: string[], isReachable: boolean, connections: number } {
+  const isReachable = kind === 'full-cone'
+
+  return { addresses: isReachable && autonat === 'v2' ? [external] : [], isReachable, connections: peers }
+}
+
+function cellsOf (row: Row, { announced, isReachable, connectionsLeft }: Found): string[] {
+  const expected = expectedOf(row)
+
+  return [
+    row.kind,
+    row.autonat,
+    `${row.peers}`,
+    listed(expected.addresses),
+    listed(announced.addresses),
+    inMs(announced.after),
+    yesOrNo(expected.isReachable),
+    yesOrNo(isReachable),
+    `${connectionsLeft} of ${expected.connections}`
+  ]
+}
+
+function whatFailed (row: Row, { announced, isReachable, connectionsLeft }: Found): string[] {
+  const expected = expectedOf(row)
+
+  return [
+    ...(announced.addresses.join() === expected.addresses.join() ? [] : [`announced within ${TIMEOUT} ms: ${listed(announced.addresses)}, not ${listed(expected.addresses)}`]),
+    ...(isReachable === expected.isReachable ? [] : [`a stranger ${isReachable ? 'connects' : 'does not connect'}`]),
+    ...(connectionsLeft === expected.connections ? [] : [`${connectionsLeft} of ${expected.connections} connections left`])
+  ]
+}
+
+function listed (addresses: string[]): string {
+  return addresses.length === 0 ? 'none' : addresses.join(', ')
+}
+
+function yesOrNo (is: boolean): string {
+  return is ? 'yes' : 'no'
+}
