@@ -169,7 +169,7 @@ describe('transport', () => {
       socket.on('error', () => {})
       cleanup.push(() => { socket.destroy() })
     }
-    Array.from({ length: 5 }, () => { arrive() })
+    ;[1, 2, 3, 4, 5].forEach(() => { arrive() })
     await until(() => upgrades.length === 5)
     // the peer may have another port than was observed, and the others are not it
     expect(upgrades.filter(upgrade => upgrade.startsWith('outbound '))).to.have.lengthOf(3)
@@ -216,6 +216,29 @@ describe('transport', () => {
       connection.abort(new Error('seen'))
     })
   }
+
+  it('is the initiator towards a peer of a hole punch in a private network that sends only its nonce and the header', async () => {
+    const inPrivate = createTransport({}, { connectionProtector: {} })
+    cleanup.push(async () => inPrivate.stop())
+    const upgraded = pDefer<string>()
+    const { port } = await inPrivate.listen('/ip4/127.0.0.1/tcp/0', {
+      ...rawUpgrader(),
+      upgradeInbound: async () => { upgraded.resolve('inbound') },
+      upgradeOutbound: async () => {
+        upgraded.resolve('outbound')
+
+        return {} as any
+      }
+    })
+    await server.stop()
+    await expect(inPrivate.transport.dial(multiaddr(`/ip4/127.0.0.1/tcp/${server.port}/p2p/${PEER}`), { upgrader: rawUpgrader(), initiator: true, signal: AbortSignal.timeout(5_000) }))
+      .to.eventually.be.rejected().with.property('code', 'ECONNREFUSED')
+
+    const peer = net.connect({ host: '127.0.0.1', port })
+    cleanup.push(() => { peer.destroy() })
+    peer.write(new Uint8Array(44))
+    expect(await upgraded.promise).to.equal('outbound')
+  })
 
   it('expects the peer of a hole punch at the address that an IPv4-mapped one stands for', async () => {
     const upgrades: string[] = []
