@@ -7,10 +7,10 @@ import pDefer from 'p-defer'
 import { startServer } from '../fixtures/server.ts'
 import { createTransport, rawUpgrader } from '../fixtures/transport.ts'
 import { until } from '../fixtures/until.ts'
+import type { DcutrComponents } from '../../src/dcutr.ts'
 import type { RawConnection } from '../../src/index.ts'
 import type { TestTransport } from '../fixtures/transport.ts'
 import type { Libp2pEvents, MultiaddrConnection } from '@libp2p/interface'
-import type { AddressManager } from '@libp2p/interface-internal'
 import type { Socket } from 'node:net'
 
 const PEER = '12D3KooWJRSrypvnpHgc6ZAgyCni4KcSmbV7uGRaMw5LgMKT18fq'
@@ -226,7 +226,7 @@ describe('observed addresses', () => {
 
   describe('in the address manager of libp2p', () => {
     const TRUE_ADDRESS = '/ip4/11.0.0.9/tcp/4001'
-    let addressManager: AddressManager
+    let addressManager: NonNullable<DcutrComponents['addressManager']>
     let components: any
     let accepted: MultiaddrConnection[]
 
