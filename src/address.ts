@@ -2,11 +2,11 @@ import dns from 'node:dns/promises'
 import path from 'node:path'
 import { InvalidParametersError } from '@libp2p/interface'
 import { getNetConfig, isLinkLocalIp } from '@libp2p/utils'
-import { CODE_UNIX, isMultiaddr } from '@multiformats/multiaddr'
+import { CODE_UNIX, isMultiaddr, multiaddr } from '@multiformats/multiaddr'
 import { TCP } from '@multiformats/multiaddr-matcher'
-import { familyOf } from './port-pool.ts'
-import { untilAborted } from './race.ts'
-import type { Endpoint, Family } from './port-pool.ts'
+import { untilAborted } from './abort.ts'
+import { familyOf } from './endpoint.ts'
+import type { Endpoint, Family } from './endpoint.ts'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
 /**
@@ -136,4 +136,14 @@ function canonicalHost (host: string): string {
   const [, high, low, dotted] = mapped
 
   return dotted ?? [high, low].map(group => parseInt(group, 16)).map(n => `${n >> 8}.${n & 0xff}`).join('.')
+}
+
+/**
+ * The multiaddr of an endpoint, with its zone if it has one
+ */
+export function toMultiaddr ({ host, port }: Endpoint): Multiaddr {
+  const [ip, zone] = host.split('%')
+  const prefix = zone == null ? '' : `/ip6zone/${zone}`
+
+  return multiaddr(`${prefix}/ip${familyOf(ip)}/${ip}/tcp/${port}`)
 }

@@ -33,14 +33,14 @@ import { ReuseportTcp } from './transport.ts'
 import type { ReuseportTcpInit } from './options.ts'
 import type { ReuseportTcpComponents, ReuseportTcpTransport } from './transport.ts'
 
-export { toDuplex } from './duplex.ts'
+export { toDuplex } from './connection/duplex.ts'
 
-export type { RawConnection } from './connection.ts'
-export type { ConnectionDuplex } from './duplex.ts'
+export type { RawConnection } from './connection/connection.ts'
+export type { ConnectionDuplex } from './connection/duplex.ts'
 export type { NatMapping } from './observed/nat-mapping.ts'
 export type { ObservedEndpoint } from './observed/observed.ts'
 export type { CloseServerOnMaxConnectionsOpts, ConnectOptions, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit, SourcePort, SourceReason, TCPSocketOptions } from './options.ts'
-export type { ReuseReason } from './port-pool.ts'
+export type { ReuseReason } from './port-reuse/choose-source.ts'
 export type { ReuseportTcpComponents, ReuseportTcpTransport } from './transport.ts'
 
 /**

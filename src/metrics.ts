@@ -1,6 +1,6 @@
 import { guardMethods } from './guarded.ts'
 import type { EphemeralReason } from './options.ts'
-import type { ReuseReason } from './port-pool.ts'
+import type { ReuseReason } from './port-reuse/choose-source.ts'
 import type { CounterGroup, Logger, MetricGroup, Metrics } from '@libp2p/interface'
 
 /**

@@ -1,7 +1,7 @@
 import { InvalidParametersError } from '@libp2p/interface'
 import { checkOptions, isBoolean, isCount, isCountFrom1, isDelay, isDelayOrInfinity, isFunction, isObject, isSignal } from './checks.ts'
 import type { Checks } from './checks.ts'
-import type { ReuseReason } from './port-pool.ts'
+import type { ReuseReason } from './port-reuse/choose-source.ts'
 import type { AbortOptions, CreateListenerOptions, DialTransportOptions, OutboundConnectionUpgradeEvents } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { ProgressEvent, ProgressOptions } from 'progress-events'

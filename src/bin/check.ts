@@ -1,5 +1,5 @@
 import { getNetConfig } from '@libp2p/utils'
-import { isOwnAddress } from '../route.ts'
+import { isOwnAddress } from '../port-reuse/route.ts'
 import { askPeer } from './ask-peer.ts'
 import { EVERYWHERE, THIS_MACHINE, listenAddresses, startNode } from './node.ts'
 import { judge } from './verdict.ts'

@@ -1,5 +1,6 @@
-import { Votes, keyOf } from './votes.ts'
-import type { Endpoint } from '../port-pool.ts'
+import { keyOf } from '../endpoint.ts'
+import { Votes } from './votes.ts'
+import type { Endpoint } from '../endpoint.ts'
 
 /**
  * How long an observation is kept after its connection has closed, in ms: longer than

@@ -1,5 +1,5 @@
 import { isGlobalUnicastIp, isPrivateIp } from '@libp2p/utils'
-import { familyOf, isLoopback, isWildcard } from '../port-pool.ts'
+import { familyOf, isLoopback, isWildcard } from '../endpoint.ts'
 
 /**
  * Who counts as one observer: an IPv4 address, or a /56 of IPv6, which is what

@@ -1,6 +1,7 @@
+import { keyOf } from '../endpoint.ts'
 import { natMapping } from './nat-mapping.ts'
 import type { NatMapping } from './nat-mapping.ts'
-import type { Endpoint } from '../port-pool.ts'
+import type { Endpoint } from '../endpoint.ts'
 
 /**
  * How many observers agree on something
@@ -118,8 +119,4 @@ export class Votes {
 
     return low
   }
-}
-
-export function keyOf ({ host, port }: Endpoint): string {
-  return `${host} ${port}`
 }

@@ -3,9 +3,9 @@ import fc from 'fast-check'
 import { natMapping } from '../../src/observed/nat-mapping.ts'
 import { Observations } from '../../src/observed/observations.ts'
 import { isPublic, observerOf } from '../../src/observed/observer.ts'
+import type { Endpoint } from '../../src/endpoint.ts'
 import type { NatMapping } from '../../src/observed/nat-mapping.ts'
 import type { Observation } from '../../src/observed/observations.ts'
-import type { Endpoint } from '../../src/port-pool.ts'
 
 const LOCAL: Endpoint = { host: '0.0.0.0', port: 4001 }
 const HONEST: Endpoint = { host: '11.0.0.9', port: 4001 }

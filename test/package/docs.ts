@@ -18,6 +18,6 @@ export async function apiDocs ({ project }: Package): Promise<void> {
     '--validation.notExported',
     '--validation.invalidLink',
     'src/index.ts',
-    'src/dcutr.ts'
+    'src/hole-punching/dcutr.ts'
   ], { cwd: ROOT })
 }

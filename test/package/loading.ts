@@ -19,8 +19,8 @@ const UNNEEDED = [
   '@libp2p/yamux',
   'libp2p',
   `${MAIN_ENTRY}/dist/src/bin`,
-  `${MAIN_ENTRY}/dist/src/dcutr.js`,
-  `${MAIN_ENTRY}/dist/src/punch.js`
+  `${MAIN_ENTRY}/dist/src/hole-punching/dcutr.js`,
+  `${MAIN_ENTRY}/dist/src/hole-punching/punch.js`
 ]
 
 /**

@@ -1,0 +1,437 @@
+import { InvalidParametersError, TimeoutError } from '@libp2p/interface'
+import { AbstractMultiaddrConnection } from '@libp2p/utils'
+import { isUint8ArrayList } from 'uint8arraylist'
+import { abortError, untilAborted } from '../abort.ts'
+import { toMultiaddr } from '../address.ts'
+import { isWildcard } from '../endpoint.ts'
+import { guardListener } from '../guarded.ts'
+import { BatchWriter } from './batch-writer.ts'
+import type { Endpoint } from '../endpoint.ts'
+import type { ListenerErrorTarget } from '../guarded.ts'
+import type { AbortError, AbortOptions, CounterGroup, Logger, MessageStreamDirection, MultiaddrConnection } from '@libp2p/interface'
+import type { SendResult } from '@libp2p/utils'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import type { Socket } from 'node:net'
+import type { Uint8ArrayList } from 'uint8arraylist'
+
+/**
+ * How long a socket may stay silent before its connection is aborted, in ms, as
+ * in `@libp2p/tcp`
+ */
+const DEFAULT_INACTIVITY_TIMEOUT = 120_000
+
+/**
+ * How long to wait for the peer's FIN after ours was sent, in ms
+ */
+const FIN_TIMEOUT = 1_000
+
+export interface ConnectionInit {
+  socket: Socket
+  direction: MessageStreamDirection
+  log: Logger
+
+  /**
+   * Taken from the socket if not given
+   */
+  remoteAddr?: Multiaddr
+
+  /**
+   * Taken from `local`, or from the socket, if not given
+   */
+  localAddr?: Multiaddr
+
+  /**
+   * Where the socket is bound. If that is not the wildcard, the socket is not asked for
+   * its local end, which spares a system call
+   */
+  local?: Endpoint
+
+  /**
+   * Told of the connection, and when it has closed
+   */
+  follower?: ConnectionFollower
+
+  /**
+   * In ms, 0 to turn it off
+   *
+   * @default 120_000
+   */
+  inactivityTimeout?: number
+
+  /**
+   * Keep our half open when the peer has closed its half
+   *
+   * @default false
+   */
+  allowHalfOpen?: boolean
+  metrics?: CounterGroup
+  metricPrefix?: string
+}
+
+export interface ConnectionFollower {
+  opened(connection: RawConnection): void
+
+  /**
+   * Called once, before the close event. `byPeer`: the peer's FIN came before ours went
+   */
+  closed(connection: RawConnection, byPeer: boolean): void
+}
+
+/**
+ * A raw TCP or unix socket connection: not encrypted, not multiplexed
+ */
+export interface RawConnection extends MultiaddrConnection {
+  /**
+   * The local end. Unix sockets that dial have none
+   */
+  readonly localAddr?: Multiaddr
+
+  /**
+   * Keep our half open when the peer has closed its half. Without, the peer's FIN closes
+   * the connection, and what was sent before still reaches the peer
+   */
+  allowHalfOpen: boolean
+
+  /**
+   * Sends a FIN after what was sent so far, and goes on reading. The connection
+   * closes when the peer sends its FIN.
+   *
+   * @throws {AbortError} when the signal aborts before the kernel has all data and the FIN.
+   * They are sent all the same
+   * @throws {Error} if the connection is lost before, or was aborted or reset
+   */
+  closeWrite(options?: AbortOptions): Promise<void>
+}
+
+/**
+ * Makes a connection of a connected socket
+ *
+ * @throws {InvalidParametersError} if the peer has gone already and its address
+ * is not known any more
+ */
+export function toConnection (init: ConnectionInit): RawConnection {
+  return new SocketConnection(init)
+}
+
+class SocketConnection extends AbstractMultiaddrConnection implements RawConnection, ListenerErrorTarget {
+  allowHalfOpen: boolean
+  readonly #socket: Socket
+  readonly #writer: BatchWriter
+  readonly #local: Partial<Endpoint>
+  #follower?: ConnectionFollower
+  #localAddr?: Multiaddr
+
+  /**
+   * Did the peer's FIN come before ours went?
+   */
+  #closedByPeer = false
+
+  /**
+   * Settles when the kernel has all data and our FIN, or can't have them any more. Not
+   * there before somebody wants to end our half
+   */
+  #writingEnded?: Promise<void>
+
+  constructor (init: ConnectionInit) {
+    const { socket } = init
+    const remoteAddr = init.remoteAddr ?? addressOf({ host: socket.remoteAddress, port: socket.remotePort })
+
+    if (remoteAddr == null) {
+      throw new InvalidParametersError('The peer has gone already, and its address with it')
+    }
+
+    super({ ...init, remoteAddr, inactivityTimeout: init.inactivityTimeout ?? DEFAULT_INACTIVITY_TIMEOUT })
+
+    // our FIN goes when all data is with the kernel, and not before: until then an abort
+    // can send RST, which libuv refuses for a socket that is shutting down
+    socket.allowHalfOpen = true
+    this.allowHalfOpen = init.allowHalfOpen ?? false
+    this.#socket = socket
+    this.#writer = new BatchWriter(socket, () => { this.safeDispatchEvent('drain') })
+    this.#localAddr = init.localAddr
+    this.#local = init.local == null || isWildcard(init.local.host)
+      // a socket that is closed does not tell any more
+      ? { host: socket.localAddress, port: socket.localPort }
+      : init.local
+    this.#follower = init.follower
+
+    const onData = (data: Uint8Array): void => {
+      if (this.status === 'closing' && this.readBufferLength + data.byteLength > this.maxReadBufferLength) {
+        // nobody reads any more: from here on, data would only hold up the peer's FIN
+        socket.off('data', onData)
+      } else {
+        this.onData(data)
+      }
+    }
+
+    socket.setTimeout(this.inactivityTimeout)
+    socket.on('data', onData)
+    socket.on('error', err => { this.abort(err) })
+    socket.on('timeout', () => { this.abort(new TimeoutError(`No data for ${this.inactivityTimeout}ms`)) })
+    socket.once('end', () => { this.#onFin() })
+    socket.once('close', () => { this.onTransportClosed() })
+    // it may have been kept from reading until now
+    socket.resume()
+    this.#follower?.opened(this)
+  }
+
+  /**
+   * Few ask for it, so the multiaddr is made when the first one does
+   */
+  get localAddr (): Multiaddr | undefined {
+    this.#localAddr ??= addressOf(this.#local)
+
+    return this.#localAddr
+  }
+
+  send (data: Uint8Array | Uint8ArrayList): boolean {
+    if (this.writeStatus !== 'writable' || this.writableNeedsDrain || this.sendingData || this.writeBuffer.byteLength > 0 || !isBytes(data)) {
+      return super.send(data)
+    }
+
+    // nothing is queued, so the queue can be left out
+    this.writableNeedsDrain = !this.#writer.write(data)
+
+    if (this.listenerCount('idle') > 0) {
+      this.safeDispatchEvent('idle')
+    }
+
+    return !this.writableNeedsDrain
+  }
+
+  sendData (data: Uint8ArrayList): SendResult {
+    return { sentBytes: data.byteLength, canSendMore: this.#writer.write(data) }
+  }
+
+  async closeWrite ({ signal }: AbortOptions = {}): Promise<void> {
+    await untilAborted(this.#endWriting(), signal)
+  }
+
+  /**
+   * Sends what is left and a FIN, then waits for the peer's FIN; what arrives until then is
+   * delivered. A peer that does not close its end within a second, or within the signal, is
+   * not waited for: all is sent by then. One that has gone already is no error, as with
+   * `@libp2p/tcp`: the close event tells.
+   *
+   * @throws {AbortError} when the signal aborts, whatever its reason, before the kernel has
+   * all data and the FIN. The connection is aborted then, as the rest is lost
+   */
+  async close (options?: AbortOptions): Promise<void> {
+    if (this.status === 'open') {
+      this.status = 'closing'
+    } else if (this.status !== 'closed' || this.#socket.destroyed) {
+      return
+    }
+
+    // also if the peer's FIN has closed the connection: there is data left to send
+    await this.sendClose(options)
+  }
+
+  /**
+   * @throws {AbortError} as `close`
+   */
+  async sendClose ({ signal }: AbortOptions = {}): Promise<void> {
+    const socket = this.#socket
+    let sent = false
+    let aborted: AbortError | undefined
+
+    const onAbort = (): void => {
+      if (sent) {
+        socket.destroy()
+      } else {
+        aborted = abortError(signal)
+        this.abort(aborted)
+      }
+    }
+
+    // the peer's FIN comes after data that nobody may read any more
+    socket.resume()
+
+    if (this.inactivityTimeout === 0) {
+      // a peer that stops reading must not keep us waiting for ever
+      socket.setTimeout(DEFAULT_INACTIVITY_TIMEOUT)
+    }
+
+    if (signal?.aborted === true) {
+      onAbort()
+    }
+
+    signal?.addEventListener('abort', onAbort)
+
+    try {
+      await this.#endWriting()
+    } catch (err) {
+      this.log('could not send all data - %e', err)
+    }
+
+    sent = true
+    await this.#socketClosed()
+    signal?.removeEventListener('abort', onAbort)
+
+    if (aborted != null) {
+      throw aborted
+    }
+  }
+
+  abort (err: Error): void {
+    this.#tellClosed(false)
+    super.abort(err)
+
+    // the base class leaves a connection alone that the peer's FIN has closed, but there
+    // may be data left to send, and without it the peer must not see a clean end
+    this.sendReset()
+  }
+
+  onTransportClosed (err?: Error): void {
+    const socket = this.#socket
+
+    if (socket.writableFinished) {
+      // so that whoever hears of the close event can dial the same 4-tuple again
+      socket.destroy()
+    }
+
+    this.#tellClosed(this.#closedByPeer)
+    super.onTransportClosed(err)
+  }
+
+  sendReset (): void {
+    const socket = this.#socket
+
+    if (socket.destroyed) {
+      return
+    }
+
+    // a unix socket has no RST. Between FIN and its completion libuv can't reset
+    if (this.remoteAddr.getComponents()[0]?.name === 'unix' || (socket.writableEnded && !socket.writableFinished)) {
+      socket.destroy()
+    } else {
+      socket.resetAndDestroy()
+    }
+  }
+
+  addEventListener (type: any, listener: any, options?: any): void {
+    // the listeners that the base class adds for itself come before there is a socket
+    super.addEventListener(type, #socket in this ? guardListener(listener) : listener, options)
+  }
+
+  removeEventListener (type: any, listener: any, options?: any): void {
+    super.removeEventListener(type, guardListener(listener), options)
+  }
+
+  onListenerError ({ type }: Event, err: Error): void {
+    this.log.error('a listener for %s failed - %e', type, err)
+
+    if (type === 'message') {
+      // that part of the data is lost to it
+      this.abort(err)
+    }
+  }
+
+  sendPause (): void {
+    // the peer's FIN comes after what nobody reads
+    if (this.status === 'open') {
+      this.#socket.pause()
+    }
+  }
+
+  sendResume (): void {
+    this.#socket.resume()
+  }
+
+  /**
+   * Whoever hears of the close event may dial again at once
+   */
+  #tellClosed (byPeer: boolean): void {
+    const follower = this.#follower
+    this.#follower = undefined
+    follower?.closed(this, byPeer)
+  }
+
+  /**
+   * Sends what is left and a FIN, once
+   *
+   * @throws {Error} if the connection is lost before the kernel has all of it
+   */
+  async #endWriting (): Promise<void> {
+    if (this.#writingEnded == null) {
+      this.#writingEnded = this.#sendRest()
+      // there may be nobody left to wait for it
+      this.#writingEnded.catch(() => {})
+    }
+
+    return this.#writingEnded
+  }
+
+  async #sendRest (): Promise<void> {
+    if (this.writeStatus === 'writable') {
+      this.writeStatus = 'closing'
+    }
+
+    const rest = this.writeBuffer
+
+    if (rest.byteLength > 0) {
+      // back pressure was for those who send more
+      this.#writer.write(rest)
+      rest.consume(rest.byteLength)
+      this.safeDispatchEvent('idle')
+    }
+
+    await this.#writer.end()
+    this.writeStatus = 'closed'
+
+    if (this.remoteWriteStatus === 'closed') {
+      this.onTransportClosed()
+    }
+  }
+
+  /**
+   * The peer has sent its FIN: there is nothing more to read
+   */
+  #onFin (): void {
+    const socket = this.#socket
+    this.#closedByPeer = !socket.writableFinished
+
+    if (this.status !== 'open') {
+      return
+    }
+
+    if (this.allowHalfOpen || this.#writingEnded != null) {
+      // if our half has ended as well, that closes the connection
+      this.onRemoteCloseWrite()
+      return
+    }
+
+    if (this.#writer.pending + this.writeBuffer.byteLength > 0) {
+      void this.sendClose()
+    } else {
+      this.#writingEnded = Promise.resolve()
+      socket.destroy()
+    }
+
+    this.onTransportClosed()
+  }
+
+  /**
+   * Waits until the socket is closed, which it is with the peer's FIN, or after
+   * {@link FIN_TIMEOUT}
+   */
+  async #socketClosed (): Promise<void> {
+    const socket = this.#socket
+
+    if (socket.closed) {
+      return
+    }
+
+    const timer = setTimeout(() => { socket.destroy() }, FIN_TIMEOUT)
+    await new Promise(resolve => socket.once('close', resolve))
+    clearTimeout(timer)
+  }
+}
+
+function isBytes (data: unknown): boolean {
+  return data instanceof Uint8Array || isUint8ArrayList(data)
+}
+
+function addressOf ({ host, port }: Partial<Endpoint>): Multiaddr | undefined {
+  return host == null || port == null ? undefined : toMultiaddr({ host, port })
+}

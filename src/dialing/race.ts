@@ -1,0 +1,125 @@
+import { AbortError } from '@libp2p/interface'
+import pDefer from 'p-defer'
+import { abortError, throwIfAborted } from '../abort.ts'
+
+/**
+ * RFC 8305's recommended Connection Attempt Delay, in ms
+ */
+export const CONNECTION_ATTEMPT_DELAY = 250
+
+/**
+ * One way to reach a result. It must release everything and reject when
+ * `signal` aborts
+ */
+export interface Attempt<T> {
+  (signal: AbortSignal): Promise<T>
+}
+
+export interface RaceOptions<T> {
+  /**
+   * How long an attempt has the field to itself before the next one starts
+   * beside it, in ms
+   */
+  delay: number
+
+  signal: AbortSignal
+
+  /**
+   * Releases the result of an attempt that finished, but not first
+   */
+  discard(result: T): void
+}
+
+/**
+ * Starts the attempts in order, each `delay` ms after the one before, or at once when
+ * one has failed (RFC 8305, section 5). The first to succeed wins and the others are
+ * aborted.
+ *
+ * @throws {AbortError} when `signal` aborts; the error of a lone attempt; an
+ * AggregateError with the `code` of the first failure when several failed
+ */
+export async function race <T> (attempts: Array<Attempt<T>>, { delay, signal, discard }: RaceOptions<T>): Promise<T> {
+  throwIfAborted(signal)
+
+  if (attempts.length === 1) {
+    return attempts[0](signal)
+  }
+
+  const winner = pDefer<T>()
+  const controller = new AbortController()
+  const errors: Error[] = []
+  let started = 0
+  let finished = false
+  let timer: ReturnType<typeof setTimeout> | undefined
+
+  const startNext = (): void => {
+    clearTimeout(timer)
+
+    if (finished || started === attempts.length) {
+      return
+    }
+
+    const attempt = attempts[started++]
+    timer = setTimeout(startNext, delay)
+
+    attempt(controller.signal).then(value => {
+      if (finished) {
+        discard(value)
+        return
+      }
+
+      finished = true
+      winner.resolve(value)
+    }, err => {
+      errors.push(err)
+
+      if (errors.length === attempts.length) {
+        winner.reject(allFailed(errors))
+      } else {
+        startNext()
+      }
+    })
+  }
+
+  const onAbort = (): void => {
+    // whoever succeeds from now on is discarded
+    finished = true
+    controller.abort(OVER)
+    winner.reject(abortError(signal))
+  }
+  signal.addEventListener('abort', onAbort)
+
+  try {
+    startNext()
+
+    return await winner.promise
+  } finally {
+    clearTimeout(timer)
+    signal.removeEventListener('abort', onAbort)
+
+    if (started > errors.length + (finished ? 1 : 0)) {
+      // without a reason an error would be made, with its stack
+      controller.abort(OVER)
+    }
+
+    finished = true
+  }
+}
+
+/**
+ * Why the attempts that did not win are aborted
+ */
+const OVER = new AbortError('Another attempt was faster')
+
+/**
+ * One error for all
+ */
+export function allFailed (errors: Error[]): Error {
+  if (errors.length === 1) {
+    return errors[0]
+  }
+
+  const code = errors.map((err: NodeJS.ErrnoException) => err.code).find(code => code != null)
+
+  return Object.assign(new AggregateError(errors, errors.map(err => err.message).join('; ')), { code })
+}

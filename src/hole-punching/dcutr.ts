@@ -1,0 +1,451 @@
+/**
+ * @packageDocumentation
+ *
+ * Hole punching over TCP: `@libp2p/dcutr`, given what it needs to succeed. Its
+ * protocol code stays as it is; three things around it are different:
+ *
+ * - the addresses that peers observed are offered as candidates, although nobody
+ * could verify them: behind a NAT nobody can, before the hole is punched
+ * - the punch comes from the listening port, which is the one that was observed,
+ * and each end keeps its role in it
+ * - a direct connection counts however it came about: by simultaneous open, or
+ * because one end's SYN reached the other end's listener
+ *
+ * @example
+ *
+ * ```TypeScript
+ * import { circuitRelayTransport } from '@libp2p/circuit-relay-v2'
+ * import { identify } from '@libp2p/identify'
+ * import { createLibp2p } from 'libp2p'
+ * import { reuseportTcp } from 'libp2p-reuseport-tcp'
+ * import { dcutr } from 'libp2p-reuseport-tcp/dcutr'
+ *
+ * const node = await createLibp2p({
+ *   addresses: {
+ *     listen: ['/ip4/0.0.0.0/tcp/4001', '/p2p-circuit']
+ *   },
+ *   transports: [
+ *     reuseportTcp(),
+ *     circuitRelayTransport()
+ *   ],
+ *   services: {
+ *     identify: identify(),
+ *     dcutr: dcutr()
+ *   }
+ * })
+ * ```
+ */
+
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { dcutr as libp2pDcutr } from '@libp2p/dcutr'
+import { DialError, InvalidParametersError, serviceDependencies, start, stop } from '@libp2p/interface'
+import { Queue, isPrivate, tryGetNetConfig } from '@libp2p/utils'
+import { CODE_P2P } from '@multiformats/multiaddr'
+import { Circuit } from '@multiformats/multiaddr-matcher'
+import { CONNECTION_ATTEMPT_DELAY, race } from '../dialing/race.ts'
+import { byAgreement } from '../observed/votes.ts'
+import { AddressLearner } from './learn-address.ts'
+import { punch } from './punch.ts'
+import type { NatMapping } from '../observed/nat-mapping.ts'
+import type { ReuseportTcpTransport } from '../transport.ts'
+import type { DCUtRServiceComponents, DCUtRServiceInit } from '@libp2p/dcutr'
+import type { Connection, ConnectionGater, CounterGroup, Libp2pEvents, Logger, Metrics, PeerId, Startable } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import type { TypedEventTarget } from 'main-event'
+
+export type { DCUtRServiceInit } from '@libp2p/dcutr'
+
+type OpenConnectionOptions = NonNullable<Parameters<DCUtRServiceComponents['connectionManager']['openConnection']>[1]>
+
+/**
+ * What the service needs of libp2p
+ */
+export interface DcutrComponents extends DCUtRServiceComponents {
+  peerId: PeerId
+  connectionGater?: ConnectionGater
+  events: TypedEventTarget<Libp2pEvents>
+  metrics?: Metrics
+}
+
+/**
+ * The hole punching service
+ */
+export interface Dcutr {
+  /**
+   * The addresses that peers are asked to dial in a hole punch
+   */
+  candidates(): Multiaddr[]
+
+  /**
+   * How the NAT in front of us maps the listening endpoints, by multiaddr
+   */
+  natMappings(): Record<string, NatMapping>
+}
+
+/**
+ * How many candidates are offered at most. A DCUtR message has room for 4 KiB
+ */
+const MAX_CANDIDATES = 16
+
+/**
+ * How many observed addresses are offered at most for each listening endpoint. It has one,
+ * unless the NAT maps it to another one for each destination, and then they are of little
+ * use
+ */
+const MAX_OBSERVED = 3
+
+/**
+ * How many addresses of a peer are dialed at most: it may name anybody's
+ */
+const MAX_DIALS = 8
+
+/**
+ * How many dials the service may have under way at a time, plain ones and punches
+ * together: as many as libp2p's own dial queue (`maxParallelDials`). Peers choose what is
+ * dialed, so they must not choose how much
+ */
+const MAX_PARALLEL_DIALS = 100
+
+/**
+ * How many relayed connections are replaced by direct ones at a time with us as the
+ * coordinator. All others wait: a punch that has begun can't, as its SYNs have to meet
+ */
+const MAX_COORDINATED = 8
+
+/**
+ * How many are coordinated or wait for it at most, as many as libp2p's own dial queue has
+ * room for (`maxDialQueueLength`)
+ */
+const MAX_WAITING = 500
+
+/**
+ * How many dials there may be in the punches that peers coordinate: what those that we
+ * coordinate leave
+ */
+const MAX_HANDLED_DIALS = MAX_PARALLEL_DIALS - MAX_COORDINATED * MAX_DIALS
+
+/**
+ * How long the plain dial that comes before the first punch may take, in ms, if
+ * the peer announces public addresses. A dial that is going to succeed does so
+ * within a few round trips
+ */
+const PLAIN_DIAL_TIMEOUT = 2_000
+
+/**
+ * Creates the service, to be given to `createLibp2p`. It takes the options of
+ * `@libp2p/dcutr` and needs `reuseportTcp()` among the transports
+ *
+ * @throws {InvalidParametersError} when the node starts without `reuseportTcp()`
+ */
+export function dcutr (init: DCUtRServiceInit = {}): (components: DcutrComponents) => Dcutr {
+  return components => new DcutrService(components, init)
+}
+
+class DcutrService implements Dcutr, Startable {
+  readonly [Symbol.toStringTag] = 'libp2p-reuseport-tcp/dcutr'
+  readonly [serviceDependencies]: string[] = ['@libp2p/identify']
+
+  readonly #components: DcutrComponents
+  readonly #log: Logger
+  readonly #punches?: CounterGroup
+  readonly #service: Coordinator
+  readonly #learner: AddressLearner
+
+  /**
+   * The relayed connection that is being upgraded: `@libp2p/dcutr` does not say
+   * for whom it dials
+   */
+  readonly #relayed = new AsyncLocalStorage<Connection | undefined>()
+
+  /**
+   * The relayed connections that we coordinate a punch for, or are going to
+   */
+  readonly #coordinated = new Set<Connection>()
+  readonly #coordinations = new Queue({ concurrency: MAX_COORDINATED, maxSize: MAX_WAITING })
+  #handledDials = 0
+
+  constructor (components: DcutrComponents, init: DCUtRServiceInit) {
+    const { addressManager, connectionManager, logger, metrics, peerStore, registrar, transportManager } = components
+
+    this.#components = components
+    this.#log = logger.forComponent('libp2p:reuseport-tcp:dcutr')
+    this.#punches = metrics?.registerCounterGroup('libp2p_reuseport_tcp_hole_punches_total', {
+      label: 'result',
+      help: 'Hole punches attempted, succeeded, and failed by reason, those that had to wait, and those before which we had to learn our address'
+    })
+    this.#learner = new AddressLearner({
+      components,
+      log: this.#log,
+      isKnown: family => this.#observed().some(({ local, current }) => current && tryGetNetConfig(local)?.type === `ip${family}`),
+      dialable: async (multiaddrs, peer) => this.#dialable(multiaddrs, peer),
+      onResult: result => { this.#punches?.increment({ [result]: true }) }
+    })
+    this.#service = libp2pDcutr(init)({
+      logger,
+      peerStore,
+      transportManager,
+      registrar: override(registrar, {
+        handle: async (protocol, handler, options) => registrar.handle(protocol, async (stream, connection) => {
+          // whoever was dialed coordinates (relay/DCUtR.md), so nobody makes us dial that we did not look for
+          if (!Circuit.matches(connection.remoteAddr) || connection.direction !== 'outbound') {
+            throw new DialError(`${connection.remotePeer} wants to coordinate a hole punch over ${connection.remoteAddr} (${connection.direction})`)
+          }
+
+          await this.#learner.learn(connection)
+          await this.#relayed.run(connection, async () => handler(stream, connection))
+        }, options)
+      }),
+      addressManager: override(addressManager, {
+        getAddresses: () => this.candidates()
+      }),
+      connectionManager: override(connectionManager, {
+        openConnection: async (peer, options = {}) => {
+          const relayed = this.#relayed.getStore()
+
+          if (relayed == null || !Array.isArray(peer)) {
+            return connectionManager.openConnection(peer, options)
+          }
+
+          // a socket keeps the context that it was made in, and this one's has the relayed connection
+          return this.#relayed.run(undefined, async () => this.#open(peer, relayed.remotePeer, options))
+        }
+      })
+    }) as Coordinator
+
+    const upgradeInbound = this.#service.upgradeInbound.bind(this.#service)
+
+    // `onConnect` calls it, and does not wait for its end
+    this.#service.upgradeInbound = async relayed => this.#coordinate(relayed, async () => {
+      await this.#relayed.run(relayed, async () => upgradeInbound(relayed))
+    })
+  }
+
+  async start (): Promise<void> {
+    if (this.#transport() == null) {
+      throw new InvalidParametersError('libp2p-reuseport-tcp/dcutr needs reuseportTcp() among the transports')
+    }
+
+    this.#components.events.addEventListener('connection:open', this.#onOpen)
+    await start(this.#service)
+  }
+
+  async stop (): Promise<void> {
+    this.#components.events.removeEventListener('connection:open', this.#onOpen)
+    await stop(this.#service)
+  }
+
+  /**
+   * The peer of a relayed connection that we have dialed is going to ask for our addresses,
+   * and takes the time that the answer takes for the network's
+   */
+  readonly #onOpen = ({ detail: connection }: CustomEvent<Connection>): void => {
+    if (Circuit.matches(connection.remoteAddr) && connection.direction === 'outbound') {
+      void this.#learner.learn(connection)
+    }
+  }
+
+  candidates (): Multiaddr[] {
+    const { addressManager, peerId } = this.#components
+    const observed = this.#observed()
+      .flatMap(({ addresses }) => addresses.slice(0, MAX_OBSERVED))
+      .sort(byAgreement)
+      .map(({ multiaddr }) => multiaddr.encapsulate(`/p2p/${peerId}`))
+    const announced = addressManager.getAddresses()
+    const candidates = [...announced.filter(isReachable), ...observed, ...announced]
+
+    return [...new Map(candidates.map(ma => [ma.toString(), ma])).values()].slice(0, MAX_CANDIDATES)
+  }
+
+  natMappings (): Record<string, NatMapping> {
+    return Object.fromEntries(this.#observed().map(({ local, mapping }) => [local.toString(), mapping]))
+  }
+
+  /**
+   * Waits for its turn, and is dropped if the relayed connection closes meanwhile
+   *
+   * @throws {QueueFullError}
+   * @throws {AbortError}
+   */
+  async #coordinate (relayed: Connection, punch: () => Promise<void>): Promise<void> {
+    // with each identify push libp2p tells of the connection anew
+    if (this.#coordinated.has(relayed)) {
+      return
+    }
+
+    const gone = new AbortController()
+    const onClose = (): void => { gone.abort() }
+    relayed.addEventListener('close', onClose)
+    this.#coordinated.add(relayed)
+
+    if (this.#coordinations.size >= MAX_COORDINATED) {
+      this.#punches?.increment({ waited: true })
+      this.#log('%d hole punches are before the one to %p', this.#coordinations.size, relayed.remotePeer)
+    }
+
+    try {
+      await this.#coordinations.add(async () => {
+        // what has begun keeps its place until it ends
+        relayed.removeEventListener('close', onClose)
+        await this.#learner.learn(relayed)
+        await punch()
+      }, { signal: gone.signal })
+    } catch (err: any) {
+      if (err.name === 'QueueFullError') {
+        this.#punches?.increment({ failed_busy: true })
+      }
+
+      throw err
+    } finally {
+      relayed.removeEventListener('close', onClose)
+      this.#coordinated.delete(relayed)
+    }
+  }
+
+  async #open (multiaddrs: Multiaddr[], peer: PeerId, { priority, initiator = true, signal }: OpenConnectionOptions): Promise<Connection> {
+    const dialable = await this.#dialable(multiaddrs, peer)
+
+    // only punches have a priority
+    if (priority == null) {
+      return this.#dialPlainly(dialable, within(PLAIN_DIAL_TIMEOUT, signal))
+    }
+
+    if (!initiator) {
+      return this.#punch(dialable, peer, initiator, signal)
+    }
+
+    if (this.#handledDials + dialable.length > MAX_HANDLED_DIALS) {
+      this.#punches?.increment({ failed_busy: true })
+      throw new DialError(`Too many hole punches at once to begin one to ${peer}`)
+    }
+
+    this.#handledDials += dialable.length
+
+    try {
+      return await this.#punch(dialable, peer, initiator, signal)
+    } finally {
+      this.#handledDials -= dialable.length
+    }
+  }
+
+  /**
+   * The addresses that are the peer's and that we may dial, with its peer id:
+   * some peers leave it out, but nobody else must answer
+   */
+  async #dialable (multiaddrs: Multiaddr[], peer: PeerId): Promise<Multiaddr[]> {
+    const { connectionGater } = this.#components
+    const dialable: Multiaddr[] = []
+
+    if (await connectionGater?.denyDialPeer?.(peer) === true) {
+      throw new DialError(`The connection gater denies dialing ${peer}`)
+    }
+
+    for (const ma of multiaddrs) {
+      const id = ma.getComponents().find(({ code }) => code === CODE_P2P)?.value
+
+      if (dialable.length < MAX_DIALS && (id == null || id === peer.toString()) && await connectionGater?.denyDialMultiaddr?.(ma) !== true) {
+        dialable.push(id == null ? ma.encapsulate(`/p2p/${peer}`) : ma)
+      }
+    }
+
+    if (dialable.length === 0) {
+      throw new DialError(`None of the addresses of ${peer} may be dialed`)
+    }
+
+    return dialable
+  }
+
+  /**
+   * Dials from an ephemeral port: a dial that nobody answers leaves an entry in
+   * our NAT, and with one for the listening port the peer's SYN of the punch may
+   * get in before ours is out. Our listener would answer it, in a way that does not
+   * go with the entry, and the punch would be lost
+   */
+  async #dialPlainly (multiaddrs: Multiaddr[], signal: AbortSignal): Promise<Connection> {
+    const { transportManager } = this.#components
+
+    return race(multiaddrs.map(ma => async (signal: AbortSignal) => transportManager.dial(ma, Object.assign({ signal }, { reusePort: false }))), {
+      delay: CONNECTION_ATTEMPT_DELAY,
+      signal,
+      discard: connection => { connection.close().catch(err => { connection.abort(err) }) }
+    })
+  }
+
+  async #punch (multiaddrs: Multiaddr[], peer: PeerId, initiator: boolean, signal: AbortSignal = new AbortController().signal): Promise<Connection> {
+    const { connectionManager, events, transportManager } = this.#components
+    const role = initiator ? 'initiator' : 'responder'
+    this.#punches?.increment({ attempted: true })
+    this.#log('punching a hole to %p as %s: %a', peer, role, multiaddrs)
+
+    try {
+      const connection = await punch({
+        peer,
+        dials: multiaddrs.map(ma => async (signal: AbortSignal) => transportManager.dial(ma, Object.assign({ signal, initiator }, { reusePort: 'require' }))),
+        open: () => connectionManager.getConnections(peer),
+        events,
+        signal
+      })
+      this.#punches?.increment({ succeeded: true })
+      this.#log('connected to %p directly, %a', peer, connection.remoteAddr)
+
+      return connection
+    } catch (err: any) {
+      this.#punches?.increment({ [`failed_${reasonOf(err)}`]: true })
+      this.#log('no hole to %p - %e', peer, err)
+
+      if (Object.values(this.natMappings()).includes('endpoint-dependent')) {
+        this.#log('the NAT maps us to another endpoint for each destination, so only peers that anybody can reach can be connected to directly. %p stays on the relay', peer)
+      }
+
+      throw err
+    }
+  }
+
+  #observed (): ReturnType<ReuseportTcpTransport['observed']> {
+    return this.#transport()?.observed() ?? []
+  }
+
+  #transport (): ReuseportTcpTransport | undefined {
+    return this.#components.transportManager.getTransports()
+      .find((transport): transport is ReuseportTcpTransport => transport[Symbol.toStringTag] === 'libp2p-reuseport-tcp')
+  }
+}
+
+/**
+ * What `@libp2p/dcutr` does when a peer has dialed us over a relay: a plain dial, the
+ * exchange of addresses, and the punches
+ */
+interface Coordinator {
+  upgradeInbound(relayed: Connection): Promise<void>
+}
+
+/**
+ * An object that is like `target` but for some methods
+ */
+function override <T extends object> (target: T, methods: Partial<T>): T {
+  return new Proxy(target, {
+    get: (target, name) => {
+      const value = Reflect.get(methods, name) ?? Reflect.get(target, name)
+
+      return typeof value === 'function' ? value.bind(target) : value
+    }
+  })
+}
+
+/**
+ * What is announced is verified, so a public address is one that anybody can dial
+ */
+function isReachable (ma: Multiaddr): boolean {
+  return !Circuit.matches(ma) && !isPrivate(ma)
+}
+
+function within (timeout: number, signal?: AbortSignal): AbortSignal {
+  return signal == null ? AbortSignal.timeout(timeout) : AbortSignal.any([signal, AbortSignal.timeout(timeout)])
+}
+
+function reasonOf ({ name, code }: NodeJS.ErrnoException): 'timeout' | 'refused' | 'error' {
+  if (name === 'AbortError' || name === 'TimeoutError' || code === 'ETIMEDOUT') {
+    return 'timeout'
+  }
+
+  return code === 'ECONNREFUSED' || code === 'ECONNRESET' ? 'refused' : 'error'
+}

@@ -1,0 +1,83 @@
+import { familyOf, isLoopback, isWildcard } from '../endpoint.ts'
+import type { Endpoint } from '../endpoint.ts'
+
+/**
+ * Which rule of `chooseSources` selected a listening endpoint
+ */
+export type ReuseReason = 'loopback' | 'route' | 'wildcard'
+
+/**
+ * A listening endpoint to dial from
+ */
+export interface Source extends Endpoint {
+  readonly reason: ReuseReason
+}
+
+/**
+ * What this host knows about a destination and a pure function does not
+ */
+export interface DestinationFacts {
+  /**
+   * The local address that the kernel would use to reach the destination, if it
+   * was asked
+   */
+  routeSource?: string
+
+  /**
+   * Is this address, which is not loopback, assigned to this host?
+   */
+  isOwnAddress(host: string): boolean
+}
+
+/**
+ * The listening endpoints that a dial to `destination` should come from, best
+ * first. An empty list means that only an ephemeral port will do.
+ *
+ * 1. To a loopback address: the loopback endpoints, in random order.
+ * 2. The endpoints on the address that the kernel would use as source, in random order.
+ * 3. The wildcard endpoints, in random order.
+ *
+ * Never an endpoint of the other address family, a loopback endpoint for a
+ * destination that is not loopback (Linux refuses it with EINVAL), or one from
+ * which the socket would connect to itself instead of to the listener (same
+ * address and port at both ends).
+ *
+ * The order is that of go-libp2p's `reuseport` transport.
+ */
+export function chooseSources (listening: readonly Endpoint[], destination: Endpoint, facts: DestinationFacts): Source[] {
+  const usable = shuffle(listening.filter(endpoint => {
+    return familyOf(endpoint.host) === familyOf(destination.host) && !wouldConnectToItself(endpoint, destination, facts)
+  }))
+
+  const matching = (reason: ReuseReason, matches: (host: string) => boolean): Source[] => {
+    return usable.filter(({ host }) => matches(host)).map(({ host, port }) => ({ host, port, reason }))
+  }
+
+  return [
+    ...(isLoopback(destination.host) ? matching('loopback', isLoopback) : []),
+    ...matching('route', host => host === facts.routeSource && !isLoopback(host)),
+    ...matching('wildcard', isWildcard)
+  ]
+}
+
+function wouldConnectToItself (source: Endpoint, destination: Endpoint, facts: DestinationFacts): boolean {
+  if (source.port !== destination.port) {
+    return false
+  }
+
+  if (isWildcard(source.host)) {
+    // for a destination on this host, the kernel uses that very address as source
+    return isLoopback(destination.host) || facts.isOwnAddress(destination.host)
+  }
+
+  return source.host === destination.host
+}
+
+function shuffle <T> (values: T[]): T[] {
+  for (let i = values.length - 1; i > 0; i--) {
+    const j = Math.floor(Math.random() * (i + 1));
+    [values[i], values[j]] = [values[j], values[i]]
+  }
+
+  return values
+}

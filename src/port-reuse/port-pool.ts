@@ -1,0 +1,108 @@
+import pDefer from 'p-defer'
+import { familyOf, isLoopback, isWildcard, keyOf } from '../endpoint.ts'
+import type { Endpoint, Family } from '../endpoint.ts'
+import type { DeferredPromise } from 'p-defer'
+
+/**
+ * A listener's place in the pool, from the moment that it begins to listen
+ */
+export interface PoolEntry {
+  /**
+   * The listener is bound to `endpoint`: dials may use it from now on
+   */
+  listening(endpoint: Endpoint): void
+
+  /**
+   * The listener does not listen at the moment. Dials still use its endpoint, so
+   * that the address that peers observe stays the same
+   */
+  paused(): void
+
+  /**
+   * The listener failed to start or has closed: no further dial uses it. May be
+   * called more than once
+   */
+  remove(): void
+}
+
+/**
+ * The shared pool: which endpoints a transport listens on. Listeners put theirs
+ * in, dials ask it for a source.
+ */
+export class PortPool {
+  readonly #starting = new Set<PoolEntry>()
+  #nextStart: DeferredPromise<void> = pDefer()
+  readonly #entries = new Map<PoolEntry, { readonly endpoint: Endpoint, readonly paused: boolean }>()
+  #endpoints: readonly Endpoint[] = []
+
+  /**
+   * A listener begins to listen. Until the entry says where, or is removed, dials that
+   * have no other source wait for it, see {@link PortPool.nextStart}
+   */
+  add (): PoolEntry {
+    const entry: PoolEntry = {
+      listening: endpoint => {
+        this.#entries.set(entry, { endpoint, paused: false })
+        this.#update(entry)
+      },
+      paused: () => {
+        const { endpoint } = this.#entries.get(entry) ?? {}
+
+        if (endpoint != null) {
+          this.#entries.set(entry, { endpoint, paused: true })
+        }
+      },
+      remove: () => {
+        this.#entries.delete(entry)
+        this.#update(entry)
+      }
+    }
+
+    this.#starting.add(entry)
+
+    return entry
+  }
+
+  /**
+   * The distinct endpoints to dial from, a snapshot that never changes
+   */
+  get endpoints (): readonly Endpoint[] {
+    return this.#endpoints
+  }
+
+  /**
+   * Resolves when the next listener has started, or failed to; `undefined` when none is
+   * starting
+   */
+  nextStart (): Promise<void> | undefined {
+    return this.#starting.size === 0 ? undefined : this.#nextStart.promise
+  }
+
+  /**
+   * Is some listener of this family bound to an address that is neither
+   * loopback nor the wildcard? Only then does a dial need to know its route
+   */
+  needsRoute (family: Family): boolean {
+    return this.#endpoints.some(({ host }) => familyOf(host) === family && !isLoopback(host) && !isWildcard(host))
+  }
+
+  /**
+   * Does a listener of this pool accept connections on this port, at this
+   * address or, where one of the two is the wildcard, at an overlapping one?
+   */
+  holds ({ host, port }: Endpoint): boolean {
+    return [...this.#entries.values()].some(({ endpoint, paused }) => {
+      return !paused && endpoint.port === port && familyOf(endpoint.host) === familyOf(host) &&
+        (endpoint.host === host || isWildcard(endpoint.host) || isWildcard(host))
+    })
+  }
+
+  #update (started: PoolEntry): void {
+    const distinct = new Map([...this.#entries.values()].map(({ endpoint }) => [keyOf(endpoint), endpoint]))
+
+    this.#endpoints = [...distinct.values()]
+    this.#starting.delete(started)
+    this.#nextStart.resolve()
+    this.#nextStart = pDefer()
+  }
+}

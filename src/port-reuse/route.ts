@@ -1,0 +1,47 @@
+import dgram from 'node:dgram'
+import { once } from 'node:events'
+import os from 'node:os'
+import { isLinkLocalIp } from '@libp2p/utils'
+import { familyOf } from '../endpoint.ts'
+import type { Endpoint, Family } from '../endpoint.ts'
+
+/**
+ * The local address that the kernel would use as source for packets to
+ * `destination`, or `undefined` if it has no route there.
+ *
+ * A UDP socket that is connected makes the kernel look the route up; nothing is
+ * ever sent on it.
+ */
+export async function routeSource (destination: Endpoint): Promise<string | undefined> {
+  const socket = dgram.createSocket(familyOf(destination.host) === 6 ? 'udp6' : 'udp4')
+
+  try {
+    socket.connect(destination.port, destination.host)
+    await once(socket, 'connect')
+
+    return socket.address().address
+  } catch {
+    // no route, or no descriptor left: the dial itself will say so
+  } finally {
+    socket.close()
+  }
+}
+
+/**
+ * Is `host` an address of one of this host's network interfaces?
+ */
+export function isOwnAddress (host: string): boolean {
+  const [address] = host.split('%')
+
+  return Object.values(os.networkInterfaces()).flat().some(own => own?.address === address)
+}
+
+/**
+ * The addresses of this host's network interfaces, as they can be bound to: link-local
+ * ones with their zone
+ */
+export function ownAddresses (family: Family): string[] {
+  return Object.entries(os.networkInterfaces()).flatMap(([name, addresses = []]) => addresses
+    .filter(({ address }) => familyOf(address) === family)
+    .map(({ address }) => family === 6 && isLinkLocalIp(address) ? `${address}%${name}` : address))
+}
