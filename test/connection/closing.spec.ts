@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { expect } from 'aegir/chai'
 import pDefer from 'p-defer'
-import { closed, startServer } from '../fixtures/server.ts'
+import { closed, startServer, tellsResets } from '../fixtures/server.ts'
 import { createTransport } from '../fixtures/transport.ts'
 import { until } from '../fixtures/until.ts'
 import type { RawConnection, ReuseportTcpInit } from '../../src/index.ts'
@@ -51,6 +51,17 @@ describe('closing', () => {
     }
 
     return Buffer.concat(received)
+  }
+
+  /**
+   * The peer must see that what it got is not all
+   */
+  async function expectReset (peer: Socket): Promise<void> {
+    if (await tellsResets()) {
+      await expect(collect(peer)).to.eventually.be.rejected().with.property('code', 'ECONNRESET')
+    } else {
+      expect((await collect(peer)).byteLength).to.be.lessThan(MANY_BYTES)
+    }
   }
 
   function pattern (length: number): Uint8Array {
@@ -131,7 +142,7 @@ describe('closing', () => {
       await until(() => connection.status === 'closed')
       await sleep(600)
 
-      await expect(collect(peer)).to.eventually.be.rejected().with.property('code', 'ECONNRESET')
+      await expectReset(peer)
     })
 
     it('nothing is left to send after a FIN that found nothing left', async () => {
@@ -216,7 +227,7 @@ describe('closing', () => {
           await expect(connection.close({ signal: controller.signal })).to.eventually.be.rejected()
             .with.property('name', 'AbortError')
           expect(connection.status).to.equal('aborted')
-          await expect(collect(peer)).to.eventually.be.rejected().with.property('code', 'ECONNRESET')
+          await expectReset(peer)
         })
       }
     })
