@@ -85,9 +85,11 @@ export const MISBEHAVIOURS: Record<string, Misbehaviour> = {
     flood()
   },
 
-  'never reads': socket => {
+  'does not read': socket => {
     socket.pause()
     socket.write(Buffer.concat([HEADER, NOISE]))
+    // when everybody has given up it reads the FIN, so that it is not left over itself
+    whileOpen(socket, setTimeout(() => { socket.resume() }, 3_000))
   }
 }
 
