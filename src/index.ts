@@ -41,8 +41,9 @@ export type { NatMapping } from './observed/nat-mapping.ts'
 export type { AutonatComponents } from './observed/autonat.ts'
 export type { ObservedAddress, ObservedAddressManager, ObservedEndpoint } from './observed/observed.ts'
 export type { Agreement } from './observed/votes.ts'
-export type { CloseServerOnMaxConnectionsOpts, ConnectOptions, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit, SourcePort, SourceReason, TCPSocketOptions } from './options.ts'
+export type { CloseServerOnMaxConnectionsOpts, ConnectOptions, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit, SourcePort, TCPSocketOptions } from './options.ts'
 export type { ReuseReason } from './port-reuse/choose-source.ts'
+export type { DialedFrom } from './dialing/dialed-from.ts'
 export type { ReuseportTcpComponents, ReuseportTcpTransport } from './transport.ts'
 
 /**

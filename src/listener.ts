@@ -7,28 +7,26 @@ import { TypedEventEmitter, setMaxListeners } from 'main-event'
 import pDefer from 'p-defer'
 import { untilAborted } from './abort.ts'
 import { parseListenAddr, resolveName } from './address.ts'
+import { callBack } from './callback.ts'
 import { toConnection } from './connection/connection.ts'
-import { familyOf, isWildcard } from './endpoint.ts'
-import { guardCall, guardListener } from './guarded.ts'
-import { ACCEPTED_SILENCE, peerProposes } from './hole-punching/first-bytes.ts'
 import { listenerMetrics } from './metrics.ts'
-import { bindSocket, reuseUnavailable } from './port-reuse/bound-socket.ts'
-import { ownAddresses } from './port-reuse/route.ts'
 import type { Target } from './address.ts'
 import type { ConnectionFollower, RawConnection } from './connection/connection.ts'
 import type { Endpoint } from './endpoint.ts'
-import type { ListenerErrorTarget } from './guarded.ts'
-import type { PunchedPeers } from './hole-punching/punched-peers.ts'
+import type { RoleUpgrader } from './hole-punching/upgrade.ts'
 import type { ListenerMetrics } from './metrics.ts'
 import type { CloseServerOnMaxConnectionsOpts } from './options.ts'
 import type { PoolEntry, PortPool } from './port-reuse/port-pool.ts'
+import type { PortReuse } from './port-reuse/strategy.ts'
 import type { AbortOptions, ComponentLogger, Listener, ListenerEvents, Logger, Metrics, Upgrader } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { Server, Socket } from 'node:net'
 
 export interface ListenerInit {
   pool: PortPool
+  portReuse(): PortReuse
   upgrader: Upgrader
+  roleUpgrader: RoleUpgrader
   logger: ComponentLogger
   metrics?: Metrics
   sharePort: boolean
@@ -45,19 +43,7 @@ export interface ListenerInit {
    * Follows a connection that arrived at a TCP port
    */
   follow(local: Endpoint, remote: Endpoint): ConnectionFollower
-  punched: PunchedPeers
-
-  /**
-   * Are connections protected by a pre-shared key?
-   */
-  isPrivateNetwork: boolean
 }
-
-/**
- * How long the upgrade of a connection that a punched peer has dialed may take, in ms,
- * which is what libp2p gives other inbound connections by default
- */
-const UPGRADE_TIMEOUT = 10_000
 
 /**
  * The values of the metric `libp2p_tcp_listener_status_info`
@@ -93,7 +79,7 @@ type State =
 /**
  * Listens on one multiaddr
  */
-export class ReuseportListener extends TypedEventEmitter<ListenerEvents> implements Listener, ListenerErrorTarget {
+export class ReuseportListener extends TypedEventEmitter<ListenerEvents> implements Listener {
   readonly #init: ListenerInit
   readonly #log: Logger
   readonly #connectionLog: Logger
@@ -112,7 +98,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     this.#init = init
     this.#log = init.logger.forComponent('libp2p:reuseport-tcp:listener')
     this.#connectionLog = init.logger.forComponent('libp2p:reuseport-tcp:connection')
-    this.#metrics = listenerMetrics(init.metrics, this.#log)
+    this.#metrics = listenerMetrics(init.metrics)
 
     this.#server = net.createServer({ noDelay, keepAlive, keepAliveInitialDelay })
     this.#server.on('connection', socket => { this.#onSocket(socket) })
@@ -171,18 +157,6 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
 
   updateAnnounceAddrs (): void {}
 
-  addEventListener (type: any, listener: any, options?: any): void {
-    super.addEventListener(type, guardListener(listener), options)
-  }
-
-  removeEventListener (type: any, listener: any, options?: any): void {
-    super.removeEventListener(type, guardListener(listener), options)
-  }
-
-  onListenerError ({ type }: Event, err: Error): void {
-    this.#log.error('a listener for %s failed - %e', type, err)
-  }
-
   /**
    * Stops accepting, aborts upgrades in flight, destroys the connections that
    * were accepted and resolves when all of them are gone
@@ -219,51 +193,46 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
    * @throws {Error} the system's error
    */
   async #open (target: ListenTarget, running: Running): Promise<void> {
-    const opened = this.#bindAndListen(target, running.entry)
+    const bound = this.#bindAndListen(target, running.entry)
 
     // rejects with the server's error
     await once(this.#server, 'listening', { signal: running.shutdown.signal })
 
     const address = this.#server.address()
+    const opened = withPort(target, address)
+
+    if (bound == null && opened.type === 'ip') {
+      running.entry.listening(opened.endpoint)
+    }
+
     this.#label = address == null || typeof address === 'string' ? `${address}` : `${address.address}:${address.port}`
-    this.#state = { ...running, status: 'listening', target: withPort(opened, address) }
+    this.#state = { ...running, status: 'listening', target: opened }
     this.#log('listening on %s', this.#label)
     this.#updateStatus()
     this.safeDispatchEvent('listening')
   }
 
   /**
-   * When this returns the port is in the pool: dials that begin afterwards use it
+   * When this returns an endpoint, it is in the pool: dials that begin afterwards use it
    */
-  #bindAndListen (target: ListenTarget, entry: PoolEntry): ListenTarget {
-    const { backlog, pool, sharePort } = this.#init
+  #bindAndListen (target: ListenTarget, entry: PoolEntry): Endpoint | undefined {
+    const { backlog, pool, portReuse, sharePort } = this.#init
 
     if (target.type === 'unix') {
       entry.remove()
       this.#server.listen({ path: target.path, backlog })
 
-      return target
-    }
-
-    const { host, port } = target.endpoint
-
-    if (reuseUnavailable() != null) {
-      entry.remove()
-      this.#server.listen({ host, port, backlog, ipv6Only: net.isIPv6(host) })
-
-      return target
+      return
     }
 
     try {
-      if (port !== 0 && !sharePort) {
-        assertFree(target.endpoint, pool)
+      const bound = portReuse().listen(this.#server, target.endpoint, { backlog, sharePort, isOurs: endpoint => pool.holds(endpoint) })
+
+      if (bound != null) {
+        entry.listening(bound)
       }
 
-      const bound = bindSocket(target.endpoint, { reusePort: true })
-      bound.listen(this.#server, backlog)
-      entry.listening(bound.local)
-
-      return { type: 'ip', endpoint: bound.local }
+      return bound
     } catch (err: any) {
       this.#onError(err)
       throw err
@@ -316,27 +285,9 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     void this.#upgrade(connection, socket, ends?.remote, state.shutdown.signal)
   }
 
-  /**
-   * When a hole is punched, one end dials as responder. If its SYN gets to our
-   * listener instead of meeting ours, there are two responders, and it is us who
-   * know that we were to be the initiator
-   */
   async #upgrade (connection: RawConnection, socket: Socket, remote: Endpoint | undefined, signal: AbortSignal): Promise<void> {
-    const { isPrivateNetwork, punched, upgrader } = this.#init
-
     try {
-      const waits = remote != null && punched.has(remote) && !await peerProposes(socket, { timeout: ACCEPTED_SILENCE, isPrivateNetwork, signal })
-      const peer = waits ? punched.take(remote) : undefined
-
-      if (peer != null) {
-        this.#log('%a waits for an initiator, so we are', connection.remoteAddr)
-        connection.direction = 'outbound'
-        connection.remoteAddr = connection.remoteAddr.encapsulate(`/p2p/${peer}`)
-        await upgrader.upgradeOutbound(connection, { signal: AbortSignal.any([signal, AbortSignal.timeout(UPGRADE_TIMEOUT)]), initiator: true })
-      } else {
-        await upgrader.upgradeInbound(connection, { signal })
-      }
-
+      await this.#init.roleUpgrader.accept(connection, socket, remote, this.#init.upgrader, signal)
       this.#log('inbound connection upgraded %a', connection.remoteAddr)
       this.#pauseAboveLimit()
     } catch (err: any) {
@@ -381,7 +332,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
       // to the next try
       this.#state = state
       state.entry.paused()
-      guardCall(this.#log, () => onListenError?.(err))
+      callBack(this.#log, () => onListenError?.(err))
     })
   }
 
@@ -405,30 +356,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
 }
 
 /**
- * SO_REUSEPORT would let us in beside another process, a plain bind does not. Nor does it
- * beside ourselves: where we hold some of the wildcard's addresses, the others are looked
- * at one by one
- *
- * @throws {Error} EADDRINUSE if somebody else listens there
- */
-function assertFree (endpoint: Endpoint, pool: PortPool): void {
-  const { host, port } = endpoint
-  const hosts = pool.holds(endpoint) && isWildcard(host) ? ownAddresses(familyOf(host)) : [host]
-
-  for (const host of hosts.filter(host => !pool.holds({ host, port }))) {
-    try {
-      bindSocket({ host, port }, { reusePort: false }).close()
-    } catch (err: any) {
-      // nobody listens on an address that is gone, or an IPv6 one that is still tentative
-      if (err.code !== 'EADDRNOTAVAIL') {
-        throw err
-      }
-    }
-  }
-}
-
-/**
- * Without port reuse the kernel chooses a port no sooner than it listens
+ * The target with the port that the kernel chose, if that was asked for
  */
 function withPort (target: ListenTarget, address: ReturnType<Server['address']>): ListenTarget {
   return target.type === 'unix' || address == null || typeof address === 'string'

@@ -1,7 +1,5 @@
 import { InvalidParametersError } from '@libp2p/interface'
-import { checkOptions, isBoolean, isCount, isCountFrom1, isDelay, isDelayOrInfinity, isFunction, isObject, isSignal } from './checks.ts'
-import type { Checks } from './checks.ts'
-import type { ReuseReason } from './port-reuse/choose-source.ts'
+import type { DialedFrom } from './dialing/dialed-from.ts'
 import type { AbortOptions, CreateListenerOptions, DialTransportOptions, OutboundConnectionUpgradeEvents } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { ProgressEvent, ProgressOptions } from 'progress-events'
@@ -159,19 +157,6 @@ export interface ReuseportTcpInit {
 }
 
 /**
- * Why a dial came from where it did: the rule that selected a listening
- * endpoint, or `ephemeral` with the reason why none was used
- */
-export type SourceReason = ReuseReason | 'ephemeral' | 'unix'
-
-/**
- * Why a dial comes from an ephemeral port: port reuse is turned off or not to be
- * had here, no listener can be dialed from, peers do not answer the listening
- * port, it can't be used for this destination, or the ephemeral port was faster
- */
-export type EphemeralReason = 'turned_off' | 'unavailable' | 'no_listener' | 'suspended' | 'unusable' | 'faster'
-
-/**
  * Where a connection was dialed from
  */
 export interface SourcePort {
@@ -184,7 +169,7 @@ export interface SourcePort {
    * `loopback`, `route`, `wildcard`: the rule that selected a listening endpoint.
    * `ephemeral`: none was used. `unix`: there is no port
    */
-  reason: SourceReason
+  reason: DialedFrom['reason']
 
   /**
    * Why no listening port was used, if none was
@@ -230,66 +215,74 @@ export interface ReuseportTcpDialOptions extends DialTransportOptions<ReuseportT
  */
 export interface ReuseportTcpCreateListenerOptions extends CreateListenerOptions, TCPSocketOptions {}
 
-const SOCKET_OPTIONS: Checks = {
-  noDelay: isBoolean,
-  keepAlive: isBoolean,
-  keepAliveInitialDelay: isDelay,
-  allowHalfOpen: isBoolean
-}
-
-const isSocketOptions = isObject(SOCKET_OPTIONS)
-
-const isDialOptions = isObject({
-  ...SOCKET_OPTIONS,
-  reusePort: value => value === 'require' ? undefined : isBoolean(value),
-  initiator: isBoolean,
-  signal: isSignal,
-  onProgress: isFunction
-})
-
-const isInit = isObject({
-  reusePort: isBoolean,
-  sharePort: isBoolean,
-  reusePortTimeout: isDelayOrInfinity,
-  observedAddressThreshold: isCountFrom1,
-  inboundSocketInactivityTimeout: isDelay,
-  outboundSocketInactivityTimeout: isDelay,
-  maxConnections: isCount,
-  backlog: isCount,
-  closeServerOnMaxConnections: isObject({
-    listenBelow: isCount,
-    closeAbove: isCount,
-    onListenError: isFunction
-  }, ['listenBelow', 'closeAbove']),
-  dialOpts: isSocketOptions,
-  listenOpts: isSocketOptions
-})
+type Rule = readonly [must: string, isMet: (value: unknown) => boolean]
 
 /**
- * @throws {InvalidParametersError} that names the option at fault
+ * The largest delay of a timer, in ms. Node makes 1 of what is larger
+ */
+const MAX_DELAY_MS = 2 ** 31 - 1
+
+const BOOLEAN: Rule = ['true or false', value => typeof value === 'boolean']
+const COUNT: Rule = ['a number from 0', value => typeof value === 'number' && value >= 0]
+const DELAY: Rule = [`a number of milliseconds from 0 to ${MAX_DELAY_MS}`, value => COUNT[1](value) && Number(value) <= MAX_DELAY_MS]
+const OBJECT: Rule = ['an object', value => value != null && typeof value === 'object']
+
+/**
+ * What each option of the transport must be, if it is given
+ */
+const RULES: Readonly<Record<string, Rule>> = {
+  reusePort: BOOLEAN,
+  sharePort: BOOLEAN,
+  reusePortTimeout: [`${DELAY[0]}, or Infinity`, value => value === Infinity || DELAY[1](value)],
+  observedAddressThreshold: ['a number from 1', value => COUNT[1](value) && Number(value) >= 1],
+  inboundSocketInactivityTimeout: DELAY,
+  outboundSocketInactivityTimeout: DELAY,
+  maxConnections: COUNT,
+  backlog: COUNT,
+  closeServerOnMaxConnections: OBJECT,
+  'closeServerOnMaxConnections.listenBelow': COUNT,
+  'closeServerOnMaxConnections.closeAbove': COUNT,
+  'closeServerOnMaxConnections.onListenError': ['a function', value => typeof value === 'function'],
+  ...socketRules('dialOpts'),
+  ...socketRules('listenOpts')
+}
+
+function socketRules (option: string): Record<string, Rule> {
+  return {
+    [option]: OBJECT,
+    [`${option}.noDelay`]: BOOLEAN,
+    [`${option}.keepAlive`]: BOOLEAN,
+    [`${option}.keepAliveInitialDelay`]: DELAY,
+    [`${option}.allowHalfOpen`]: BOOLEAN
+  }
+}
+
+/**
+ * Checks the options of the transport, once. Those of a dial or of a listener are left to
+ * TypeScript
+ *
+ * @throws {InvalidParametersError} that names the option at fault and its value
  */
 export function checkInit (init: ReuseportTcpInit): void {
-  checkOptions(init, isInit)
+  if (!OBJECT[1](init)) {
+    throw new InvalidParametersError(`options must be an object, not ${JSON.stringify(init)}`)
+  }
+
+  const required = init.closeServerOnMaxConnections == null ? [] : ['closeServerOnMaxConnections.listenBelow', 'closeServerOnMaxConnections.closeAbove']
+
+  for (const [path, [must, isMet]] of Object.entries(RULES)) {
+    const value = path.split('.').reduce((outer: any, name) => outer?.[name], init)
+
+    if ((value != null || required.includes(path)) && !isMet(value)) {
+      throw new InvalidParametersError(`options.${path} must be ${must}, not ${typeof value === 'string' ? JSON.stringify(value) : String(value)}`)
+    }
+  }
 
   const { closeAbove, listenBelow } = init.closeServerOnMaxConnections ?? { closeAbove: 0, listenBelow: 0 }
 
   if (closeAbove < listenBelow) {
     throw new InvalidParametersError(`options.closeServerOnMaxConnections.closeAbove (${closeAbove}) must not be less than listenBelow (${listenBelow})`)
   }
-}
-
-/**
- * @throws {InvalidParametersError} that names the option at fault
- */
-export function checkDialOptions (options: ConnectOptions): void {
-  checkOptions(options, isDialOptions)
-}
-
-/**
- * @throws {InvalidParametersError} that names the option at fault
- */
-export function checkListenerOptions (options: ReuseportTcpCreateListenerOptions): void {
-  checkOptions(options, isSocketOptions)
 }
 
 /**

@@ -1,32 +1,31 @@
 import cluster from 'node:cluster'
 import { serviceCapabilities, transportSymbol } from '@libp2p/interface'
-import { CODE_P2P } from '@multiformats/multiaddr'
 import { CustomProgressEvent } from 'progress-events'
 import { throwIfAborted } from './abort.ts'
 import { isSupported, parseDialAddr } from './address.ts'
+import { callBack } from './callback.ts'
 import { toConnection } from './connection/connection.ts'
-import { dial } from './dialing/dialer.ts'
-import { RecentlyClosed } from './dialing/recently-closed.ts'
-import { Suspicion } from './dialing/suspended-endpoints.ts'
-import { guardCall, guardLogger } from './guarded.ts'
-import { dialedSilence, peerProposes } from './hole-punching/first-bytes.ts'
-import { PunchedPeers } from './hole-punching/punched-peers.ts'
-import { watchForInitiator } from './hole-punching/simultaneous-open.ts'
+import { Dialer } from './dialing/dialer.ts'
+import { rulesOf } from './hole-punching/roles.ts'
+import { RoleUpgrader } from './hole-punching/upgrade.ts'
 import { ReuseportListener } from './listener.ts'
 import { dialerMetrics, sourceLabel } from './metrics.ts'
 import { Observed } from './observed/observed.ts'
-import { checkDialOptions, checkListenerOptions, initWithDefaults, withDefaults } from './options.ts'
-import { reuseUnavailable } from './port-reuse/bound-socket.ts'
+import { initWithDefaults, withDefaults } from './options.ts'
 import { PortPool } from './port-reuse/port-pool.ts'
+import { findPortReuse } from './port-reuse/strategy.ts'
+import type { Target } from './address.ts'
 import type { ConnectionFollower, RawConnection } from './connection/connection.ts'
+import type { DialRules } from './hole-punching/roles.ts'
+import type { DialedConnection } from './hole-punching/upgrade.ts'
 import type { DialerMetrics } from './metrics.ts'
 import type { AutonatComponents } from './observed/autonat.ts'
 import type { ObservedAddressManager, ObservedEndpoint, OwnConnection } from './observed/observed.ts'
 import type { ConnectOptions, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit, ReuseportTcpSettings } from './options.ts'
-import type { ComponentLogger, Connection, Libp2pEvents, Listener, Logger, Metrics, Transport, Upgrader } from '@libp2p/interface'
+import type { PortReuse } from './port-reuse/strategy.ts'
+import type { ComponentLogger, Connection, Libp2pEvents, Listener, Logger, Metrics, Transport } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { TypedEventTarget } from 'main-event'
-import type { Socket } from 'node:net'
 
 /**
  * Only the logger is needed. With `events` and `addressManager` the transport
@@ -60,8 +59,7 @@ export interface ReuseportTcpTransport extends Transport<ReuseportTcpDialEvents>
    * `initiator`, ends with RST.
    *
    * @throws {InvalidParametersError} if the multiaddr is not TCP over IPv4, IPv6
-   * or DNS or a unix socket, or has port 0, or if an option has a value that can't be
-   * used
+   * or DNS or a unix socket, or has port 0
    * @throws {AbortError} when the signal aborts
    * @throws {DialError} if `reusePort` is `'require'` and there is no listening port that
    * can be used
@@ -79,9 +77,6 @@ export interface ReuseportTcpTransport extends Transport<ReuseportTcpDialEvents>
    */
   connect(ma: Multiaddr, options?: ConnectOptions): Promise<RawConnection>
 
-  /**
-   * @throws {InvalidParametersError} if an option has a value that can't be used
-   */
   createListener(options: ReuseportTcpCreateListenerOptions): Listener
 
   /**
@@ -92,10 +87,10 @@ export interface ReuseportTcpTransport extends Transport<ReuseportTcpDialEvents>
 }
 
 /**
- * Why ports can't be reused is the same for every transport of the process, so it is
- * said once. Only a lack of descriptors passes, and leaves room for another reason
+ * How ports are reused is the same for every transport of the process, so it is said once.
+ * Only a lack of descriptors passes, and leaves room for another answer
  */
-let saidUnavailable: string | undefined
+let saidPortReuse: string | undefined
 
 /**
  * The transport hands its port pool to both of its sides, which otherwise know
@@ -112,28 +107,35 @@ export class ReuseportTcp implements ReuseportTcpTransport {
   readonly #connectionLog: Logger
   readonly #libp2pMetrics?: Metrics
   readonly #metrics: DialerMetrics
+  readonly #portReuse: () => PortReuse
   readonly #pool = new PortPool()
-  readonly #suspicion = new Suspicion()
-  readonly #closed = new RecentlyClosed()
-  readonly #punched = new PunchedPeers()
+  readonly #dialer: Dialer
+  readonly #roleUpgrader: RoleUpgrader
   readonly #observed?: Observed
-  readonly #turnedOff: boolean
-  readonly #isPrivateNetwork: boolean
 
-  constructor (components: ReuseportTcpComponents, init: ReuseportTcpInit = {}) {
+  constructor (components: ReuseportTcpComponents, init: ReuseportTcpInit = {}, portReuse: () => PortReuse = findPortReuse) {
     const { logger, metrics, events, addressManager, connectionProtector } = components
+    const log = logger.forComponent('libp2p:reuseport-tcp')
+
     this.#settings = initWithDefaults(init)
-    this.#logger = guardLogger(logger)
-    this.#log = this.#logger.forComponent('libp2p:reuseport-tcp')
-    this.#connectionLog = this.#log.newScope('connection')
+    this.#logger = logger
+    this.#log = log
+    this.#connectionLog = log.newScope('connection')
     this.#libp2pMetrics = metrics
-    this.#metrics = dialerMetrics(metrics, this.#log, () => ({
+    this.#metrics = dialerMetrics(metrics, () => ({
       listening: this.#pool.endpoints.length,
-      suspended: this.#suspicion.count(),
-      observed: this.#observed?.endpoints().flatMap(({ addresses }) => addresses).length ?? 0
+      suspended: this.#dialer.countSuspended(),
+      observed: this.observed().flatMap(({ addresses }) => addresses).length
     }))
-    this.#isPrivateNetwork = connectionProtector != null
-    this.#turnedOff = isFalse(process.env.LIBP2P_TCP_REUSEPORT)
+    this.#portReuse = portReuse
+    this.#dialer = new Dialer({
+      pool: this.#pool,
+      portReuse,
+      turnedOff: isFalse(process.env.LIBP2P_TCP_REUSEPORT),
+      log,
+      metrics: this.#metrics
+    })
+    this.#roleUpgrader = new RoleUpgrader({ isPrivateNetwork: connectionProtector != null, log, metrics: this.#metrics })
 
     if (events != null) {
       this.#observed = new Observed({
@@ -141,82 +143,39 @@ export class ReuseportTcp implements ReuseportTcpTransport {
         events,
         addressManager,
         autonat: components,
-        log: this.#log.newScope('observed'),
-        // where ports can't be reused there is nothing in the pool
-        isListening: local => reuseUnavailable() != null || this.#pool.endpoints.some(({ host, port }) => host === local.host && port === local.port)
+        log: log.newScope('observed'),
+        isListening: local => this.#pool.has(local)
       })
     }
 
-    const unavailable = reuseUnavailable()
+    const { name, unavailable } = portReuse()
+    const said = unavailable == null ? `ports are reused by ${name}` : `ports can not be reused here, dialing from ephemeral ports: ${unavailable}`
 
-    if (unavailable != null && unavailable !== saidUnavailable) {
-      saidUnavailable = unavailable
-      this.#log('ports can not be reused here, dialing from ephemeral ports: %s', unavailable)
+    if (said !== saidPortReuse) {
+      saidPortReuse = said
+      log(said)
     }
   }
 
   async dial (ma: Multiaddr, options: ReuseportTcpDialOptions): Promise<Connection> {
-    const start = Date.now()
-    const { connection, socket, peerIsInitiator } = options.initiator === true
-      ? await this.#punch(ma, options)
-      : await this.#open(ma, options)
-    const { signal } = options
-    const onAbort = (): void => {
-      // all attempts of a hole punch need the same 4-tuple: after a FIN the kernel keeps it
-      // until the peer closes its end, after an RST it is free at once
-      if (options.initiator == null) {
-        socket.destroy()
-      }
-    }
+    const target = parseDialAddr(ma)
 
-    // before the upgrader hears of it: TLS aborts the connection, which sends RST
-    signal?.addEventListener('abort', onAbort)
-
-    try {
-      if (options.initiator === false && !await peerProposes(socket, { timeout: dialedSilence(Date.now() - start), isPrivateNetwork: this.#isPrivateNetwork, signal: options.signal })) {
-        this.#log('%a waits for an initiator, so we are', ma)
-        connection.direction = 'outbound'
-        options = { ...options, initiator: true }
-      }
-
-      return await options.upgrader.upgradeOutbound(connection, options)
-    } catch (err: any) {
-      this.#metrics.errors?.increment({ outbound_upgrade: true })
-      this.#log('could not upgrade the connection to %a - %e', ma, err)
-
-      if (signal?.aborted === true) {
-        onAbort()
-      }
-
-      connection.abort(err)
-
-      if (signal?.aborted === true || options.reusePort === 'require' || DENIED.includes(err?.name) || !peerIsInitiator(firstProposal(options.upgrader))) {
-        throw err
-      }
-    } finally {
-      signal?.removeEventListener('abort', onAbort)
-    }
-
-    // an ephemeral port of ours has nothing to meet
-    this.#log('%a dialed us at the same moment and both ends acted as initiator, dialing once more', ma)
-    this.#metrics.reuse?.increment({ simultaneous_open: true })
-
-    return this.dial(ma, { ...options, reusePort: false })
+    return this.#roleUpgrader.dial(ma, target, options, async (options, rules) => this.#open(ma, target, options, rules))
   }
 
   async connect (ma: Multiaddr, options: ConnectOptions = {}): Promise<RawConnection> {
-    return (await this.#open(ma, options)).connection
+    return (await this.#open(ma, parseDialAddr(ma), options, rulesOf(options))).connection
   }
 
   createListener (options: ReuseportTcpCreateListenerOptions): Listener {
-    checkListenerOptions(options)
-
     const { inboundSocketInactivityTimeout, maxConnections, backlog, closeServerOnMaxConnections, listenOpts, sharePort } = this.#settings
 
     return new ReuseportListener({
       ...withDefaults(listenOpts, options),
       pool: this.#pool,
+      portReuse: this.#portReuse,
       upgrader: options.upgrader,
+      roleUpgrader: this.#roleUpgrader,
       logger: this.#logger,
       metrics: this.#libp2pMetrics,
       sharePort: sharePort ?? cluster.isWorker,
@@ -224,8 +183,6 @@ export class ReuseportTcp implements ReuseportTcpTransport {
       maxConnections,
       backlog,
       closeServerOnMaxConnections,
-      punched: this.#punched,
-      isPrivateNetwork: this.#isPrivateNetwork,
       follow: (local, remote) => this.#follow({ local, remote, dialed: false })
     })
   }
@@ -243,64 +200,45 @@ export class ReuseportTcp implements ReuseportTcpTransport {
   }
 
   /**
-   * Opens a raw connection to a peer whose own dial may arrive instead
+   * Opens a raw connection
    */
-  async #punch (ma: Multiaddr, options: ConnectOptions): Promise<OpenedConnection> {
-    const peer = ma.getComponents().findLast(({ code }) => code === CODE_P2P)?.value
-    const target = parseDialAddr(ma)
-
-    return this.#punched.during({ endpoint: target.type === 'ip' ? target.endpoint : {}, peer }, async () => this.#open(ma, options))
-  }
-
-  /**
-   * Opens a raw connection. `peerIsInitiator` tells if the peer turned out to
-   * act as an initiator on it, which only a dial from a listening port can meet
-   */
-  async #open (ma: Multiaddr, options: ConnectOptions): Promise<OpenedConnection> {
-    checkDialOptions(options)
-
+  async #open (ma: Multiaddr, target: Target, options: ConnectOptions, rules: DialRules): Promise<DialedConnection> {
     const { dialOpts, reusePort, reusePortTimeout, outboundSocketInactivityTimeout } = this.#settings
     const { allowHalfOpen, ...socketOptions } = withDefaults(dialOpts, options)
     const signal = options.signal ?? new AbortController().signal
-    const target = parseDialAddr(ma)
 
     this.#progress(options, () => new CustomProgressEvent('tcp:open-connection'))
     this.#log('dialing %a', ma)
 
-    const dialed = await this.#counted(dial(target, {
-      pool: this.#pool,
-      suspicion: this.#suspicion,
-      closed: this.#closed,
+    const { socket, from } = await this.#counted(this.#dialer.dial(target, {
       reusePort: options.reusePort ?? reusePort,
-      turnedOff: this.#turnedOff,
-      reusePortTimeout: options.initiator == null ? reusePortTimeout : Infinity,
+      reusePortTimeout: rules.mayRace ? reusePortTimeout : Infinity,
       socketOptions,
-      log: this.#log,
-      metrics: this.#metrics
-    }, signal))
-    const { socket, reason, because, ends } = dialed
+      signal
+    }))
 
     try {
       const connection = toConnection({
         socket,
         remoteAddr: ma,
-        local: ends?.local,
-        follower: ends == null ? undefined : this.#follow({ ...ends, dialed: true }),
-        // the muxer takes its role from here, not from the upgrader
-        direction: options.initiator === false ? 'inbound' : 'outbound',
+        ...('local' in from ? { local: from.local, follower: this.#follow({ local: from.local, remote: from.remote, dialed: true }) } : {}),
+        direction: rules.direction,
         inactivityTimeout: outboundSocketInactivityTimeout,
         allowHalfOpen,
         metrics: this.#metrics.events,
         log: this.#connectionLog
       })
-      const peerIsInitiator = ends != null && options.initiator == null ? watchForInitiator(socket) : () => false
 
-      this.#metrics.sources?.increment({ [sourceLabel(dialed)]: true })
-      this.#log('connected to %a, source port: %s', ma, reason)
-      this.#progress(options, () => new CustomProgressEvent('tcp:source-port', { localAddr: connection.localAddr, reason, because: because?.message }))
+      this.#metrics.sources?.increment({ [sourceLabel(from)]: true })
+      this.#log('connected to %a, source port: %s', ma, from.reason)
+      this.#progress(options, () => new CustomProgressEvent('tcp:source-port', {
+        localAddr: connection.localAddr,
+        reason: from.reason,
+        because: from.reason === 'ephemeral' ? from.message : undefined
+      }))
       throwIfAborted(signal)
 
-      return { connection, socket, peerIsInitiator }
+      return { connection, socket, from }
     } catch (err: any) {
       this.#metrics.errors?.increment({ outbound_to_connection: true })
       socket.destroy()
@@ -313,13 +251,13 @@ export class ReuseportTcp implements ReuseportTcpTransport {
    * it sees that
    */
   #follow (own: OwnConnection): ConnectionFollower {
-    this.#closed.remove(own.local.port, own.remote)
+    this.#dialer.opened(own.local, own.remote)
 
     return {
       opened: connection => { this.#observed?.opened(connection, own) },
       closed: (connection, byPeer) => {
         if (byPeer) {
-          this.#closed.add(own.local.port, own.remote)
+          this.#dialer.closedByPeer(own.local, own.remote)
         }
 
         this.#observed?.closed(connection)
@@ -341,28 +279,9 @@ export class ReuseportTcp implements ReuseportTcpTransport {
 
   #progress ({ onProgress }: Pick<ConnectOptions, 'onProgress'>, event: () => ReuseportTcpDialEvents): void {
     if (onProgress != null) {
-      guardCall(this.#log, () => onProgress(event()))
+      callBack(this.#log, () => onProgress(event()))
     }
   }
-}
-
-interface OpenedConnection {
-  connection: RawConnection
-  socket: Socket
-  peerIsInitiator(proposed?: string): boolean
-}
-
-/**
- * The names of libp2p's errors for a connection that one of the ends does not
- * want, whatever the way it came about
- */
-const DENIED = ['ConnectionInterceptedError', 'ConnectionDeniedError']
-
-/**
- * What the upgrader proposes first to encrypt a connection
- */
-function firstProposal (upgrader: Upgrader): string | undefined {
-  return upgrader.getConnectionEncrypters?.().keys().next().value
 }
 
 /**

@@ -15,30 +15,20 @@ const SOCKET_OPTIONS = {
  * A value for each option that can't be meant
  */
 const REFUSED = {
-  transport: {
-    reusePort: 'require',
-    sharePort: 0,
-    reusePortTimeout: -1,
-    observedAddressThreshold: 0,
-    inboundSocketInactivityTimeout: '10s',
-    outboundSocketInactivityTimeout: 2 ** 31,
-    maxConnections: NaN,
-    backlog: -1,
-    closeServerOnMaxConnections: 10,
-    'closeServerOnMaxConnections.listenBelow': null,
-    'closeServerOnMaxConnections.closeAbove': '10',
-    'closeServerOnMaxConnections.onListenError': 'log it',
-    ...inside('dialOpts'),
-    ...inside('listenOpts')
-  },
-  dial: {
-    ...SOCKET_OPTIONS,
-    reusePort: 'required',
-    initiator: 'yes',
-    signal: new AbortController(),
-    onProgress: {}
-  },
-  listener: SOCKET_OPTIONS
+  reusePort: 'require',
+  sharePort: 0,
+  reusePortTimeout: -1,
+  observedAddressThreshold: 0,
+  inboundSocketInactivityTimeout: '10s',
+  outboundSocketInactivityTimeout: 2 ** 31,
+  maxConnections: NaN,
+  backlog: -1,
+  closeServerOnMaxConnections: 10,
+  'closeServerOnMaxConnections.listenBelow': null,
+  'closeServerOnMaxConnections.closeAbove': '10',
+  'closeServerOnMaxConnections.onListenError': 'log it',
+  ...inside('dialOpts'),
+  ...inside('listenOpts')
 }
 
 function inside (option: string): Record<string, unknown> {
@@ -66,25 +56,9 @@ async function refused (use: () => unknown, option: string): Promise<void> {
 }
 
 describe('options', () => {
-  Object.entries(REFUSED.transport).forEach(([option, value]) => {
+  Object.entries(REFUSED).forEach(([option, value]) => {
     it(`of the transport: ${option} can not be ${String(value)}`, async () => {
       await refused(() => createTransport(optionsWith(option, value)), option)
-    })
-  })
-
-  Object.entries(REFUSED.dial).forEach(([option, value]) => {
-    it(`of a dial: ${option} can not be ${String(value)}`, async () => {
-      const { transport } = createTransport()
-
-      await refused(async () => transport.connect(multiaddr('/ip4/127.0.0.1/tcp/1'), optionsWith(option, value)), option)
-    })
-  })
-
-  Object.entries(REFUSED.listener).forEach(([option, value]) => {
-    it(`of a listener: ${option} can not be ${String(value)}`, async () => {
-      const { transport } = createTransport()
-
-      await refused(() => transport.createListener({ upgrader: rawUpgrader(), ...optionsWith(option, value) }), option)
     })
   })
 

@@ -286,17 +286,40 @@ describe('transport', () => {
     await closed(await server.socket(0))
   })
 
-  it('tells of its progress, and does not mind a handler that throws', async () => {
-    const events: string[] = []
-    const connection = await local.transport.connect(multiaddr(`/ip4/127.0.0.1/tcp/${server.port}`), {
-      onProgress: ({ type }) => {
-        events.push(type)
-        throw new Error('handler')
-      }
+  const handlers = {
+    throws: () => { throw new Error('handler') },
+    rejects: async () => { throw new Error('handler') }
+  }
+
+  Object.entries(handlers).forEach(([name, fail]) => {
+    it(`tells of its progress, and does not mind a handler that ${name}`, async () => {
+      const events: string[] = []
+      const connection = await local.transport.connect(multiaddr(`/ip4/127.0.0.1/tcp/${server.port}`), {
+        onProgress: ({ type }): any => {
+          events.push(type)
+
+          return fail()
+        }
+      })
+
+      expect(events).to.deep.equal(['tcp:open-connection', 'tcp:source-port'])
+      connection.abort(new Error('seen'))
     })
 
-    expect(events).to.deep.equal(['tcp:open-connection', 'tcp:source-port'])
-    connection.abort(new Error('seen'))
+    it(`closes the connection when the upgrader ${name}`, async () => {
+      const upgrader: any = { upgradeInbound: fail, upgradeOutbound: fail }
+      const { port } = await local.listen('/ip4/127.0.0.1/tcp/0', upgrader)
+
+      for (const to of [port, server.port]) {
+        await expect(local.transport.dial(multiaddr(`/ip4/127.0.0.1/tcp/${to}`), { upgrader, signal: AbortSignal.timeout(5_000) }))
+          .to.eventually.be.rejected()
+      }
+
+      const inbound = net.connect({ host: '127.0.0.1', port })
+      inbound.on('error', () => {})
+      await closed(inbound)
+      await closed(await server.socket(0))
+    })
   })
 
   describe('socket options', () => {

@@ -1,4 +1,4 @@
-import type { NatMapping, SourceReason } from '../index.ts'
+import type { NatMapping, SourcePort } from '../index.ts'
 
 /**
  * What the command finds out. With `--json` this is what it prints, so a field that
@@ -75,7 +75,7 @@ export interface SourceResult {
    * Is it the port that is listened on?
    */
   reused: boolean
-  reason: SourceReason
+  reason: SourcePort['reason']
 
   /**
    * Why the port is not the one that is listened on

@@ -4,10 +4,8 @@ import { isUint8ArrayList } from 'uint8arraylist'
 import { abortError, untilAborted } from '../abort.ts'
 import { toMultiaddr } from '../address.ts'
 import { isWildcard } from '../endpoint.ts'
-import { guardListener } from '../guarded.ts'
 import { BatchWriter } from './batch-writer.ts'
 import type { Endpoint } from '../endpoint.ts'
-import type { ListenerErrorTarget } from '../guarded.ts'
 import type { AbortError, AbortOptions, CounterGroup, Logger, MessageStreamDirection, MultiaddrConnection } from '@libp2p/interface'
 import type { SendResult } from '@libp2p/utils'
 import type { Multiaddr } from '@multiformats/multiaddr'
@@ -113,7 +111,7 @@ export function toConnection (init: ConnectionInit): RawConnection {
   return new SocketConnection(init)
 }
 
-class SocketConnection extends AbstractMultiaddrConnection implements RawConnection, ListenerErrorTarget {
+class SocketConnection extends AbstractMultiaddrConnection implements RawConnection {
   allowHalfOpen: boolean
   readonly #socket: Socket
   readonly #writer: BatchWriter
@@ -306,24 +304,6 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
       socket.destroy()
     } else {
       socket.resetAndDestroy()
-    }
-  }
-
-  addEventListener (type: any, listener: any, options?: any): void {
-    // the listeners that the base class adds for itself come before there is a socket
-    super.addEventListener(type, #socket in this ? guardListener(listener) : listener, options)
-  }
-
-  removeEventListener (type: any, listener: any, options?: any): void {
-    super.removeEventListener(type, guardListener(listener), options)
-  }
-
-  onListenerError ({ type }: Event, err: Error): void {
-    this.log.error('a listener for %s failed - %e', type, err)
-
-    if (type === 'message') {
-      // that part of the data is lost to it
-      this.abort(err)
     }
   }
 

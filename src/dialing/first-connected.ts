@@ -5,15 +5,15 @@ import type { Socket } from 'node:net'
 
 /**
  * How much longer the socket has when its rival is connected: as long as the rival took,
- * within these bounds, in ms. The kernel sends a SYN that got no answer again after 1,000 ms
+ * within these bounds. The kernel sends a SYN that got no answer again after 1,000 ms
  * (RFC 6298, section 2), so the socket may have set out anew when the rival did
  */
-const MIN_GRACE = 100
-const MAX_GRACE = 1_000
+const MIN_GRACE_MS = 100
+const MAX_GRACE_MS = 1_000
 
 export interface Rival {
   /**
-   * How long the socket has the field to itself, in ms. `Infinity`: for ever
+   * When the rival starts, in ms. `Infinity`: never
    */
   after: number
 
@@ -44,7 +44,7 @@ export async function firstConnected (socket: Socket, signal: AbortSignal, rival
   const enter = (socket: Socket, onConnect: () => void): void => {
     sockets.push(socket)
     socket.on('connect', onConnect)
-    // stays on: until a connection takes the socket over, nobody else listens
+    // not removed: an error of the socket before a connection takes it over would end the process
     socket.on('error', err => {
       errors.push(err)
 
@@ -64,7 +64,7 @@ export async function firstConnected (socket: Socket, signal: AbortSignal, rival
       const took = Date.now() - started
       const socketHasFailed = errors.length > 0
       connectedRival = rival
-      grace = setTimeout(winner.resolve, socketHasFailed ? 0 : Math.min(Math.max(took, MIN_GRACE), MAX_GRACE), rival)
+      grace = setTimeout(winner.resolve, socketHasFailed ? 0 : Math.min(Math.max(took, MIN_GRACE_MS), MAX_GRACE_MS), rival)
     })
   }
   const onTimeout = (): void => {
@@ -75,10 +75,9 @@ export async function firstConnected (socket: Socket, signal: AbortSignal, rival
   const onAbort = (): void => { winner.reject(abortError(signal)) }
 
   enter(socket, () => { winner.resolve(socket) })
-  signal.addEventListener('abort', onAbort)
 
   if (rival != null && rival.after !== Infinity) {
-    // 0 would mean never
+    // setTimeout(0) would mean never
     socket.setTimeout(Math.max(rival.after, 1)).once('timeout', onTimeout)
   }
 
@@ -86,12 +85,12 @@ export async function firstConnected (socket: Socket, signal: AbortSignal, rival
 
   try {
     throwIfAborted(signal)
+    signal.addEventListener('abort', onAbort)
     connected = await winner.promise
 
     return connected
   } finally {
     clearTimeout(grace)
-    signal.removeEventListener('abort', onAbort)
     socket.off('timeout', onTimeout)
 
     for (const socket of sockets) {
@@ -99,5 +98,7 @@ export async function firstConnected (socket: Socket, signal: AbortSignal, rival
         socket.destroy()
       }
     }
+
+    signal.removeEventListener('abort', onAbort)
   }
 }

@@ -3,9 +3,9 @@ import pDefer from 'p-defer'
 import { abortError, throwIfAborted } from '../abort.ts'
 
 /**
- * RFC 8305's recommended Connection Attempt Delay, in ms
+ * The Connection Attempt Delay that RFC 8305 recommends
  */
-export const CONNECTION_ATTEMPT_DELAY = 250
+export const CONNECTION_ATTEMPT_DELAY_MS = 250
 
 /**
  * One way to reach a result. It must release everything and reject when

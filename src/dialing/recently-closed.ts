@@ -2,10 +2,9 @@ import type { Endpoint } from '../endpoint.ts'
 
 /**
  * How long the kernel may still hold the 4-tuple of a connection that the peer closed
- * first, in ms: until it has acknowledged our FIN (LAST_ACK, RFC 9293), which takes a
- * round trip
+ * first: until it has acknowledged our FIN (LAST_ACK, RFC 9293), which takes a round trip
  */
-const HELD = 1_000
+const LAST_ACK_MS = 1_000
 
 /**
  * Which connections the peer closed a moment ago. One that we closed first is not held
@@ -13,7 +12,7 @@ const HELD = 1_000
  */
 export class RecentlyClosed {
   /**
-   * When, in the order of time
+   * When each was closed, the oldest first
    */
   readonly #closed = new Map<string, number>()
 
@@ -31,7 +30,7 @@ export class RecentlyClosed {
     this.#closed.set(key, now)
 
     for (const [old, at] of this.#closed) {
-      if (now - at < HELD) {
+      if (now - at < LAST_ACK_MS) {
         break
       }
 
@@ -40,7 +39,7 @@ export class RecentlyClosed {
   }
 
   has (localPort: number, remote: Endpoint, now: number = Date.now()): boolean {
-    return now - (this.#closed.get(keyOf(localPort, remote)) ?? -Infinity) < HELD
+    return now - (this.#closed.get(keyOf(localPort, remote)) ?? -Infinity) < LAST_ACK_MS
   }
 }
 

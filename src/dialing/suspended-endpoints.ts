@@ -1,24 +1,21 @@
-import { keyOf } from '../endpoint.ts'
-import { observerOf } from '../observed/observer.ts'
+import { keyOf, siteOf } from '../endpoint.ts'
 import type { Endpoint } from '../endpoint.ts'
 
 /**
- * How many destinations in a row must be out of reach for an endpoint. Those of one site
- * count once, as observers do: whoever has a network has all of its addresses
+ * How many sites in a row must be out of reach for an endpoint before it is suspended
  */
-const DESTINATIONS = 3
+const UNANSWERING_SITES = 3
 
 /**
- * How long a suspended endpoint is not dialed from, in ms
+ * How long a suspended endpoint is not dialed from
  */
-const SUSPENSION = 10 * 60_000
+const SUSPENSION_MS = 10 * 60_000
 
 interface Suspect {
   /**
-   * Who did not answer the endpoint, but answered an ephemeral port, see
-   * {@link observerOf}
+   * Who did not answer the endpoint, but answered an ephemeral port, see {@link siteOf}
    */
-  readonly destinations: Set<string>
+  readonly sites: Set<string>
   suspendedUntil?: number
 }
 
@@ -28,7 +25,7 @@ interface Suspect {
  * and answered an ephemeral port. It is then left alone for ten minutes. One
  * dial from it that connects clears the suspicion.
  */
-export class Suspicion {
+export class SuspendedEndpoints {
   readonly #suspects = new Map<string, Suspect>()
 
   /**
@@ -38,15 +35,15 @@ export class Suspicion {
    * @returns whether that suspends the endpoint, from now on
    */
   unanswered (source: Endpoint, host: string, now: number = Date.now()): boolean {
-    const suspect: Suspect = this.#suspects.get(keyOf(source)) ?? { destinations: new Set() }
+    const suspect: Suspect = this.#suspects.get(keyOf(source)) ?? { sites: new Set() }
     this.#suspects.set(keyOf(source), suspect)
-    suspect.destinations.add(observerOf(host))
+    suspect.sites.add(siteOf(host))
 
-    if (suspect.suspendedUntil != null || suspect.destinations.size < DESTINATIONS) {
+    if (suspect.suspendedUntil != null || suspect.sites.size < UNANSWERING_SITES) {
       return false
     }
 
-    suspect.suspendedUntil = now + SUSPENSION
+    suspect.suspendedUntil = now + SUSPENSION_MS
 
     return true
   }
@@ -60,14 +57,7 @@ export class Suspicion {
     }
   }
 
-  /**
-   * How many endpoints are suspended
-   */
-  count (now: number = Date.now()): number {
-    return [...this.#suspects.values()].filter(({ suspendedUntil = 0 }) => now < suspendedUntil).length
-  }
-
-  isSuspended (source: Endpoint, now: number = Date.now()): boolean {
+  has (source: Endpoint, now: number = Date.now()): boolean {
     const suspendedUntil = this.#suspects.size === 0 ? undefined : this.#suspects.get(keyOf(source))?.suspendedUntil
 
     if (suspendedUntil == null) {
@@ -81,5 +71,12 @@ export class Suspicion {
     this.#suspects.delete(keyOf(source))
 
     return false
+  }
+
+  /**
+   * How many endpoints are suspended
+   */
+  count (now: number = Date.now()): number {
+    return [...this.#suspects.values()].filter(({ suspendedUntil = 0 }) => now < suspendedUntil).length
   }
 }

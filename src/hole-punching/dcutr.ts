@@ -36,26 +36,26 @@
  * ```
  */
 
-import { AsyncLocalStorage } from 'node:async_hooks'
-import { dcutr as libp2pDcutr } from '@libp2p/dcutr'
 import { DialError, InvalidParametersError, serviceDependencies, start, stop } from '@libp2p/interface'
 import { Queue, isPrivate, tryGetNetConfig } from '@libp2p/utils'
 import { CODE_P2P } from '@multiformats/multiaddr'
 import { Circuit } from '@multiformats/multiaddr-matcher'
-import { CONNECTION_ATTEMPT_DELAY, race } from '../dialing/race.ts'
+import { CONNECTION_ATTEMPT_DELAY_MS, race } from '../dialing/race.ts'
 import { byAgreement } from '../observed/votes.ts'
 import { AddressLearner } from './learn-address.ts'
+import { wrapDcutr } from './libp2p-dcutr.ts'
 import { punch } from './punch.ts'
+import { PLAIN_DIAL_MS } from './time-limits.ts'
+import type { DcutrDial } from './libp2p-dcutr.ts'
 import type { NatMapping } from '../observed/nat-mapping.ts'
-import type { ReuseportTcpTransport } from '../transport.ts'
+import type { ObservedEndpoint } from '../observed/observed.ts'
+import type { ReuseportTcpDialOptions } from '../options.ts'
 import type { DCUtRServiceComponents, DCUtRServiceInit } from '@libp2p/dcutr'
-import type { Connection, ConnectionGater, CounterGroup, Libp2pEvents, Logger, Metrics, PeerId, Startable } from '@libp2p/interface'
+import type { Connection, ConnectionGater, CounterGroup, Libp2pEvents, Logger, Metrics, PeerId, Startable, Transport } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { TypedEventTarget } from 'main-event'
 
 export type { DCUtRServiceInit } from '@libp2p/dcutr'
-
-type OpenConnectionOptions = NonNullable<Parameters<DCUtRServiceComponents['connectionManager']['openConnection']>[1]>
 
 /**
  * What the service needs of libp2p
@@ -122,14 +122,12 @@ const MAX_WAITING = 500
  * How many dials there may be in the punches that peers coordinate: what those that we
  * coordinate leave
  */
-const MAX_HANDLED_DIALS = MAX_PARALLEL_DIALS - MAX_COORDINATED * MAX_DIALS
+const MAX_FOLLOWED_DIALS = MAX_PARALLEL_DIALS - MAX_COORDINATED * MAX_DIALS
 
 /**
- * How long the plain dial that comes before the first punch may take, in ms, if
- * the peer announces public addresses. A dial that is going to succeed does so
- * within a few round trips
+ * How a dial chooses its port and role: options of `reuseportTcp()` that libp2p hands on to it
  */
-const PLAIN_DIAL_TIMEOUT = 2_000
+type PortAndRole = Pick<ReuseportTcpDialOptions, 'reusePort' | 'initiator'>
 
 /**
  * Creates the service, to be given to `createLibp2p`. It takes the options of
@@ -148,24 +146,18 @@ class DcutrService implements Dcutr, Startable {
   readonly #components: DcutrComponents
   readonly #log: Logger
   readonly #punches?: CounterGroup
-  readonly #service: Coordinator
+  readonly #service: unknown
   readonly #learner: AddressLearner
-
-  /**
-   * The relayed connection that is being upgraded: `@libp2p/dcutr` does not say
-   * for whom it dials
-   */
-  readonly #relayed = new AsyncLocalStorage<Connection | undefined>()
 
   /**
    * The relayed connections that we coordinate a punch for, or are going to
    */
   readonly #coordinated = new Set<Connection>()
   readonly #coordinations = new Queue({ concurrency: MAX_COORDINATED, maxSize: MAX_WAITING })
-  #handledDials = 0
+  #followedDials = 0
 
   constructor (components: DcutrComponents, init: DCUtRServiceInit) {
-    const { addressManager, connectionManager, logger, metrics, peerStore, registrar, transportManager } = components
+    const { logger, metrics } = components
 
     this.#components = components
     this.#log = logger.forComponent('libp2p:reuseport-tcp:dcutr')
@@ -180,43 +172,11 @@ class DcutrService implements Dcutr, Startable {
       dialable: async (multiaddrs, peer) => this.#dialable(multiaddrs, peer),
       onResult: result => { this.#punches?.increment({ [result]: true }) }
     })
-    this.#service = libp2pDcutr(init)({
-      logger,
-      peerStore,
-      transportManager,
-      registrar: override(registrar, {
-        handle: async (protocol, handler, options) => registrar.handle(protocol, async (stream, connection) => {
-          // whoever was dialed coordinates (relay/DCUtR.md), so nobody makes us dial that we did not look for
-          if (!Circuit.matches(connection.remoteAddr) || connection.direction !== 'outbound') {
-            throw new DialError(`${connection.remotePeer} wants to coordinate a hole punch over ${connection.remoteAddr} (${connection.direction})`)
-          }
-
-          await this.#learner.learn(connection)
-          await this.#relayed.run(connection, async () => handler(stream, connection))
-        }, options)
-      }),
-      addressManager: override(addressManager, {
-        getAddresses: () => this.candidates()
-      }),
-      connectionManager: override(connectionManager, {
-        openConnection: async (peer, options = {}) => {
-          const relayed = this.#relayed.getStore()
-
-          if (relayed == null || !Array.isArray(peer)) {
-            return connectionManager.openConnection(peer, options)
-          }
-
-          // a socket keeps the context that it was made in, and this one's has the relayed connection
-          return this.#relayed.run(undefined, async () => this.#open(peer, relayed.remotePeer, options))
-        }
-      })
-    }) as Coordinator
-
-    const upgradeInbound = this.#service.upgradeInbound.bind(this.#service)
-
-    // `onConnect` calls it, and does not wait for its end
-    this.#service.upgradeInbound = async relayed => this.#coordinate(relayed, async () => {
-      await this.#relayed.run(relayed, async () => upgradeInbound(relayed))
+    this.#service = wrapDcutr(components, init, {
+      candidates: () => this.candidates(),
+      coordinate: async (relayed, run) => this.#coordinate(relayed, run),
+      follow: async (relayed, run) => this.#follow(relayed, run),
+      dial: async (what, relayed, multiaddrs, signal) => this.#dial(what, relayed.remotePeer, multiaddrs, signal)
     })
   }
 
@@ -266,7 +226,7 @@ class DcutrService implements Dcutr, Startable {
    * @throws {QueueFullError}
    * @throws {AbortError}
    */
-  async #coordinate (relayed: Connection, punch: () => Promise<void>): Promise<void> {
+  async #coordinate (relayed: Connection, run: () => Promise<void>): Promise<void> {
     // with each identify push libp2p tells of the connection anew
     if (this.#coordinated.has(relayed)) {
       return
@@ -287,7 +247,7 @@ class DcutrService implements Dcutr, Startable {
         // what has begun keeps its place until it ends
         relayed.removeEventListener('close', onClose)
         await this.#learner.learn(relayed)
-        await punch()
+        await run()
       }, { signal: gone.signal })
     } catch (err: any) {
       if (err.name === 'QueueFullError') {
@@ -301,29 +261,51 @@ class DcutrService implements Dcutr, Startable {
     }
   }
 
-  async #open (multiaddrs: Multiaddr[], peer: PeerId, { priority, initiator = true, signal }: OpenConnectionOptions): Promise<Connection> {
+  /**
+   * Whoever was dialed coordinates (relay/DCUtR.md), so nobody makes us dial that we did not
+   * look for
+   *
+   * @throws {DialError}
+   */
+  async #follow (relayed: Connection, run: () => Promise<void>): Promise<void> {
+    if (!Circuit.matches(relayed.remoteAddr) || relayed.direction !== 'outbound') {
+      throw new DialError(`${relayed.remotePeer} wants to coordinate a hole punch over ${relayed.remoteAddr} (${relayed.direction})`)
+    }
+
+    await this.#learner.learn(relayed)
+    await run()
+  }
+
+  async #dial (what: DcutrDial, peer: PeerId, multiaddrs: Multiaddr[], signal: AbortSignal): Promise<Connection> {
     const dialable = await this.#dialable(multiaddrs, peer)
 
-    // only punches have a priority
-    if (priority == null) {
-      return this.#dialPlainly(dialable, within(PLAIN_DIAL_TIMEOUT, signal))
+    switch (what) {
+      case 'plain':
+        return this.#dialPlainly(dialable, AbortSignal.any([signal, AbortSignal.timeout(PLAIN_DIAL_MS)]))
+      case 'responder':
+        return this.#punch(dialable, peer, what, signal)
+      default:
+        return this.#punchIfRoom(dialable, peer, what, signal)
     }
+  }
 
-    if (!initiator) {
-      return this.#punch(dialable, peer, initiator, signal)
-    }
-
-    if (this.#handledDials + dialable.length > MAX_HANDLED_DIALS) {
+  /**
+   * Punches that a peer coordinates can't wait
+   *
+   * @throws {DialError} if there are too many of them
+   */
+  async #punchIfRoom (dialable: Multiaddr[], peer: PeerId, role: 'initiator', signal: AbortSignal): Promise<Connection> {
+    if (this.#followedDials + dialable.length > MAX_FOLLOWED_DIALS) {
       this.#punches?.increment({ failed_busy: true })
       throw new DialError(`Too many hole punches at once to begin one to ${peer}`)
     }
 
-    this.#handledDials += dialable.length
+    this.#followedDials += dialable.length
 
     try {
-      return await this.#punch(dialable, peer, initiator, signal)
+      return await this.#punch(dialable, peer, role, signal)
     } finally {
-      this.#handledDials -= dialable.length
+      this.#followedDials -= dialable.length
     }
   }
 
@@ -361,25 +343,22 @@ class DcutrService implements Dcutr, Startable {
    * go with the entry, and the punch would be lost
    */
   async #dialPlainly (multiaddrs: Multiaddr[], signal: AbortSignal): Promise<Connection> {
-    const { transportManager } = this.#components
-
-    return race(multiaddrs.map(ma => async (signal: AbortSignal) => transportManager.dial(ma, Object.assign({ signal }, { reusePort: false }))), {
-      delay: CONNECTION_ATTEMPT_DELAY,
+    return race(multiaddrs.map(ma => async (signal: AbortSignal) => this.#dialDirectly(ma, signal, { reusePort: false })), {
+      delay: CONNECTION_ATTEMPT_DELAY_MS,
       signal,
       discard: connection => { connection.close().catch(err => { connection.abort(err) }) }
     })
   }
 
-  async #punch (multiaddrs: Multiaddr[], peer: PeerId, initiator: boolean, signal: AbortSignal = new AbortController().signal): Promise<Connection> {
-    const { connectionManager, events, transportManager } = this.#components
-    const role = initiator ? 'initiator' : 'responder'
+  async #punch (multiaddrs: Multiaddr[], peer: PeerId, role: 'initiator' | 'responder', signal: AbortSignal): Promise<Connection> {
+    const { connectionManager, events } = this.#components
     this.#punches?.increment({ attempted: true })
     this.#log('punching a hole to %p as %s: %a', peer, role, multiaddrs)
 
     try {
       const connection = await punch({
         peer,
-        dials: multiaddrs.map(ma => async (signal: AbortSignal) => transportManager.dial(ma, Object.assign({ signal, initiator }, { reusePort: 'require' }))),
+        dials: multiaddrs.map(ma => async (signal: AbortSignal) => this.#dialDirectly(ma, signal, { initiator: role === 'initiator', reusePort: 'require' })),
         open: () => connectionManager.getConnections(peer),
         events,
         signal
@@ -400,35 +379,30 @@ class DcutrService implements Dcutr, Startable {
     }
   }
 
-  #observed (): ReturnType<ReuseportTcpTransport['observed']> {
+  /**
+   * Not by the connection manager: its dial queue drops the options
+   */
+  async #dialDirectly (ma: Multiaddr, signal: AbortSignal, portAndRole: PortAndRole): Promise<Connection> {
+    const options: PortAndRole & { signal: AbortSignal } = { signal, ...portAndRole }
+
+    return this.#components.transportManager.dial(ma, options)
+  }
+
+  #observed (): ObservedEndpoint[] {
     return this.#transport()?.observed() ?? []
   }
 
-  #transport (): ReuseportTcpTransport | undefined {
+  #transport (): ObservingTransport | undefined {
     return this.#components.transportManager.getTransports()
-      .find((transport): transport is ReuseportTcpTransport => transport[Symbol.toStringTag] === 'libp2p-reuseport-tcp')
+      .find((transport): transport is ObservingTransport => transport[Symbol.toStringTag] === 'libp2p-reuseport-tcp')
   }
 }
 
 /**
- * What `@libp2p/dcutr` does when a peer has dialed us over a relay: a plain dial, the
- * exchange of addresses, and the punches
+ * What is used of `reuseportTcp()` itself
  */
-interface Coordinator {
-  upgradeInbound(relayed: Connection): Promise<void>
-}
-
-/**
- * An object that is like `target` but for some methods
- */
-function override <T extends object> (target: T, methods: Partial<T>): T {
-  return new Proxy(target, {
-    get: (target, name) => {
-      const value = Reflect.get(methods, name) ?? Reflect.get(target, name)
-
-      return typeof value === 'function' ? value.bind(target) : value
-    }
-  })
+interface ObservingTransport extends Transport {
+  observed(): ObservedEndpoint[]
 }
 
 /**
@@ -436,10 +410,6 @@ function override <T extends object> (target: T, methods: Partial<T>): T {
  */
 function isReachable (ma: Multiaddr): boolean {
   return !Circuit.matches(ma) && !isPrivate(ma)
-}
-
-function within (timeout: number, signal?: AbortSignal): AbortSignal {
-  return signal == null ? AbortSignal.timeout(timeout) : AbortSignal.any([signal, AbortSignal.timeout(timeout)])
 }
 
 function reasonOf ({ name, code }: NodeJS.ErrnoException): 'timeout' | 'refused' | 'error' {

@@ -1,8 +1,8 @@
 import { tryGetNetConfig } from '@libp2p/utils'
 import { Circuit, TCP } from '@multiformats/multiaddr-matcher'
 import { pEvent } from 'p-event'
-import { familyOf, isLoopback } from '../endpoint.ts'
-import { isPublic } from '../observed/observer.ts'
+import { familyOf, isLoopback, isPublic } from '../endpoint.ts'
+import { ADDRESS_LEARNING_MS } from './time-limits.ts'
 import type { Family } from '../endpoint.ts'
 import type { ReuseportTcpDialOptions } from '../options.ts'
 import type { DCUtRServiceComponents } from '@libp2p/dcutr'
@@ -11,15 +11,9 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import type { TypedEventTarget } from 'main-event'
 
 /**
- * How long it may take to be told an address, in ms. The first SYN may be lost, and the
- * kernel sends the next one after 1,000 ms
+ * How long after an attempt there is no other one for the same family
  */
-const TIMEOUT = 3_000
-
-/**
- * How long after an attempt there is no other one for the same family, in ms
- */
-const RETRY_AFTER = 30_000
+const RETRY_AFTER_MS = 30_000
 
 /**
  * How many peers are asked in one attempt
@@ -78,7 +72,7 @@ export class AddressLearner {
   async #attempt (family: Family, relayed: Connection): Promise<void> {
     const last = this.#attempts.get(family)
 
-    if (last != null && Date.now() - last.started < RETRY_AFTER) {
+    if (last != null && Date.now() - last.started < RETRY_AFTER_MS) {
       return last.done
     }
 
@@ -90,7 +84,7 @@ export class AddressLearner {
 
   async #askPeers (family: Family, relayed: Connection): Promise<void> {
     const { log, onResult } = this.#init
-    const signal = AbortSignal.timeout(TIMEOUT)
+    const signal = AbortSignal.timeout(ADDRESS_LEARNING_MS)
     let asked = 0
 
     for (const connection of this.#connections(relayed)) {

@@ -1,7 +1,7 @@
 import { Circuit } from '@multiformats/multiaddr-matcher'
 import pDefer from 'p-defer'
 import { throwIfAborted, untilAborted } from '../abort.ts'
-import { LATE_ARRIVAL } from './punched-peers.ts'
+import { LATE_ARRIVAL_MS } from './time-limits.ts'
 import type { Connection, Libp2pEvents, PeerId } from '@libp2p/interface'
 import type { TypedEventTarget } from 'main-event'
 
@@ -59,7 +59,7 @@ export async function punch ({ peer, dials, open, events, signal }: PunchOptions
         return
       }
 
-      timer = setTimeout(() => { direct.reject(failed?.reason) }, LATE_ARRIVAL)
+      timer = setTimeout(() => { direct.reject(failed?.reason) }, LATE_ARRIVAL_MS)
     }, direct.reject)
 
     return await untilAborted(direct.promise, signal)

@@ -1,4 +1,4 @@
-import { keyOf } from '../endpoint.ts'
+import { keyOf, sameEndpoint } from '../endpoint.ts'
 import { Votes } from './votes.ts'
 import type { Endpoint } from '../endpoint.ts'
 
@@ -39,7 +39,7 @@ export interface Observation {
   readonly external: Endpoint
 
   /**
-   * Who counts as one, see `observerOf`
+   * Who counts as one, see `siteOf`
    */
   readonly observer: string
 
@@ -141,8 +141,8 @@ export class Observations {
    * expected to map the endpoint to that still?
    */
   isCurrent (local: Endpoint, now: number = Date.now()): boolean {
-    return [...this.#byConnection.values()].some(({ closed = Infinity, dialed, local: { host, port } }) => {
-      return dialed && host === local.host && port === local.port && now - closed < MAPPED_AFTER_CLOSE
+    return [...this.#byConnection.values()].some(kept => {
+      return kept.dialed && sameEndpoint(kept.local, local) && now - (kept.closed ?? now) < MAPPED_AFTER_CLOSE
     })
   }
 
@@ -228,7 +228,7 @@ function voteOf (ofObserver: Set<Kept>, local: Endpoint): Kept | undefined {
   let vote: Kept | undefined
 
   for (const kept of ofObserver) {
-    if (kept.local.host === local.host && kept.local.port === local.port && (kept.dialed || vote?.dialed !== true)) {
+    if (sameEndpoint(kept.local, local) && (kept.dialed || vote?.dialed !== true)) {
       vote = kept
     }
   }

@@ -1,12 +1,10 @@
 import { tryGetNetConfig } from '@libp2p/utils'
 import { TCP } from '@multiformats/multiaddr-matcher'
 import { toMultiaddr } from '../address.ts'
-import { familyOf } from '../endpoint.ts'
-import { keyOf } from '../endpoint.ts'
+import { familyOf, isPublic, keyOf, siteOf } from '../endpoint.ts'
 import { isOwnAddress } from '../port-reuse/route.ts'
 import { askConnectedPeers, runsAutonatV1 } from './autonat.ts'
 import { Observations } from './observations.ts'
-import { isPublic, observerOf } from './observer.ts'
 import { byAgreement } from './votes.ts'
 import type { AutonatComponents } from './autonat.ts'
 import type { NatMapping } from './nat-mapping.ts'
@@ -181,7 +179,7 @@ export class Observed {
       return
     }
 
-    this.#observations.add(own, { local, external, observer: observerOf(remote.host), dialed })
+    this.#observations.add(own, { local, external, observer: siteOf(remote.host), dialed })
     this.#init.log('%a observes %s:%d as %a', connection.remoteAddr, local.host, local.port, observedAddr)
 
     const votes = this.#observations.votes(local)

@@ -1,4 +1,4 @@
-import { familyOf, isLoopback, isWildcard } from '../endpoint.ts'
+import { familyOf, isLoopback, isWildcard, sameEndpoint } from '../endpoint.ts'
 import type { Endpoint } from '../endpoint.ts'
 
 /**
@@ -18,8 +18,8 @@ export interface Source extends Endpoint {
  */
 export interface DestinationFacts {
   /**
-   * The local address that the kernel would use to reach the destination, if it
-   * was asked
+   * The local address that the kernel would use to reach the destination, see
+   * {@link needsRoute}
    */
   routeSource?: string
 
@@ -60,6 +60,17 @@ export function chooseSources (listening: readonly Endpoint[], destination: Endp
   ]
 }
 
+/**
+ * Does {@link chooseSources} have to know the local address that the kernel would use? Only
+ * if there is a listener of this family on an address that is neither loopback nor the
+ * wildcard
+ */
+export function needsRoute (listening: readonly Endpoint[], destination: Endpoint): boolean {
+  return !isLoopback(destination.host) && listening.some(({ host }) => {
+    return familyOf(host) === familyOf(destination.host) && !isLoopback(host) && !isWildcard(host)
+  })
+}
+
 function wouldConnectToItself (source: Endpoint, destination: Endpoint, facts: DestinationFacts): boolean {
   if (source.port !== destination.port) {
     return false
@@ -70,7 +81,7 @@ function wouldConnectToItself (source: Endpoint, destination: Endpoint, facts: D
     return isLoopback(destination.host) || facts.isOwnAddress(destination.host)
   }
 
-  return source.host === destination.host
+  return sameEndpoint(source, destination)
 }
 
 function shuffle <T> (values: T[]): T[] {

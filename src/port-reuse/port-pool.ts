@@ -1,6 +1,6 @@
 import pDefer from 'p-defer'
-import { familyOf, isLoopback, isWildcard, keyOf } from '../endpoint.ts'
-import type { Endpoint, Family } from '../endpoint.ts'
+import { familyOf, isWildcard, keyOf, sameEndpoint } from '../endpoint.ts'
+import type { Endpoint } from '../endpoint.ts'
 import type { DeferredPromise } from 'p-defer'
 
 /**
@@ -79,11 +79,10 @@ export class PortPool {
   }
 
   /**
-   * Is some listener of this family bound to an address that is neither
-   * loopback nor the wildcard? Only then does a dial need to know its route
+   * Is exactly this endpoint listened on?
    */
-  needsRoute (family: Family): boolean {
-    return this.#endpoints.some(({ host }) => familyOf(host) === family && !isLoopback(host) && !isWildcard(host))
+  has (endpoint: Endpoint): boolean {
+    return this.#endpoints.some(listening => sameEndpoint(listening, endpoint))
   }
 
   /**

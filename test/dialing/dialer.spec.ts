@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
 import pDefer from 'p-defer'
-import { bindSocket } from '../../src/port-reuse/bound-socket.ts'
+import { findPortReuse } from '../../src/port-reuse/strategy.ts'
 import { startBlackhole, startServer } from '../fixtures/server.ts'
 import { createTransport, rawUpgrader } from '../fixtures/transport.ts'
 import type { ConnectOptions, RawConnection, SourcePort } from '../../src/index.ts'
@@ -269,7 +269,7 @@ describe('dialer', () => {
       close(connection, await server.socket(0))
       await closed
 
-      const held = bindSocket({ host: '127.0.0.1', port }, { reusePort: true }).connect({ host: '127.0.0.1', port: server.port }, {})
+      const held = await findPortReuse().connect({ host: '127.0.0.1', port }, { host: '127.0.0.1', port: server.port }, {})
       await once(held, 'connect')
       setTimeout(() => { held.resetAndDestroy() }, 100)
 

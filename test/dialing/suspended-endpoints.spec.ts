@@ -1,35 +1,35 @@
 import { expect } from 'aegir/chai'
-import { Suspicion } from '../../src/dialing/suspended-endpoints.ts'
+import { SuspendedEndpoints } from '../../src/dialing/suspended-endpoints.ts'
 import { runInNamespace } from '../fixtures/namespace.ts'
 
 const ENDPOINT = { host: '0.0.0.0', port: 4001 }
 const OTHER = { host: '0.0.0.0', port: 4002 }
 const TEN_MINUTES = 10 * 60_000
 
-describe('suspicion', () => {
+describe('suspended endpoints', () => {
   it('suspends an endpoint that three different destinations did not answer, and says so once', () => {
-    const suspicion = new Suspicion()
+    const suspended = new SuspendedEndpoints()
 
-    expect(suspicion.unanswered(ENDPOINT, '10.0.0.1')).to.equal(false)
-    expect(suspicion.unanswered(ENDPOINT, '10.0.0.1')).to.equal(false)
-    expect(suspicion.unanswered(ENDPOINT, '10.0.0.2')).to.equal(false)
-    expect(suspicion.isSuspended(ENDPOINT)).to.equal(false)
+    expect(suspended.unanswered(ENDPOINT, '10.0.0.1')).to.equal(false)
+    expect(suspended.unanswered(ENDPOINT, '10.0.0.1')).to.equal(false)
+    expect(suspended.unanswered(ENDPOINT, '10.0.0.2')).to.equal(false)
+    expect(suspended.has(ENDPOINT)).to.equal(false)
 
-    expect(suspicion.unanswered(ENDPOINT, '10.0.0.3')).to.equal(true)
-    expect(suspicion.unanswered(ENDPOINT, '10.0.0.4')).to.equal(false)
-    expect(suspicion.isSuspended(ENDPOINT)).to.equal(true)
-    expect(suspicion.isSuspended(OTHER)).to.equal(false)
+    expect(suspended.unanswered(ENDPOINT, '10.0.0.3')).to.equal(true)
+    expect(suspended.unanswered(ENDPOINT, '10.0.0.4')).to.equal(false)
+    expect(suspended.has(ENDPOINT)).to.equal(true)
+    expect(suspended.has(OTHER)).to.equal(false)
   })
 
   it('takes the addresses of one IPv6 site for one destination', () => {
-    const suspicion = new Suspicion()
+    const suspended = new SuspendedEndpoints()
 
     for (const host of ['2001:db8::1', '2001:db8::2', '2001:db8:0:0:3::', '2001:db8:0:ff::4']) {
-      expect(suspicion.unanswered(ENDPOINT, host)).to.equal(false)
+      expect(suspended.unanswered(ENDPOINT, host)).to.equal(false)
     }
 
-    expect(suspicion.unanswered(ENDPOINT, '2001:db8:1::1')).to.equal(false)
-    expect(suspicion.unanswered(ENDPOINT, '2001:db8:0:100::1')).to.equal(true)
+    expect(suspended.unanswered(ENDPOINT, '2001:db8:1::1')).to.equal(false)
+    expect(suspended.unanswered(ENDPOINT, '2001:db8:0:100::1')).to.equal(true)
   })
 
   it('does not suspend a port for three peers of one IPv6 site that do not answer it', async function () {
@@ -40,24 +40,24 @@ describe('suspicion', () => {
   })
 
   it('is cleared by one that answers', () => {
-    const suspicion = new Suspicion()
-    suspicion.unanswered(ENDPOINT, '10.0.0.1')
-    suspicion.unanswered(ENDPOINT, '10.0.0.2')
-    suspicion.answered(ENDPOINT)
+    const suspended = new SuspendedEndpoints()
+    suspended.unanswered(ENDPOINT, '10.0.0.1')
+    suspended.unanswered(ENDPOINT, '10.0.0.2')
+    suspended.answered(ENDPOINT)
 
-    expect(suspicion.unanswered(ENDPOINT, '10.0.0.3')).to.equal(false)
-    expect(suspicion.isSuspended(ENDPOINT)).to.equal(false)
+    expect(suspended.unanswered(ENDPOINT, '10.0.0.3')).to.equal(false)
+    expect(suspended.has(ENDPOINT)).to.equal(false)
   })
 
   it('ends after ten minutes, and can come back', () => {
-    const suspicion = new Suspicion()
+    const suspended = new SuspendedEndpoints()
 
     for (const start of [0, TEN_MINUTES]) {
-      suspicion.unanswered(ENDPOINT, '10.0.0.1', start)
-      suspicion.unanswered(ENDPOINT, '10.0.0.2', start)
-      expect(suspicion.unanswered(ENDPOINT, '10.0.0.3', start)).to.equal(true)
-      expect(suspicion.isSuspended(ENDPOINT, start + TEN_MINUTES - 1)).to.equal(true)
-      expect(suspicion.isSuspended(ENDPOINT, start + TEN_MINUTES)).to.equal(false)
+      suspended.unanswered(ENDPOINT, '10.0.0.1', start)
+      suspended.unanswered(ENDPOINT, '10.0.0.2', start)
+      expect(suspended.unanswered(ENDPOINT, '10.0.0.3', start)).to.equal(true)
+      expect(suspended.has(ENDPOINT, start + TEN_MINUTES - 1)).to.equal(true)
+      expect(suspended.has(ENDPOINT, start + TEN_MINUTES)).to.equal(false)
     }
   })
 })

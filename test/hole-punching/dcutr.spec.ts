@@ -8,6 +8,7 @@ import { expect } from 'aegir/chai'
 import { TypedEventEmitter } from 'main-event'
 import pDefer from 'p-defer'
 import { dcutr } from '../../src/hole-punching/dcutr.ts'
+import { connectMessage, SYNC } from '../fixtures/dcutr-messages.ts'
 import { startBlackhole, startServer } from '../fixtures/server.ts'
 import { createTransport, rawUpgrader } from '../fixtures/transport.ts'
 import { until } from '../fixtures/until.ts'
@@ -17,15 +18,6 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 const PEER = peerIdFromString('12D3KooWJRSrypvnpHgc6ZAgyCni4KcSmbV7uGRaMw5LgMKT18fq')
 const OTHER = peerIdFromString('12D3KooWHFKTMzwerBtsVmtz4ZZEQy2heafxzWw6wNn5PPYkBxJ5')
 const US = peerIdFromString('12D3KooWPWvdQF1MzMEYxpN6bRPJnQaGVoJwPLGXNDxQUqvsDkZy')
-
-/**
- * The messages of DCUtR (libp2p specs, `relay/DCUtR.md`) in protobuf's wire format
- */
-const SYNC = Uint8Array.from([0x08, 0xac, 0x02])
-
-function connectMessage (addresses: string[]): Uint8Array {
-  return Uint8Array.from([0x08, 0x64, ...addresses.map(address => multiaddr(address).bytes).flatMap(bytes => [0x12, bytes.byteLength, ...bytes])])
-}
 
 type Dial = (ma: Multiaddr, options: any) => Promise<Connection>
 

@@ -2,7 +2,6 @@ import { expect } from 'aegir/chai'
 import fc from 'fast-check'
 import { natMapping } from '../../src/observed/nat-mapping.ts'
 import { Observations } from '../../src/observed/observations.ts'
-import { isPublic, observerOf } from '../../src/observed/observer.ts'
 import type { Endpoint } from '../../src/endpoint.ts'
 import type { NatMapping } from '../../src/observed/nat-mapping.ts'
 import type { Observation } from '../../src/observed/observations.ts'
@@ -272,25 +271,6 @@ describe('NAT mapping', () => {
       [1, 1, 1, 'unknown']
     ] as const) {
       expect(natMapping({ observers, most }, threshold), `${most} of ${observers}, ${threshold}`).to.equal(mapping)
-    }
-  })
-})
-
-describe('observer', () => {
-  it('is an IPv4 address or a /56 of IPv6', () => {
-    expect(observerOf('11.0.0.1')).to.not.equal(observerOf('11.0.0.2'))
-    expect(observerOf('2b00:1:2:300::1')).to.equal(observerOf('2b00:1:2:3ff:ffff::'))
-    expect(observerOf('2b00:1:2:300::1')).to.not.equal(observerOf('2b00:1:2:400::1'))
-    expect(observerOf('2b00::1')).to.equal(observerOf('2b00:0:0:ff::2'))
-  })
-
-  it('can only report a public address', () => {
-    for (const host of ['127.0.0.1', '10.0.0.1', '192.168.1.1', '100.64.0.1', '0.0.0.0', '169.254.1.1', '::', '::1', 'fe80::1', 'fd00::1', '2001:db8::1', '224.0.0.1', '255.255.255.255']) {
-      expect(isPublic(host), host).to.equal(false)
-    }
-
-    for (const host of ['11.0.0.1', '8.8.4.4', '2b00::1']) {
-      expect(isPublic(host), host).to.equal(true)
     }
   })
 })

@@ -1,6 +1,6 @@
 import { expect } from 'aegir/chai'
 import fc from 'fast-check'
-import { chooseSources } from '../../src/port-reuse/choose-source.ts'
+import { chooseSources, needsRoute } from '../../src/port-reuse/choose-source.ts'
 import { PortPool } from '../../src/port-reuse/port-pool.ts'
 import type { Endpoint } from '../../src/endpoint.ts'
 import type { DestinationFacts, Source } from '../../src/port-reuse/choose-source.ts'
@@ -223,11 +223,12 @@ describe('port-pool', () => {
       const pool = new PortPool()
       pool.add().listening(LOOPBACK)
       pool.add().listening(WILDCARD)
-      expect(pool.needsRoute(4)).to.equal(false)
+      expect(needsRoute(pool.endpoints, { host: '10.9.9.9', port: 5001 })).to.equal(false)
 
       pool.add().listening(SPECIFIC)
-      expect(pool.needsRoute(4)).to.equal(true)
-      expect(pool.needsRoute(6)).to.equal(false)
+      expect(needsRoute(pool.endpoints, { host: '10.9.9.9', port: 5001 })).to.equal(true)
+      expect(needsRoute(pool.endpoints, { host: '127.0.0.1', port: 5001 })).to.equal(false)
+      expect(needsRoute(pool.endpoints, { host: '2b00::1', port: 5001 })).to.equal(false)
     })
   })
 })

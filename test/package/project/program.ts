@@ -12,7 +12,7 @@ import { createLibp2p } from 'libp2p'
 import { reuseportTcp, toDuplex } from 'libp2p-reuseport-tcp'
 import { dcutr } from 'libp2p-reuseport-tcp/dcutr'
 import type { Listener, Transport, Upgrader } from '@libp2p/interface'
-import type { CloseServerOnMaxConnectionsOpts, ConnectionDuplex, ConnectOptions, NatMapping, ObservedEndpoint, RawConnection, ReuseReason, ReuseportTcpComponents, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit, ReuseportTcpTransport, SourcePort, SourceReason, TCPSocketOptions } from 'libp2p-reuseport-tcp'
+import type { CloseServerOnMaxConnectionsOpts, ConnectionDuplex, ConnectOptions, NatMapping, ObservedEndpoint, RawConnection, ReuseReason, ReuseportTcpComponents, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit, ReuseportTcpTransport, SourcePort, TCPSocketOptions } from 'libp2p-reuseport-tcp'
 import type { Dcutr, DcutrComponents, DCUtRServiceInit } from 'libp2p-reuseport-tcp/dcutr'
 
 const socketOptions: Required<TCPSocketOptions> = {
@@ -98,7 +98,7 @@ export function observers (transport: Transport & ReuseportTcpTransport, upgrade
 
 export const serviceFactory: (components: DcutrComponents) => Dcutr = dcutr()
 
-function onProgress (event: ReuseportTcpDialEvents): SourceReason | undefined {
+function onProgress (event: ReuseportTcpDialEvents): SourcePort['reason'] | undefined {
   if (event.type === 'tcp:source-port') {
     const { reason, because = '', localAddr }: SourcePort = event.detail
     const reused: ReuseReason[] = ['loopback', 'route', 'wildcard']

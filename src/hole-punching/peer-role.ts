@@ -1,8 +1,30 @@
+/**
+ * Who of the two ends is the initiator can turn out to be other than expected. Two things
+ * tell what the peer is:
+ *
+ * - its first bytes, where we are the initiator: {@link watchForInitiator}
+ * - its silence, where the peer should be: {@link startsToSpeak}
+ */
+
+import pDefer from 'p-defer'
+import { untilAborted } from '../abort.ts'
 import type { Socket } from 'node:net'
 
 /**
- * How many of the peer's first bytes are looked at: the multistream header (20),
- * a protocol name, and the start of the first handshake message
+ * The length of `/multistream/1.0.0` with its length and line feed, which is all that some
+ * responders send without being asked (go-multistream)
+ */
+const MULTISTREAM_HEADER_BYTES = 20
+
+/**
+ * In a private network both ends begin with a nonce, whatever their role (libp2p specs,
+ * `pnet/Private-Networks-PSK-V1.md`)
+ */
+const PRIVATE_NETWORK_NONCE_BYTES = 24
+
+/**
+ * How many of the peer's first bytes are looked at: the multistream header, a protocol name,
+ * and the start of the first handshake message
  */
 const WATCHED_BYTES = 256
 
@@ -45,6 +67,8 @@ const NOTHING = Buffer.alloc(0)
  *
  * An upgrade that fails for any other reason (no common protocol, wrong peer,
  * wrong keys, garbage, silence) shows none of these, and is not dialed twice.
+ *
+ * @returns a function that says whether the peer is an initiator, given what we proposed
  */
 export function watchForInitiator (socket: Socket): (proposed: string | undefined) => boolean {
   let start = NOTHING
@@ -107,4 +131,49 @@ function readLine (bytes: Buffer): { line: string, rest: Buffer } | undefined {
   }
 
   return { line: bytes.toString('utf-8', 1, end - 1), rest: bytes.subarray(end) }
+}
+
+export interface StartsToSpeakOptions {
+  /**
+   * How long to wait, in ms
+   */
+  timeout: number
+
+  /**
+   * Is the connection going to be protected by a pre-shared key?
+   */
+  isPrivateNetwork: boolean
+  signal: AbortSignal
+}
+
+/**
+ * Waits for the first bytes of a peer that should be the initiator: an initiator proposes a
+ * protocol at once, a responder waits for that. A peer that is silent is a responder, too, as
+ * its dial arrived at our listener, or ours at its listener, instead of meeting each other.
+ *
+ * @returns whether the peer has sent more than a responder sends without being asked
+ * @throws {AbortError}
+ */
+export async function startsToSpeak (socket: Socket, { timeout, isPrivateNetwork, signal }: StartsToSpeakOptions): Promise<boolean> {
+  const unasked = MULTISTREAM_HEADER_BYTES + (isPrivateNetwork ? PRIVATE_NETWORK_NONCE_BYTES : 0)
+  const waited = pDefer<void>()
+  const hasSpoken = (): boolean => socket.bytesRead > unasked
+  const onData = (): void => {
+    if (hasSpoken()) {
+      waited.resolve()
+    }
+  }
+  const timer = setTimeout(waited.resolve, timeout)
+  socket.on('data', onData)
+  socket.once('close', waited.resolve)
+
+  try {
+    await untilAborted(waited.promise, signal)
+
+    return hasSpoken()
+  } finally {
+    clearTimeout(timer)
+    socket.off('data', onData)
+    socket.off('close', waited.resolve)
+  }
 }

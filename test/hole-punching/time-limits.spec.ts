@@ -1,14 +1,14 @@
 import { expect } from 'aegir/chai'
-import { ACCEPTED_SILENCE, dialedSilence } from '../../src/hole-punching/first-bytes.ts'
+import { ACCEPTED_SILENCE_MS, dialedSilence } from '../../src/hole-punching/time-limits.ts'
 
 /**
  * When the first bytes of an initiator arrive at a responder that dialed, in ms after that
  * is connected, with one frame lost: by the timers of Linux and the order of the frames
  */
 const LATEST: Record<string, (roundTrip: number) => number> = {
-  'nothing, our SYN got to its listener': roundTrip => roundTrip + ACCEPTED_SILENCE,
-  'our ACK to its listener': roundTrip => 1_000 + roundTrip + ACCEPTED_SILENCE,
-  'the first data of its listener': roundTrip => 2 * roundTrip + ACCEPTED_SILENCE + Math.max(200, 2 * roundTrip),
+  'nothing, our SYN got to its listener': roundTrip => roundTrip + ACCEPTED_SILENCE_MS,
+  'our ACK to its listener': roundTrip => 1_000 + roundTrip + ACCEPTED_SILENCE_MS,
+  'the first data of its listener': roundTrip => 2 * roundTrip + ACCEPTED_SILENCE_MS + Math.max(200, 2 * roundTrip),
   'our SYN-ACK in a simultaneous open': roundTrip => 1_000 + roundTrip,
   'its first data in a simultaneous open': roundTrip => 1_000 + 2 * roundTrip
 }

@@ -1,15 +1,26 @@
 import { once } from 'node:events'
 import net from 'node:net'
 import { expect } from 'aegir/chai'
-import { bindSocket, reuseUnavailable } from '../../src/port-reuse/bound-socket.ts'
+import { findBoundSocket } from '../../src/port-reuse/bound-socket.ts'
+import { findTCPHandle } from '../../src/port-reuse/tcp-handle.ts'
 import { startServer } from '../fixtures/server.ts'
+import type { Bind } from '../../src/port-reuse/bind.ts'
 import type { Socket } from 'node:net'
 
-describe('bound-socket', () => {
-  it('can be had on the Node versions that this package supports', () => {
-    expect(reuseUnavailable()).to.equal(undefined)
-  })
+const FOUND = Object.entries({ 'net.BoundSocket': findBoundSocket(), 'the TCP handle': findTCPHandle() })
 
+it('there is a way to bind on the versions of Node that this package supports', () => {
+  expect(FOUND.filter(([, bind]) => bind != null)).to.not.be.empty()
+})
+
+FOUND.forEach(([name, bind]) => {
+  // only new versions of Node have both
+  if (bind != null) {
+    describe(`binding by ${name}`, () => { bindsSockets(bind) })
+  }
+})
+
+function bindsSockets (bindSocket: Bind): void {
   for (const host of ['127.0.0.1', '::1']) {
     it(`knows its port at once, and dials from the port that another one listens on (${host})`, async () => {
       const peer = await startServer(host)
@@ -67,4 +78,4 @@ describe('bound-socket', () => {
     bindSocket({ host: '0.0.0.0', port: six.local.port }, { reusePort: false }).close()
     server.close()
   })
-})
+}

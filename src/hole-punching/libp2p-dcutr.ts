@@ -1,0 +1,118 @@
+/**
+ * The only file that knows how `@libp2p/dcutr` works inside. Its protocol code stays as it
+ * is; what it asks of libp2p is answered by us
+ */
+
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { dcutr } from '@libp2p/dcutr'
+import type { DCUtRServiceComponents, DCUtRServiceInit } from '@libp2p/dcutr'
+import type { Connection } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
+
+type OpenConnectionOptions = NonNullable<Parameters<DCUtRServiceComponents['connectionManager']['openConnection']>[1]>
+
+/**
+ * What `@libp2p/dcutr` dials: the announced addresses before the first punch, or a punch in
+ * one of the roles
+ */
+export type DcutrDial = 'plain' | 'initiator' | 'responder'
+
+/**
+ * The answers to what `@libp2p/dcutr` asks for
+ */
+export interface DcutrAnswers {
+  /**
+   * The addresses that the peer is asked to dial
+   */
+  candidates(): Multiaddr[]
+
+  /**
+   * A peer has dialed us over a relay: `run` dials its announced addresses, exchanges
+   * addresses with it and punches, up to three times
+   */
+  coordinate(relayed: Connection, run: () => Promise<void>): Promise<void>
+
+  /**
+   * A peer coordinates a punch with us: `run` exchanges addresses with it and punches, once
+   */
+  follow(relayed: Connection, run: () => Promise<void>): Promise<void>
+
+  /**
+   * Opens a direct connection to the peer at the other end of a relayed one
+   */
+  dial(what: DcutrDial, relayed: Connection, multiaddrs: Multiaddr[], signal: AbortSignal): Promise<Connection>
+}
+
+/**
+ * Makes the service, which is to be started and stopped like any other
+ */
+export function wrapDcutr (components: DCUtRServiceComponents, init: DCUtRServiceInit, answers: DcutrAnswers): unknown {
+  const { addressManager, connectionManager, logger, peerStore, registrar, transportManager } = components
+
+  // a dial does not say for which relayed connection it is, so that goes with the async context
+  const context = new AsyncLocalStorage<Connection | undefined>()
+
+  const service = dcutr(init)({
+    logger,
+    peerStore,
+    transportManager,
+    registrar: override(registrar, {
+      handle: async (protocol, handler, options) => registrar.handle(protocol, async (stream, relayed) => {
+        await answers.follow(relayed, async () => context.run(relayed, async () => handler(stream, relayed)))
+      }, options)
+    }),
+    addressManager: override(addressManager, {
+      getAddresses: () => answers.candidates()
+    }),
+    connectionManager: override(connectionManager, {
+      openConnection: async (peer, options = {}) => {
+        const relayed = context.getStore()
+
+        if (relayed == null || !Array.isArray(peer)) {
+          return connectionManager.openConnection(peer, options)
+        }
+
+        // a socket keeps the context that it was made in, and with it the relayed connection
+        return context.run(undefined, async () => answers.dial(kindOf(options), relayed, peer, options.signal ?? new AbortController().signal))
+      }
+    })
+  }) as Coordinator
+
+  const upgradeInbound = service.upgradeInbound.bind(service)
+  service.upgradeInbound = async relayed => answers.coordinate(relayed, async () => context.run(relayed, async () => upgradeInbound(relayed)))
+
+  return service
+}
+
+/**
+ * Only punches have a priority; the responder is told its role, the initiator is not.
+ * `test/hole-punching/libp2p-dcutr.spec.ts` notices if that changes
+ */
+function kindOf ({ priority, initiator }: OpenConnectionOptions): DcutrDial {
+  if (priority == null) {
+    return 'plain'
+  }
+
+  return initiator === false ? 'responder' : 'initiator'
+}
+
+/**
+ * What the registered topology calls on the service itself when a peer has dialed us over a
+ * relay
+ */
+interface Coordinator {
+  upgradeInbound(relayed: Connection): Promise<void>
+}
+
+/**
+ * An object that is like `target` but for some methods
+ */
+function override <T extends object> (target: T, methods: Partial<T>): T {
+  return new Proxy(target, {
+    get: (target, name) => {
+      const value = Reflect.get(methods, name) ?? Reflect.get(target, name)
+
+      return typeof value === 'function' ? value.bind(target) : value
+    }
+  })
+}

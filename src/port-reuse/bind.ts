@@ -1,0 +1,44 @@
+import type { Endpoint } from '../endpoint.ts'
+import type { Server, Socket, SocketConstructorOpts } from 'node:net'
+
+/**
+ * A way to bind a TCP socket to a local endpoint; port 0 lets the kernel choose. IPv6
+ * sockets are IPv6-only
+ *
+ * @throws {Error} the system's error, at once: EADDRINUSE, EADDRNOTAVAIL, EACCES, EMFILE…
+ */
+export interface Bind {
+  (local: Endpoint, options: BindOptions): BoundSocket
+}
+
+export interface BindOptions {
+  /**
+   * Set SO_REUSEPORT
+   */
+  reusePort: boolean
+}
+
+/**
+ * A TCP socket that is bound to a local endpoint and neither listens nor is
+ * connected. Exactly one of its methods must be called, once
+ */
+export interface BoundSocket {
+  /**
+   * Where it is bound, with the real port if 0 was asked for
+   */
+  readonly local: Endpoint
+
+  /**
+   * Begins to connect. What connect(2) and the network answer, including EADDRINUSE and
+   * EADDRNOTAVAIL for a 4-tuple that is taken, arrives as the socket's `error` event
+   */
+  connect(remote: Endpoint, options: SocketConstructorOpts): Socket
+
+  /**
+   * Has `server` listen on it. The socket listens when this returns; the server says so
+   * on the next tick. Errors arrive as its `error` event
+   */
+  listen(server: Server, backlog?: number): void
+
+  close(): void
+}

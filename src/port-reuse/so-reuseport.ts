@@ -1,0 +1,81 @@
+import net from 'node:net'
+import { familyOf, isWildcard } from '../endpoint.ts'
+import { ownAddresses } from './route.ts'
+import type { Bind } from './bind.ts'
+import type { ListenOptions, PortReuse } from './strategy.ts'
+import type { Endpoint } from '../endpoint.ts'
+
+/**
+ * Port reuse by SO_REUSEPORT, as on Linux (socket(7)): sockets of the same user may be bound
+ * to one endpoint if all of them set it. So the listener sets it, and each dial binds to the
+ * listening endpoint itself.
+ *
+ * @throws {Error} if that does not work here
+ */
+export function soReuseport (bind: Bind, bindName: string): PortReuse {
+  assertReusesPort(bind)
+
+  return {
+    name: `SO_REUSEPORT, by ${bindName}`,
+
+    listen (server, local, options) {
+      if (local.port !== 0 && !options.sharePort) {
+        assertFree(bind, local, options)
+      }
+
+      const bound = bind(local, { reusePort: true })
+      bound.listen(server, options.backlog)
+
+      return bound.local
+    },
+
+    connect (listening, destination, options) {
+      return bind(listening, { reusePort: true }).connect(destination, options)
+    }
+  }
+}
+
+/**
+ * A second socket must be able to bind to a port that is listened on. Two
+ * sockets that are merely bound prove nothing: SO_REUSEADDR, which libuv always
+ * sets, allows that.
+ */
+function assertReusesPort (bind: Bind): void {
+  const server = net.createServer()
+  const listening = bind({ host: '127.0.0.1', port: 0 }, { reusePort: true })
+  listening.listen(server)
+
+  try {
+    const second = bind(listening.local, { reusePort: true })
+    second.close()
+
+    // Deno reports EADDRINUSE no sooner than with connect(2), and says that it is bound to port 0
+    if (second.local.port !== listening.local.port) {
+      throw new Error('it does not bind to a port that is listened on')
+    }
+  } finally {
+    server.close()
+  }
+}
+
+/**
+ * SO_REUSEPORT would let us in beside another process of the same user, a bind without it
+ * is refused. It is refused beside ourselves as well: where we listen on some of the
+ * wildcard's addresses, the others are tried one by one
+ *
+ * @throws {Error} EADDRINUSE if somebody else listens there
+ */
+function assertFree (bind: Bind, { host, port }: Endpoint, { isOurs }: ListenOptions): void {
+  const hosts = isWildcard(host) && isOurs({ host, port }) ? ownAddresses(familyOf(host)) : [host]
+
+  for (const host of hosts.filter(host => !isOurs({ host, port }))) {
+    try {
+      bind({ host, port }, { reusePort: false }).close()
+    } catch (err: any) {
+      // nobody listens on an address that is gone, or on an IPv6 one that is still tentative
+      if (err.code !== 'EADDRNOTAVAIL') {
+        throw err
+      }
+    }
+  }
+}

@@ -1,0 +1,112 @@
+import { findBoundSocket } from './bound-socket.ts'
+import { noReuse } from './no-reuse.ts'
+import { soReuseport } from './so-reuseport.ts'
+import { findTCPHandle } from './tcp-handle.ts'
+import type { Bind } from './bind.ts'
+import type { Endpoint } from '../endpoint.ts'
+import type { Server, Socket, SocketConstructorOpts } from 'node:net'
+
+/**
+ * How a dial can come from a port that is listened on
+ */
+export interface PortReuse {
+  /**
+   * What it is called in the log
+   */
+  readonly name: string
+
+  /**
+   * Why no dial can come from a listening port; `undefined` where it can
+   */
+  readonly unavailable?: string
+
+  /**
+   * Has `server` listen on an endpoint, in such a way that dials can come from it; port 0
+   * lets the kernel choose. That the server listens, or can't, arrives as its event.
+   *
+   * @returns where it is bound; `undefined` if only the server's `listening` event tells
+   * @throws {Error} the system's error, if it is known at once: EADDRINUSE, EACCES…
+   */
+  listen(server: Server, local: Endpoint, options: ListenOptions): Endpoint | undefined
+
+  /**
+   * Begins to connect to `destination` from the port of a listening endpoint. What
+   * connect(2) and the network answer arrives as the socket's `error` event.
+   *
+   * @throws {Error} the system's error, if no socket can be bound for this: EADDRINUSE,
+   * EADDRNOTAVAIL, EMFILE…
+   */
+  connect(listening: Endpoint, destination: Endpoint, options: SocketConstructorOpts): Socket | Promise<Socket>
+}
+
+export interface ListenOptions {
+  backlog: number
+
+  /**
+   * Listen also if somebody else does, where the system allows that
+   */
+  sharePort: boolean
+
+  /**
+   * Do we listen on this endpoint, or on one that overlaps with it, ourselves?
+   */
+  isOurs(endpoint: Endpoint): boolean
+}
+
+/**
+ * The ways to bind a socket, and what can be made of one
+ */
+const BINDS: ReadonlyArray<[name: string, find: () => Bind | undefined]> = [
+  ['net.BoundSocket', findBoundSocket],
+  ['the TCP handle in net.Socket', findTCPHandle]
+]
+const STRATEGIES: ReadonlyArray<(bind: Bind, bindName: string) => PortReuse> = [soReuseport]
+
+/**
+ * What the kernel answers when it is not about ports at all
+ */
+const OUT_OF_RESOURCES = ['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM']
+
+let found: PortReuse | undefined
+
+/**
+ * How ports are reused here. This is found out once per process, by trying, not by looking
+ * at names or version numbers. A process that has no descriptors or memory left to try
+ * tries again the next time
+ */
+export function findPortReuse (): PortReuse {
+  if (found != null) {
+    return found
+  }
+
+  const reasons: string[] = []
+  let isConclusive = true
+
+  for (const strategy of STRATEGIES) {
+    for (const [name, find] of BINDS) {
+      try {
+        const bind = find()
+
+        if (bind == null) {
+          reasons.push(`there is no ${name}`)
+          continue
+        }
+
+        found = strategy(bind, name)
+
+        return found
+      } catch (err: any) {
+        reasons.push(`${name}: ${err.message}`)
+        isConclusive &&= !OUT_OF_RESOURCES.includes(err.code)
+      }
+    }
+  }
+
+  const none = noReuse(reasons.join('; '))
+
+  if (isConclusive) {
+    found = none
+  }
+
+  return none
+}

@@ -1,0 +1,87 @@
+import net from 'node:net'
+import { getSystemErrorName } from 'node:util'
+import type { Bind } from './bind.ts'
+import type { Socket } from 'node:net'
+
+/**
+ * The part of Node's internal TCP handle that is used where there is no public
+ * API. Methods return 0 or a negative errno
+ */
+interface TCPHandle {
+  bind(host: string, port: number, flags: number): number
+  bind6(host: string, port: number, flags: number): number
+  getsockname(out: { port?: number }): number
+  close(): void
+}
+
+const HANDLE_TYPE_SOCKET = 0
+
+// libuv's enum uv_tcp_flags
+const UV_TCP_IPV6ONLY = 1
+const UV_TCP_REUSEPORT = 2
+
+/**
+ * Does what `net.BoundSocket` does, with the TCP handle inside `net.Socket`, on versions of
+ * Node that have no public API for it. `undefined` where there is no such handle
+ */
+export function findTCPHandle (): Bind | undefined {
+  const Handle = findHandleClass()
+
+  if (Handle == null) {
+    return
+  }
+
+  return ({ host, port }, { reusePort }) => {
+    const handle = new Handle(HANDLE_TYPE_SOCKET)
+    const flags = reusePort ? UV_TCP_REUSEPORT : 0
+    const name: { port?: number } = {}
+
+    const errno = (net.isIPv6(host) ? handle.bind6(host, port, flags | UV_TCP_IPV6ONLY) : handle.bind(host, port, flags)) ||
+      // libuv reports EADDRINUSE no sooner than with the next call
+      handle.getsockname(name)
+
+    if (errno !== 0) {
+      handle.close()
+      throw bindError(errno, host, port)
+    }
+
+    return {
+      local: { host, port: name.port ?? port },
+      connect: (remote, options) => {
+        // manualStart: do not read from a socket that is not connected yet
+        const internal: object = { handle, manualStart: true }
+
+        return new net.Socket({ ...options, ...internal }).connect(remote)
+      },
+      listen: (server, backlog) => { server.listen(handle, backlog) },
+      close: () => { handle.close() }
+    }
+  }
+}
+
+/**
+ * A `net.Socket` has its handle while it looks a name up
+ */
+function findHandleClass (): (new (type: number) => TCPHandle) | undefined {
+  const socket: Socket & { _handle?: object } = new net.Socket()
+  let handle: object | undefined
+
+  // the lookup never answers, so nothing is ever connected
+  socket.connect({
+    host: 'localhost',
+    port: 1,
+    autoSelectFamily: false,
+    lookup: () => { handle = socket._handle }
+  })
+  socket.destroy()
+
+  const Handle: any = handle?.constructor
+
+  return typeof Handle?.prototype.bind6 === 'function' ? Handle : undefined
+}
+
+function bindError (errno: number, address: string, port: number): Error {
+  const code = getSystemErrorName(errno)
+
+  return Object.assign(new Error(`bind ${code} ${address}:${port}`), { errno, code, syscall: 'bind', address, port })
+}
