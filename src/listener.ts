@@ -108,10 +108,10 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
   }
 
   /**
-   * Where SO_REUSEPORT lets another process of the same user in, two cases are not
-   * noticed: that it starts to listen on the port at the very same moment (a few
-   * microseconds), and that it is on an address that no interface has (127.0.0.3, say)
-   * while we, who listen on another address with that port, go on to the wildcard.
+   * With SO_REUSEPORT, two cases of another process of the same user on this port are not
+   * noticed: it starts to listen within the same microseconds, or it listens on an address
+   * that no interface has (127.0.0.3, say) while we listen on another address with that port
+   * and then on the wildcard.
    *
    * @throws {AlreadyStartedError} if it listens already
    * @throws {InvalidParametersError} if the multiaddr can't be listened on
@@ -328,8 +328,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
         return
       }
 
-      // somebody may have taken the port. The next connection that closes leads
-      // to the next try
+      // somebody may have taken the port: try again when the next connection closes
       this.#state = state
       state.entry.paused()
       callBack(this.#log, () => onListenError?.(err))

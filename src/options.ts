@@ -80,8 +80,7 @@ export interface ReuseportTcpInit {
    * the same user and set SO_REUSEPORT. Without this, it is EADDRINUSE.
    *
    * The workers of a cluster share their ports by default, as they do with any server
-   * of Node. There it can't be told whether it is another worker who listens or a
-   * stranger.
+   * of Node. So a stranger who listens on the port is not noticed there.
    *
    * @default `cluster.isWorker` of `node:cluster`
    */
@@ -94,8 +93,8 @@ export interface ReuseportTcpInit {
    * by then. `Infinity`: never. Not for dials with `initiator`: a hole punch has one port
    * only.
    *
-   * The kernel sends a SYN that is lost again after 1,000 ms (RFC 6298, section 2). With
-   * the default, the answer to that one can be here before anything else is tried.
+   * The kernel sends a lost SYN again after 1,000 ms (RFC 6298, section 2). With the
+   * default, the answer to that one can arrive before anything else is tried.
    *
    * @default 1_250
    */

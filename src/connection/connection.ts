@@ -13,15 +13,14 @@ import type { Socket } from 'node:net'
 import type { Uint8ArrayList } from 'uint8arraylist'
 
 /**
- * How long a socket may stay silent before its connection is aborted, in ms, as
- * in `@libp2p/tcp`
+ * How long a socket may be silent before its connection is aborted, as in `@libp2p/tcp`
  */
-const DEFAULT_INACTIVITY_TIMEOUT = 120_000
+const DEFAULT_INACTIVITY_MS = 120_000
 
 /**
- * How long to wait for the peer's FIN after ours was sent, in ms
+ * How long to wait for the peer's FIN after ours was sent
  */
-const FIN_TIMEOUT = 1_000
+const PEER_FIN_MS = 1_000
 
 export interface ConnectionInit {
   socket: Socket
@@ -125,8 +124,8 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
   #closedByPeer = false
 
   /**
-   * Settles when the kernel has all data and our FIN, or can't have them any more. Not
-   * there before somebody wants to end our half
+   * Settles when the kernel has all data and our FIN, or the connection is lost. Undefined
+   * until our half is to be ended
    */
   #writingEnded?: Promise<void>
 
@@ -138,7 +137,7 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
       throw new InvalidParametersError('The peer has gone already, and its address with it')
     }
 
-    super({ ...init, remoteAddr, inactivityTimeout: init.inactivityTimeout ?? DEFAULT_INACTIVITY_TIMEOUT })
+    super({ ...init, remoteAddr, inactivityTimeout: init.inactivityTimeout ?? DEFAULT_INACTIVITY_MS })
 
     // our FIN goes when all data is with the kernel, and not before: until then an abort
     // can send RST, which libuv refuses for a socket that is shutting down
@@ -148,14 +147,14 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
     this.#writer = new BatchWriter(socket, () => { this.safeDispatchEvent('drain') })
     this.#localAddr = init.localAddr
     this.#local = init.local == null || isWildcard(init.local.host)
-      // a socket that is closed does not tell any more
+      // a socket that has closed no longer knows its local end
       ? { host: socket.localAddress, port: socket.localPort }
       : init.local
     this.#follower = init.follower
 
     const onData = (data: Uint8Array): void => {
       if (this.status === 'closing' && this.readBufferLength + data.byteLength > this.maxReadBufferLength) {
-        // nobody reads any more: from here on, data would only hold up the peer's FIN
+        // nobody reads it any more, and it would only hold up the peer's FIN
         socket.off('data', onData)
       } else {
         this.onData(data)
@@ -168,13 +167,13 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
     socket.on('timeout', () => { this.abort(new TimeoutError(`No data for ${this.inactivityTimeout}ms`)) })
     socket.once('end', () => { this.#onFin() })
     socket.once('close', () => { this.onTransportClosed() })
-    // it may have been kept from reading until now
+    // the race of a dial may have paused it
     socket.resume()
     this.#follower?.opened(this)
   }
 
   /**
-   * Few ask for it, so the multiaddr is made when the first one does
+   * Most connections are never asked for it, so the multiaddr is made when one is
    */
   get localAddr (): Multiaddr | undefined {
     this.#localAddr ??= addressOf(this.#local)
@@ -187,7 +186,7 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
       return super.send(data)
     }
 
-    // nothing is queued, so the queue can be left out
+    // nothing is queued, so this need not go through the queue of the base class
     this.writableNeedsDrain = !this.#writer.write(data)
 
     if (this.listenerCount('idle') > 0) {
@@ -207,9 +206,9 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
 
   /**
    * Sends what is left and a FIN, then waits for the peer's FIN; what arrives until then is
-   * delivered. A peer that does not close its end within a second, or within the signal, is
-   * not waited for: all is sent by then. One that has gone already is no error, as with
-   * `@libp2p/tcp`: the close event tells.
+   * delivered. It does not wait longer than a second for that FIN, or than the signal: all is
+   * sent by then. If the peer has gone already that is no error, as with `@libp2p/tcp`: the
+   * close event tells.
    *
    * @throws {AbortError} when the signal aborts, whatever its reason, before the kernel has
    * all data and the FIN. The connection is aborted then, as the rest is lost
@@ -221,7 +220,7 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
       return
     }
 
-    // also if the peer's FIN has closed the connection: there is data left to send
+    // also where the peer's FIN has closed the connection, as there may be data left to send
     await this.sendClose(options)
   }
 
@@ -242,12 +241,12 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
       }
     }
 
-    // the peer's FIN comes after data that nobody may read any more
+    // the peer's FIN is behind data that nobody may read any more
     socket.resume()
 
     if (this.inactivityTimeout === 0) {
       // a peer that stops reading must not keep us waiting for ever
-      socket.setTimeout(DEFAULT_INACTIVITY_TIMEOUT)
+      socket.setTimeout(DEFAULT_INACTIVITY_MS)
     }
 
     if (signal?.aborted === true) {
@@ -308,7 +307,7 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
   }
 
   sendPause (): void {
-    // the peer's FIN comes after what nobody reads
+    // when it closes, the peer's FIN is behind data that nobody reads
     if (this.status === 'open') {
       this.#socket.pause()
     }
@@ -319,7 +318,7 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
   }
 
   /**
-   * Whoever hears of the close event may dial again at once
+   * Before the close event: whoever hears of that may dial again at once
    */
   #tellClosed (byPeer: boolean): void {
     const follower = this.#follower
@@ -335,7 +334,7 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
   async #endWriting (): Promise<void> {
     if (this.#writingEnded == null) {
       this.#writingEnded = this.#sendRest()
-      // there may be nobody left to wait for it
+      // when it is lost, nobody may be waiting for it
       this.#writingEnded.catch(() => {})
     }
 
@@ -350,7 +349,7 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
     const rest = this.writeBuffer
 
     if (rest.byteLength > 0) {
-      // back pressure was for those who send more
+      // nobody sends more, so there is no back pressure to keep
       this.#writer.write(rest)
       rest.consume(rest.byteLength)
       this.safeDispatchEvent('idle')
@@ -393,7 +392,7 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
 
   /**
    * Waits until the socket is closed, which it is with the peer's FIN, or after
-   * {@link FIN_TIMEOUT}
+   * {@link PEER_FIN_MS}
    */
   async #socketClosed (): Promise<void> {
     const socket = this.#socket
@@ -402,7 +401,7 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
       return
     }
 
-    const timer = setTimeout(() => { socket.destroy() }, FIN_TIMEOUT)
+    const timer = setTimeout(() => { socket.destroy() }, PEER_FIN_MS)
     await new Promise(resolve => socket.once('close', resolve))
     clearTimeout(timer)
   }

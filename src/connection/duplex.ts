@@ -44,7 +44,7 @@ function read (connection: RawConnection): AsyncGenerator<Uint8Array | Uint8Arra
 
   const onMessage = ({ data }: StreamMessageEvent): void => {
     received.push(data)
-    // nothing more until the reader asks for it
+    // no more data until the reader asks for it
     connection.pause()
     changed.resolve()
   }

@@ -107,20 +107,20 @@ const MAX_DIALS = 8
 const MAX_PARALLEL_DIALS = 100
 
 /**
- * How many relayed connections are replaced by direct ones at a time with us as the
- * coordinator. All others wait: a punch that has begun can't, as its SYNs have to meet
+ * How many relayed connections we coordinate a hole punch for at a time. The others wait
+ * before they begin: once addresses are exchanged, both ends have to dial at the same moment
  */
 const MAX_COORDINATED = 8
 
 /**
- * How many are coordinated or wait for it at most, as many as libp2p's own dial queue has
- * room for (`maxDialQueueLength`)
+ * How many relayed connections wait for that, or have their turn, at most: as many as
+ * libp2p's own dial queue has room for (`maxDialQueueLength`)
  */
 const MAX_WAITING = 500
 
 /**
- * How many dials there may be in the punches that peers coordinate: what those that we
- * coordinate leave
+ * How many dials there may be in the punches that peers coordinate: those that are left when
+ * we coordinate as many as we may
  */
 const MAX_FOLLOWED_DIALS = MAX_PARALLEL_DIALS - MAX_COORDINATED * MAX_DIALS
 
@@ -195,8 +195,8 @@ class DcutrService implements Dcutr, Startable {
   }
 
   /**
-   * The peer of a relayed connection that we have dialed is going to ask for our addresses,
-   * and takes the time that the answer takes for the network's
+   * The peer of a relayed connection that we have dialed is going to ask for our addresses. It
+   * measures the round trip by our answer, so the addresses must be known by then
    */
   readonly #onOpen = ({ detail: connection }: CustomEvent<Connection>): void => {
     if (Circuit.matches(connection.remoteAddr) && connection.direction === 'outbound') {
@@ -227,7 +227,7 @@ class DcutrService implements Dcutr, Startable {
    * @throws {AbortError}
    */
   async #coordinate (relayed: Connection, run: () => Promise<void>): Promise<void> {
-    // with each identify push libp2p tells of the connection anew
+    // libp2p calls onConnect again with each identify push
     if (this.#coordinated.has(relayed)) {
       return
     }
@@ -244,7 +244,7 @@ class DcutrService implements Dcutr, Startable {
 
     try {
       await this.#coordinations.add(async () => {
-        // what has begun keeps its place until it ends
+        // one that has begun is not dropped when the relayed connection closes
         relayed.removeEventListener('close', onClose)
         await this.#learner.learn(relayed)
         await run()
@@ -337,10 +337,10 @@ class DcutrService implements Dcutr, Startable {
   }
 
   /**
-   * Dials from an ephemeral port: a dial that nobody answers leaves an entry in
-   * our NAT, and with one for the listening port the peer's SYN of the punch may
-   * get in before ours is out. Our listener would answer it, in a way that does not
-   * go with the entry, and the punch would be lost
+   * Dials from an ephemeral port. A dial that nobody answers leaves an entry in our NAT. With
+   * one for the listening port, the peer's SYN of the punch may get in before ours has left;
+   * our listener answers with a SYN-ACK, which the NAT drops, as it does not go with the entry
+   * of a SYN that was sent from inside
    */
   async #dialPlainly (multiaddrs: Multiaddr[], signal: AbortSignal): Promise<Connection> {
     return race(multiaddrs.map(ma => async (signal: AbortSignal) => this.#dialDirectly(ma, signal, { reusePort: false })), {

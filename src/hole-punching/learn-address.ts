@@ -107,7 +107,7 @@ export class AddressLearner {
   }
 
   /**
-   * The direct connections, those to the relay first: it is there to be dialed
+   * The direct connections, those to the relay first, as relays expect to be dialed
    */
   #connections (relayed: Connection): Connection[] {
     const direct = this.#init.components.connectionManager.getConnections()

@@ -55,8 +55,8 @@ const NOTHING = Buffer.alloc(0)
  * connection of them (a simultaneous open, RFC 9293 section 3.5), and both ends
  * act as initiator (libp2p specs, `connections/simopen.md`).
  *
- * The kernel does not tell how a connection came about, the peer's bytes do. A
- * responder only repeats what we propose or says `na`, and its first handshake
+ * The kernel does not tell how a connection came about, but the peer's bytes do. A
+ * responder only repeats what we propose or answers `na`, and its first handshake
  * message is that of a responder. So the peer is an initiator if
  *
  * - it names a protocol that is not the one we proposed first, or

@@ -1,5 +1,6 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { Circuit } from '@multiformats/multiaddr-matcher'
-import pDefer from 'p-defer'
+import { pEvent } from 'p-event'
 import { throwIfAborted, untilAborted } from '../abort.ts'
 import { LATE_ARRIVAL_MS } from './time-limits.ts'
 import type { Connection, Libp2pEvents, PeerId } from '@libp2p/interface'
@@ -25,48 +26,33 @@ export interface PunchOptions {
  * Dials all addresses at once, and takes the first direct connection to the peer,
  * whoever of the two opened it
  *
- * @throws {AbortError} when the signal aborts; the error of the first dial that
- * failed, when there is no direct connection a while after the last did
+ * @throws {AbortError} when the signal aborts; the error of the first dial, when all have
+ * failed and the peer's own has not arrived a while later
  */
 export async function punch ({ peer, dials, open, events, signal }: PunchOptions): Promise<Connection> {
   throwIfAborted(signal)
 
-  const direct = pDefer<Connection>()
-  const controller = new AbortController()
-  let timer: ReturnType<typeof setTimeout> | undefined
+  const existing = open().find(isDirect)
 
-  const onOpen = ({ detail: connection }: CustomEvent<Connection>): void => {
-    if (isDirect(connection) && connection.remotePeer.equals(peer)) {
-      direct.resolve(connection)
-    }
+  if (existing != null) {
+    return existing
   }
 
-  events.addEventListener('connection:open', onOpen)
+  const controller = new AbortController()
+  const over = controller.signal
+  const accepted = pEvent<'connection:open', CustomEvent<Connection>>(events, 'connection:open', {
+    filter: ({ detail: connection }) => isDirect(connection) && connection.remotePeer.equals(peer),
+    signal: over
+  })
+  const dialed = Promise.any(dials.map(async dial => dial(over))).catch(async ({ errors }: AggregateError) => {
+    await delay(LATE_ARRIVAL_MS, undefined, { signal: over })
+    throw errors[0]
+  })
 
   try {
-    const existing = open().find(isDirect)
-
-    if (existing != null) {
-      return existing
-    }
-
-    Promise.allSettled(dials.map(async dial => {
-      direct.resolve(await dial(controller.signal))
-    })).then(results => {
-      const failed = results.find(result => result.status === 'rejected')
-
-      if (controller.signal.aborted) {
-        return
-      }
-
-      timer = setTimeout(() => { direct.reject(failed?.reason) }, LATE_ARRIVAL_MS)
-    }, direct.reject)
-
-    return await untilAborted(direct.promise, signal)
+    return await untilAborted(Promise.race([accepted.then(({ detail }) => detail), dialed]), signal)
   } finally {
-    events.removeEventListener('connection:open', onOpen)
     controller.abort()
-    clearTimeout(timer)
   }
 }
 

@@ -3,16 +3,16 @@ import { Votes } from './votes.ts'
 import type { Endpoint } from '../endpoint.ts'
 
 /**
- * How long an observation is kept after its connection has closed, in ms: longer than
- * {@link MAPPED_AFTER_CLOSE}, as other connections keep the mapping
+ * How long an observation is kept after its connection has closed: longer than
+ * {@link MAPPED_AFTER_CLOSE_MS}, as other connections keep the mapping
  */
-const KEPT_AFTER_CLOSE = 10 * 60_000
+const KEPT_AFTER_CLOSE_MS = 10 * 60_000
 
 /**
- * How long a NAT keeps the mapping of a TCP connection that has closed at least, in ms
- * (RFC 5382, section 5: the transitory connection idle-timeout)
+ * How long a NAT keeps the mapping of a TCP connection that has closed, at least (RFC 5382,
+ * section 5: the transitory connection idle-timeout)
  */
-const MAPPED_AFTER_CLOSE = 4 * 60_000
+const MAPPED_AFTER_CLOSE_MS = 4 * 60_000
 
 /**
  * How many observations one observer can have at a time
@@ -142,14 +142,14 @@ export class Observations {
    */
   isCurrent (local: Endpoint, now: number = Date.now()): boolean {
     return [...this.#byConnection.values()].some(kept => {
-      return kept.dialed && sameEndpoint(kept.local, local) && now - (kept.closed ?? now) < MAPPED_AFTER_CLOSE
+      return kept.dialed && sameEndpoint(kept.local, local) && now - (kept.closed ?? now) < MAPPED_AFTER_CLOSE_MS
     })
   }
 
   #forget (now: number): void {
     for (const ofSameWorth of this.#byWorth) {
       for (const kept of ofSameWorth) {
-        if (kept.closed == null || now - kept.closed < KEPT_AFTER_CLOSE) {
+        if (kept.closed == null || now - kept.closed < KEPT_AFTER_CLOSE_MS) {
           break
         }
 
@@ -213,9 +213,9 @@ export class Observations {
 }
 
 /**
- * When there are too many observations, those of the least worth go first: of inbound
- * connections, so that strangers push out nobody that we dialed, and of these the closed
- * ones, which are forgotten soon anyway
+ * When there are too many observations, those of the least worth are dropped first: those of
+ * inbound connections, so that strangers can't displace a peer that we dialed, and among them
+ * those of closed connections, which are forgotten soon anyway
  */
 function worthOf ({ dialed, closed }: Kept): number {
   return (dialed ? 2 : 0) + (closed == null ? 1 : 0)

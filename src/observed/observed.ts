@@ -16,8 +16,8 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import type { TypedEventTarget } from 'main-event'
 
 /**
- * How many addresses of one listening endpoint the address manager is given at a time. It
- * has ten slots in all, and an endpoint has one address, or two where the NAT was restarted
+ * How many addresses of one listening endpoint the address manager has at a time. It has ten
+ * slots in all; an endpoint needs one, or two while a NAT that was restarted maps it anew
  */
 const MAX_HANDED_OVER = 3
 
@@ -111,16 +111,16 @@ export class Observed {
   readonly #observations = new Observations()
 
   /**
-   * By the timeline, which is all that the upgraded connection has in common with the
-   * raw one and with no other
+   * By the timeline object: the upgraded connection shares it with the raw one, and with no
+   * other
    */
   readonly #connections = new Map<Connection['timeline'], OwnConnection>()
   readonly #mappings = new Map<string, NatMapping>()
 
   /**
-   * By listening endpoint. An address stays until others have a better claim to its place,
-   * also when fewer observers speak for it than the threshold: the address manager accepts
-   * an address once, so one that was taken back is lost to it
+   * By listening endpoint. An address stays, also with fewer observers than the threshold,
+   * until others have more: the address manager accepts each address only once, so it would
+   * not accept it again
    */
   readonly #handedOver = new Map<string, { readonly local: Endpoint, readonly addresses: readonly Endpoint[] }>()
   #saidAutonatV1 = false
@@ -212,7 +212,7 @@ export class Observed {
     const key = keyOf(local)
     const before = this.#handedOver.get(key)?.addresses.map(external => ({ external, ...votes.of(external) })) ?? []
     const better = this.#agreed(votes, before)
-    // those that have a place keep it if the others are as good
+    // of equal ones, those that were handed over before come first
     const best = [...before, ...better].sort(byAgreement).slice(0, MAX_HANDED_OVER)
     const kept = before.filter(address => best.includes(address) || !this.#takeBack(key, address))
     const added = best.filter(address => !before.includes(address)).slice(0, MAX_HANDED_OVER - kept.length)
@@ -282,7 +282,7 @@ export class Observed {
     }
 
     if (held != null) {
-      log('others have a better claim than %a, %d observers', ma, observers)
+      log('taking back %a, which %d observers agree on: others have more', ma, observers)
       addressManager.removeObservedAddr(ma)
     }
 

@@ -24,8 +24,8 @@ export interface ExternalAddress extends Agreement {
 
 /**
  * Which addresses come first: those with the most observers that we dialed, then those
- * with the most observers. Strangers that dial us, however many, put nothing before an
- * address that somebody sees whom we dialed
+ * with the most observers. So strangers that dial us, however many, can't put an address
+ * before one that a peer observes that we dialed
  */
 export function byAgreement (a: Agreement, b: Agreement): number {
   return b.dialed - a.dialed || b.observers - a.observers

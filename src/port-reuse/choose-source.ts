@@ -77,7 +77,7 @@ function wouldConnectToItself (source: Endpoint, destination: Endpoint, facts: D
   }
 
   if (isWildcard(source.host)) {
-    // for a destination on this host, the kernel uses that very address as source
+    // to reach an address of this host, the kernel takes that address as source
     return isLoopback(destination.host) || facts.isOwnAddress(destination.host)
   }
 
