@@ -2,34 +2,22 @@ import type { Endpoint } from '../endpoint.ts'
 import type { ReuseReason } from '../port-reuse/choose-source.ts'
 
 /**
- * Where a connection was dialed from, and why from there
+ * Where a connection was dialed from, and why from there: from a listening endpoint, by the
+ * rule that selected it; from an ephemeral port; or from none
  */
-export type DialedFrom = FromListener | FromEphemeral | FromUnix
+export type DialedFrom =
+  { readonly reason: ReuseReason, readonly local: Endpoint, readonly remote: Endpoint } |
+  { readonly reason: 'ephemeral' } & BecauseOf |
+  { readonly reason: 'unix' }
 
-interface FromListener {
+/**
+ * Why no listening port was used
+ */
+export interface BecauseOf {
   /**
-   * The rule that selected the listening endpoint
-   */
-  readonly reason: ReuseReason
-
-  /**
-   * The listening endpoint
-   */
-  readonly local: Endpoint
-
-  /**
-   * The destination
-   */
-  readonly remote: Endpoint
-}
-
-export interface FromEphemeral {
-  readonly reason: 'ephemeral'
-
-  /**
-   * Why no listening port was used: port reuse is turned off or not to be had here, no
-   * listener can be dialed from, peers do not answer the listening port, it can't be used
-   * for this destination, or the ephemeral port was faster
+   * Port reuse is turned off or not to be had here, no listener can be dialed from, peers do
+   * not answer the listening port, it can't be used for this destination, or the ephemeral
+   * port was faster
    */
   readonly because: 'turned_off' | 'unavailable' | 'no_listener' | 'suspended' | 'unusable' | 'faster'
 
@@ -37,8 +25,4 @@ export interface FromEphemeral {
    * The same for people
    */
   readonly message: string
-}
-
-interface FromUnix {
-  readonly reason: 'unix'
 }

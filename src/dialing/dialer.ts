@@ -10,7 +10,7 @@ import { firstConnected } from './first-connected.ts'
 import { CONNECTION_ATTEMPT_DELAY_MS, race } from './race.ts'
 import { RecentlyClosed } from './recently-closed.ts'
 import { SuspendedEndpoints } from './suspended-endpoints.ts'
-import type { DialedFrom, FromEphemeral } from './dialed-from.ts'
+import type { BecauseOf, DialedFrom } from './dialed-from.ts'
 import type { Target } from '../address.ts'
 import type { Endpoint } from '../endpoint.ts'
 import type { DialerMetrics } from '../metrics.ts'
@@ -54,11 +54,6 @@ export interface DialedSocket {
   readonly socket: Socket
   readonly from: DialedFrom
 }
-
-/**
- * Why an ephemeral port is used
- */
-type Because = Omit<FromEphemeral, 'reason'>
 
 /**
  * What connect(2) answers when the 4-tuple is taken. Linux says EADDRNOTAVAIL,
@@ -140,7 +135,7 @@ export class Dialer {
     const { reusePort, signal, socketOptions } = options
     const { sources, because } = await this.#findSources(destination, options)
     let lastBecause = because
-    let lastError: Error | undefined
+    let lastError: unknown
 
     for (const source of sources) {
       log('dialing %s:%d from %s:%d, our %s listener', destination.host, destination.port, source.host, source.port, source.reason)
@@ -154,7 +149,7 @@ export class Dialer {
 
         log('can not dial %s:%d from %s:%d - %s', destination.host, destination.port, source.host, source.port, err.message)
         lastBecause = { because: 'unusable', message: err.message }
-        lastError = err.reason
+        lastError = err.cause
       }
     }
 
@@ -173,7 +168,7 @@ export class Dialer {
    * listeners that are still starting only if those that listen already are of no use for
    * this destination
    */
-  async #findSources (destination: Endpoint, { reusePort, signal }: DialOptions): Promise<{ sources: Source[], because: Because }> {
+  async #findSources (destination: Endpoint, { reusePort, signal }: DialOptions): Promise<{ sources: Source[], because: BecauseOf }> {
     const { pool, portReuse, turnedOff } = this.#init
 
     if (turnedOff || reusePort === false) {
@@ -280,11 +275,7 @@ export class Dialer {
  * The source of a dial can't be used for this destination; another one may
  */
 class SourceUnusableError extends Error {
-  readonly reason: Error
-
-  constructor (reason: Error) {
-    super(reason.message)
-    this.name = 'SourceUnusableError'
-    this.reason = reason
+  constructor (cause: Error) {
+    super(cause.message, { cause })
   }
 }

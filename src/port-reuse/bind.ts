@@ -29,10 +29,9 @@ export interface BoundSocket {
   readonly local: Endpoint
 
   /**
-   * Begins to connect. What connect(2) and the network answer, including EADDRINUSE and
-   * EADDRNOTAVAIL for a 4-tuple that is taken, arrives as the socket's `error` event
+   * Gives it as a `net.Socket` that is to be connected
    */
-  connect(remote: Endpoint, options: SocketConstructorOpts): Socket
+  toSocket(options: SocketConstructorOpts): Socket
 
   /**
    * Has `server` listen on it. The socket listens when this returns; the server says so

@@ -15,7 +15,7 @@ export function findBoundSocket (): Bind | undefined {
 
     return {
       local: { host, port: handle.address().port },
-      connect: (remote, options) => new net.Socket({ ...options, handle }).connect(remote),
+      toSocket: options => new net.Socket({ ...options, handle }),
       listen: (server, backlog) => { server.listen(handle, backlog) },
       close: () => { handle.close() }
     }

@@ -1,8 +1,10 @@
 import net from 'node:net'
 import type { PortReuse } from './strategy.ts'
+import type { Endpoint } from '../endpoint.ts'
+import type { Server } from 'node:net'
 
 /**
- * Listens as any server does. No dial can come from its port
+ * No dial can come from a listening port
  *
  * @param reason - why that is so
  */
@@ -11,8 +13,8 @@ export function noReuse (reason: string): PortReuse {
     name: 'none',
     unavailable: reason,
 
-    listen (server, { host, port }, { backlog }) {
-      server.listen({ host, port, backlog, ipv6Only: net.isIPv6(host) })
+    listen (server, local, { backlog }) {
+      listenAsUsual(server, local, backlog)
 
       return undefined
     },
@@ -21,4 +23,12 @@ export function noReuse (reason: string): PortReuse {
       throw new Error(`Can not dial from ${listening.host}:${listening.port}: ${reason}`)
     }
   }
+}
+
+/**
+ * Listens as any server does; in a worker of `node:cluster` it shares the socket with the
+ * other workers
+ */
+export function listenAsUsual (server: Server, { host, port }: Endpoint, backlog: number): void {
+  server.listen({ host, port, backlog, ipv6Only: net.isIPv6(host) })
 }

@@ -12,12 +12,10 @@ import type { Endpoint } from '../endpoint.ts'
  *
  * @throws {Error} if that does not work here
  */
-export function soReuseport (bind: Bind, bindName: string): PortReuse {
+export function soReuseport (bind: Bind): Omit<PortReuse, 'name'> {
   assertReusesPort(bind)
 
   return {
-    name: `SO_REUSEPORT, by ${bindName}`,
-
     listen (server, local, options) {
       if (local.port !== 0 && !options.sharePort) {
         assertFree(bind, local, options)
@@ -30,7 +28,7 @@ export function soReuseport (bind: Bind, bindName: string): PortReuse {
     },
 
     connect (listening, destination, options) {
-      return bind(listening, { reusePort: true }).connect(destination, options)
+      return bind(listening, { reusePort: true }).toSocket(options).connect(destination)
     }
   }
 }

@@ -1,5 +1,6 @@
 import { findBoundSocket } from './bound-socket.ts'
 import { noReuse } from './no-reuse.ts'
+import { otherAddress } from './other-address.ts'
 import { soReuseport } from './so-reuseport.ts'
 import { findTCPHandle } from './tcp-handle.ts'
 import type { Bind } from './bind.ts'
@@ -54,13 +55,16 @@ export interface ListenOptions {
 }
 
 /**
- * The ways to bind a socket, and what can be made of one
+ * The ways to reuse ports, and the ways to bind a socket, best first
  */
+const STRATEGIES: ReadonlyArray<[name: string, of: (bind: Bind) => Omit<PortReuse, 'name'>]> = [
+  ['SO_REUSEPORT', soReuseport],
+  ['another address of the port', otherAddress]
+]
 const BINDS: ReadonlyArray<[name: string, find: () => Bind | undefined]> = [
   ['net.BoundSocket', findBoundSocket],
   ['the TCP handle in net.Socket', findTCPHandle]
 ]
-const STRATEGIES: ReadonlyArray<(bind: Bind, bindName: string) => PortReuse> = [soReuseport]
 
 /**
  * What the kernel answers when it is not about ports at all
@@ -79,20 +83,21 @@ export function findPortReuse (): PortReuse {
     return found
   }
 
+  const binds = BINDS.map(([name, find]) => [name, find()] as const)
   const reasons: string[] = []
   let isConclusive = true
 
-  for (const strategy of STRATEGIES) {
-    for (const [name, find] of BINDS) {
+  for (const [strategyName, strategy] of STRATEGIES) {
+    for (const [bindName, bind] of binds) {
+      const name = `${strategyName}, by ${bindName}`
+
+      if (bind == null) {
+        reasons.push(`${name}: there is none`)
+        continue
+      }
+
       try {
-        const bind = find()
-
-        if (bind == null) {
-          reasons.push(`there is no ${name}`)
-          continue
-        }
-
-        found = strategy(bind, name)
+        found = { name, ...strategy(bind) }
 
         return found
       } catch (err: any) {

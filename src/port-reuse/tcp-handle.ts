@@ -47,11 +47,11 @@ export function findTCPHandle (): Bind | undefined {
 
     return {
       local: { host, port: name.port ?? port },
-      connect: (remote, options) => {
+      toSocket: options => {
         // manualStart: do not read from a socket that is not connected yet
         const internal: object = { handle, manualStart: true }
 
-        return new net.Socket({ ...options, ...internal }).connect(remote)
+        return new net.Socket({ ...options, ...internal })
       },
       listen: (server, backlog) => { server.listen(handle, backlog) },
       close: () => { handle.close() }

@@ -32,7 +32,7 @@ function bindsSockets (bindSocket: Bind): void {
       bound.listen(server)
       await once(server, 'listening')
 
-      const socket = bindSocket({ host, port }, { reusePort: true }).connect({ host, port: peer.port }, {})
+      const socket = bindSocket({ host, port }, { reusePort: true }).toSocket({}).connect({ host, port: peer.port })
       await once(socket, 'connect')
       expect((await peer.socket(0)).remotePort).to.equal(port)
 
