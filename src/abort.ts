@@ -10,9 +10,7 @@ export async function untilAborted <T> (promise: Promise<T>, signal?: AbortSigna
   return raceSignal(promise, signal, { translateError: abortError })
 }
 
-/**
- * @throws {AbortError}
- */
+/** @throws {AbortError} */
 export function throwIfAborted (signal: AbortSignal): void {
   if (signal.aborted) {
     throw abortError(signal)

@@ -9,24 +9,18 @@ import { familyOf } from './endpoint.ts'
 import type { Endpoint, Family } from './endpoint.ts'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
-/**
- * What a multiaddr that this transport understands stands for
- */
+/** What a multiaddr that this transport understands stands for */
 export type Target =
   { readonly type: 'unix', readonly path: string } |
   { readonly type: 'ip', readonly endpoint: Endpoint } |
   { readonly type: 'name', readonly name: string, readonly family?: Family, readonly port: number }
 
-/**
- * Is this TCP over IPv4, IPv6 or DNS, or a unix socket?
- */
+/** Is this TCP over IPv4, IPv6 or DNS, or a unix socket? */
 export function isSupported (ma: Multiaddr): boolean {
   return TCP.exactMatch(ma) || ma.toString().startsWith('/unix/')
 }
 
-/**
- * @throws {InvalidParametersError} if the multiaddr can't be listened on
- */
+/** @throws {InvalidParametersError} if the multiaddr can't be listened on */
 export function parseListenAddr (ma: Multiaddr): Target {
   if (!isMultiaddr(ma)) {
     throw new InvalidParametersError(`${String(ma)} is not a multiaddr`)
@@ -61,9 +55,7 @@ export function parseListenAddr (ma: Multiaddr): Target {
   }
 }
 
-/**
- * @throws {InvalidParametersError} if the multiaddr can't be dialed
- */
+/** @throws {InvalidParametersError} if the multiaddr can't be dialed */
 export function parseDialAddr (ma: Multiaddr): Target {
   const target = parseListenAddr(ma)
 
@@ -138,9 +130,7 @@ function canonicalHost (host: string): string {
   return dotted ?? [high, low].map(group => parseInt(group, 16)).map(n => `${n >> 8}.${n & 0xff}`).join('.')
 }
 
-/**
- * The multiaddr of an endpoint, with its zone if it has one
- */
+/** The multiaddr of an endpoint, with its zone if it has one */
 export function toMultiaddr ({ host, port }: Endpoint): Multiaddr {
   const [ip, zone] = host.split('%')
   const prefix = zone == null ? '' : `/ip6zone/${zone}`

@@ -23,9 +23,7 @@ export function isWildcard (host: string): boolean {
   return host === '0.0.0.0' || host === '::'
 }
 
-/**
- * Can a host on the Internet be reached at this address?
- */
+/** Can a host on the Internet be reached at this address? */
 export function isPublic (host: string): boolean {
   if (isWildcard(host) || isLoopback(host)) {
     return false
@@ -65,9 +63,7 @@ export function sameEndpoint (a: Endpoint, b: Endpoint): boolean {
   return a.port === b.port && a.host === b.host
 }
 
-/**
- * The key of an endpoint in a map
- */
+/** The key of an endpoint in a map */
 export function keyOf ({ host, port }: Endpoint): string {
   return `${host} ${port}`
 }

@@ -39,30 +39,22 @@ export interface ListenerInit {
   keepAliveInitialDelay: number
   allowHalfOpen: boolean
 
-  /**
-   * Follows a connection that arrived at a TCP port
-   */
+  /** Follows a connection that arrived at a TCP port */
   follow(local: Endpoint, remote: Endpoint): ConnectionFollower
 }
 
-/**
- * The values of the metric `libp2p_tcp_listener_status_info`
- */
+/** The values of the metric `libp2p_tcp_listener_status_info` */
 const STATUS_CODE = { idle: 0, starting: 1, listening: 1, paused: 2 }
 
 interface Running {
   readonly ma: Multiaddr
   readonly entry: PoolEntry
 
-  /**
-   * Aborts what is under way when the listener closes
-   */
+  /** Aborts what is under way when the listener closes */
   readonly shutdown: AbortController
 }
 
-/**
- * A unix path, or an endpoint with the port that is really listened on
- */
+/** A unix path, or an endpoint with the port that is really listened on */
 type ListenTarget = Exclude<Target, { type: 'name' }>
 
 /**
@@ -76,9 +68,7 @@ type State =
   Running & { readonly status: 'starting' } |
   Running & { readonly status: 'listening' | 'paused', readonly target: ListenTarget }
 
-/**
- * Listens on one multiaddr
- */
+/** Listens on one multiaddr */
 export class ReuseportListener extends TypedEventEmitter<ListenerEvents> implements Listener {
   readonly #init: ListenerInit
   readonly #log: Logger
@@ -189,9 +179,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     this.safeDispatchEvent('close')
   }
 
-  /**
-   * @throws {Error} the system's error
-   */
+  /** @throws {Error} the system's error */
   async #open (target: ListenTarget, running: Running): Promise<void> {
     const bound = this.#bindAndListen(target, running.entry)
 
@@ -212,9 +200,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     this.safeDispatchEvent('listening')
   }
 
-  /**
-   * When this returns an endpoint, it is in the pool: dials that begin afterwards use it
-   */
+  /** When this returns an endpoint, it is in the pool: dials that begin afterwards use it */
   #bindAndListen (target: ListenTarget, entry: PoolEntry): Endpoint | undefined {
     const { backlog, pool, portReuse, sharePort } = this.#init
 
@@ -354,9 +340,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
   }
 }
 
-/**
- * The target with the port that the kernel chose, if that was asked for
- */
+/** The target with the port that the kernel chose, if that was asked for */
 function withPort (target: ListenTarget, address: ReturnType<Server['address']>): ListenTarget {
   return target.type === 'unix' || address == null || typeof address === 'string'
     ? target

@@ -1,21 +1,15 @@
 import type { DialedFrom } from './dialing/dialed-from.ts'
 import type { CounterGroup, MetricGroup, Metrics } from '@libp2p/interface'
 
-/**
- * What `@libp2p/tcp` counts of its dials, under the same names
- */
+/** What `@libp2p/tcp` counts of its dials, under the same names */
 export interface DialerMetrics {
   events?: CounterGroup<'error' | 'connect' | 'abort'>
   errors?: CounterGroup<'outbound_to_connection' | 'outbound_upgrade'>
 
-  /**
-   * What connections were dialed from
-   */
+  /** What connections were dialed from */
   sources?: CounterGroup
 
-  /**
-   * What only port reuse has
-   */
+  /** What only port reuse has */
   reuse?: CounterGroup<'ephemeral_won' | 'endpoint_suspended' | 'simultaneous_open'>
 }
 

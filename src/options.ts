@@ -4,9 +4,7 @@ import type { AbortOptions, CreateListenerOptions, DialTransportOptions, Outboun
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { ProgressEvent, ProgressOptions } from 'progress-events'
 
-/**
- * What can be set for a socket, with the meaning it has in `node:net`
- */
+/** What can be set for a socket, with the meaning it has in `node:net` */
 export interface TCPSocketOptions {
   /**
    * Send small packets at once (TCP_NODELAY)
@@ -38,18 +36,12 @@ export interface TCPSocketOptions {
   allowHalfOpen?: boolean
 }
 
-/**
- * When a listener pauses, and when it goes on
- */
+/** When a listener pauses, and when it goes on */
 export interface CloseServerOnMaxConnectionsOpts {
-  /**
-   * Listen again once there are fewer connections than this
-   */
+  /** Listen again once there are fewer connections than this */
   listenBelow: number
 
-  /**
-   * Stop listening once there are this many connections or more
-   */
+  /** Stop listening once there are this many connections or more */
   closeAbove: number
 
   /**
@@ -59,9 +51,7 @@ export interface CloseServerOnMaxConnectionsOpts {
   onListenError?(err: Error): void
 }
 
-/**
- * The options of `reuseportTcp`
- */
+/** The options of `reuseportTcp` */
 export interface ReuseportTcpInit {
   /**
    * Dial from a port that this transport listens on. `false`: from an ephemeral
@@ -139,29 +129,19 @@ export interface ReuseportTcpInit {
    */
   backlog?: number
 
-  /**
-   * Stop listening while there are many connections. Dials go on using the port
-   */
+  /** Stop listening while there are many connections. Dials go on using the port */
   closeServerOnMaxConnections?: CloseServerOnMaxConnectionsOpts
 
-  /**
-   * For the sockets that are dialed
-   */
+  /** For the sockets that are dialed */
   dialOpts?: TCPSocketOptions
 
-  /**
-   * For the sockets that are accepted
-   */
+  /** For the sockets that are accepted */
   listenOpts?: TCPSocketOptions
 }
 
-/**
- * Where a connection was dialed from
- */
+/** Where a connection was dialed from */
 export interface SourcePort {
-  /**
-   * The local end of the connection. Unix sockets have none
-   */
+  /** The local end of the connection. Unix sockets have none */
   localAddr?: Multiaddr
 
   /**
@@ -170,23 +150,17 @@ export interface SourcePort {
    */
   reason: DialedFrom['reason']
 
-  /**
-   * Why no listening port was used, if none was
-   */
+  /** Why no listening port was used, if none was */
   because?: string
 }
 
-/**
- * What `onProgress` is told of a dial
- */
+/** What `onProgress` is told of a dial */
 export type ReuseportTcpDialEvents =
   OutboundConnectionUpgradeEvents |
   ProgressEvent<'tcp:open-connection'> |
   ProgressEvent<'tcp:source-port', SourcePort>
 
-/**
- * How to open a raw connection
- */
+/** How to open a raw connection */
 export interface ConnectOptions extends AbortOptions, ProgressOptions<ReuseportTcpDialEvents>, TCPSocketOptions {
   /**
    * Overrides the transport's own setting for this dial. `require`: dial from a
@@ -204,21 +178,15 @@ export interface ConnectOptions extends AbortOptions, ProgressOptions<ReuseportT
   initiator?: boolean
 }
 
-/**
- * How to dial: as for a raw connection, and an upgrader
- */
+/** How to dial: as for a raw connection, and an upgrader */
 export interface ReuseportTcpDialOptions extends DialTransportOptions<ReuseportTcpDialEvents>, Omit<ConnectOptions, 'signal' | 'onProgress'> {}
 
-/**
- * How to listen
- */
+/** How to listen */
 export interface ReuseportTcpCreateListenerOptions extends CreateListenerOptions, TCPSocketOptions {}
 
 type Rule = readonly [must: string, isMet: (value: unknown) => boolean]
 
-/**
- * The largest delay of a timer, in ms. Node makes 1 of what is larger
- */
+/** The largest delay of a timer, in ms. Node makes 1 of what is larger */
 const MAX_DELAY_MS = 2 ** 31 - 1
 
 const BOOLEAN: Rule = ['true or false', value => typeof value === 'boolean']
@@ -226,9 +194,7 @@ const COUNT: Rule = ['a number from 0', value => typeof value === 'number' && va
 const DELAY: Rule = [`a number of milliseconds from 0 to ${MAX_DELAY_MS}`, value => COUNT[1](value) && Number(value) <= MAX_DELAY_MS]
 const OBJECT: Rule = ['an object', value => value != null && typeof value === 'object']
 
-/**
- * What each option of the transport must be, if it is given
- */
+/** What each option of the transport must be, if it is given */
 const RULES: Readonly<Record<string, Rule>> = {
   reusePort: BOOLEAN,
   sharePort: BOOLEAN,
@@ -284,9 +250,7 @@ export function checkInit (init: ReuseportTcpInit): void {
   }
 }
 
-/**
- * The options of a transport with the defaults for those that are not given, or `null`
- */
+/** The options of a transport with the defaults for those that are not given, or `null` */
 export type ReuseportTcpSettings = Required<Omit<ReuseportTcpInit, Optional>> & Pick<ReuseportTcpInit, Optional>
 
 type Optional = 'sharePort' | 'closeServerOnMaxConnections'

@@ -37,15 +37,11 @@ export interface ReuseportTcpComponents extends AutonatComponents {
   events?: TypedEventTarget<Libp2pEvents>
   addressManager?: ObservedAddressManager
 
-  /**
-   * Only whether there is one matters: in a private network both ends speak first
-   */
+  /** Only whether there is one matters: in a private network both ends speak first */
   connectionProtector?: unknown
 }
 
-/**
- * What `reuseportTcp()` makes: a libp2p transport, and what only this one can do
- */
+/** What `reuseportTcp()` makes: a libp2p transport, and what only this one can do */
 export interface ReuseportTcpTransport extends Transport<ReuseportTcpDialEvents> {
   /**
    * Dials the unspecified address (`/ip4/0.0.0.0`, `/ip6/::`) as this host's loopback
@@ -199,9 +195,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
     return this.listenFilter(multiaddrs)
   }
 
-  /**
-   * Opens a raw connection
-   */
+  /** Opens a raw connection */
   async #open (ma: Multiaddr, target: Target, options: ConnectOptions, rules: DialRules): Promise<DialedConnection> {
     const { dialOpts, reusePort, reusePortTimeout, outboundSocketInactivityTimeout } = this.#settings
     const { allowHalfOpen, ...socketOptions } = withDefaults(dialOpts, options)
@@ -284,9 +278,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
   }
 }
 
-/**
- * The values that Go's `LIBP2P_TCP_REUSEPORT` understands as off
- */
+/** The values that Go's `LIBP2P_TCP_REUSEPORT` understands as off */
 function isFalse (value: string = ''): boolean {
   return ['false', 'f', '0'].includes(value.toLowerCase())
 }

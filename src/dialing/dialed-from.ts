@@ -10,9 +10,7 @@ export type DialedFrom =
   { readonly reason: 'ephemeral' } & BecauseOf |
   { readonly reason: 'unix' }
 
-/**
- * Why no listening port was used
- */
+/** Why no listening port was used */
 export interface BecauseOf {
   /**
    * Port reuse is turned off or not to be had here, no listener can be dialed from, peers do
@@ -21,8 +19,6 @@ export interface BecauseOf {
    */
   readonly because: 'turned_off' | 'unavailable' | 'no_listener' | 'suspended' | 'unusable' | 'faster'
 
-  /**
-   * The same for people
-   */
+  /** The same for people */
   readonly message: string
 }

@@ -24,21 +24,15 @@ export interface DialerInit {
   pool: PortPool
   portReuse(): PortReuse
 
-  /**
-   * No dial may come from a listening port, whatever its options say
-   */
+  /** No dial may come from a listening port, whatever its options say */
   turnedOff: boolean
   log: Logger
   metrics: Pick<DialerMetrics, 'reuse'>
 }
 
-/**
- * The options of one dial
- */
+/** The options of one dial */
 export interface DialOptions {
-  /**
-   * Dial from a listening port? `require`: or not at all
-   */
+  /** Dial from a listening port? `require`: or not at all */
   reusePort: boolean | 'require'
 
   /**
@@ -61,14 +55,10 @@ export interface DialedSocket {
  */
 const TAKEN = ['EADDRINUSE', 'EADDRNOTAVAIL']
 
-/**
- * How long to wait until it is tried again if the kernel has let go of a 4-tuple
- */
+/** How long to wait until it is tried again if the kernel has let go of a 4-tuple */
 const TAKEN_RETRY_MS = 10
 
-/**
- * Dials from the ports of the pool, and from an ephemeral port where none of them can be used
- */
+/** Dials from the ports of the pool, and from an ephemeral port where none of them can be used */
 export class Dialer {
   readonly #init: DialerInit
   readonly #suspended = new SuspendedEndpoints()
@@ -109,23 +99,17 @@ export class Dialer {
     }
   }
 
-  /**
-   * There is a connection from or to a listening port
-   */
+  /** There is a connection from or to a listening port */
   opened (local: Endpoint, remote: Endpoint): void {
     this.#closed.remove(local.port, remote)
   }
 
-  /**
-   * The peer has closed such a connection
-   */
+  /** The peer has closed such a connection */
   closedByPeer (local: Endpoint, remote: Endpoint): void {
     this.#closed.add(local.port, remote)
   }
 
-  /**
-   * How many listening endpoints are not dialed from at the moment
-   */
+  /** How many listening endpoints are not dialed from at the moment */
   countSuspended (): number {
     return this.#suspended.count()
   }
@@ -135,7 +119,7 @@ export class Dialer {
     const { reusePort, signal, socketOptions } = options
     const { sources, because } = await this.#findSources(destination, options)
     let lastBecause = because
-    let lastError: unknown
+    let lastError: Error | undefined
 
     for (const source of sources) {
       log('dialing %s:%d from %s:%d, our %s listener', destination.host, destination.port, source.host, source.port, source.reason)
@@ -149,7 +133,7 @@ export class Dialer {
 
         log('can not dial %s:%d from %s:%d - %s', destination.host, destination.port, source.host, source.port, err.message)
         lastBecause = { because: 'unusable', message: err.message }
-        lastError = err.cause
+        lastError = err.cause as Error
       }
     }
 
@@ -271,9 +255,7 @@ export class Dialer {
   }
 }
 
-/**
- * The source of a dial can't be used for this destination; another one may
- */
+/** The source of a dial can't be used for this destination; another one may */
 class SourceUnusableError extends Error {
   constructor (cause: Error) {
     super(cause.message, { cause })

@@ -12,14 +12,10 @@ const MIN_GRACE_MS = 100
 const MAX_GRACE_MS = 1_000
 
 export interface Rival {
-  /**
-   * When the rival starts, in ms. `Infinity`: never
-   */
+  /** When the rival starts, in ms. `Infinity`: never */
   after: number
 
-  /**
-   * Makes a socket that connects, too
-   */
+  /** Makes a socket that connects, too */
   start(): Socket
 }
 

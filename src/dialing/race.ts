@@ -2,9 +2,7 @@ import { AbortError } from '@libp2p/interface'
 import pDefer from 'p-defer'
 import { abortError, throwIfAborted } from '../abort.ts'
 
-/**
- * The Connection Attempt Delay that RFC 8305 recommends
- */
+/** The Connection Attempt Delay that RFC 8305 recommends */
 export const CONNECTION_ATTEMPT_DELAY_MS = 250
 
 /**
@@ -24,9 +22,7 @@ export interface RaceOptions<T> {
 
   signal: AbortSignal
 
-  /**
-   * Releases the result of an attempt that finished, but not first
-   */
+  /** Releases the result of an attempt that finished, but not first */
   discard(result: T): void
 }
 
@@ -106,14 +102,10 @@ export async function race <T> (attempts: Array<Attempt<T>>, { delay, signal, di
   }
 }
 
-/**
- * Why the attempts that did not win are aborted
- */
+/** Why the attempts that did not win are aborted */
 const OVER = new AbortError('Another attempt was faster')
 
-/**
- * One error for all
- */
+/** One error for all */
 export function allFailed (errors: Error[]): Error {
   if (errors.length === 1) {
     return errors[0]

@@ -11,14 +11,10 @@ const LAST_ACK_MS = 1_000
  * for a round trip, but for nothing or, without TCP timestamps, for a minute (TIME_WAIT)
  */
 export class RecentlyClosed {
-  /**
-   * When each was closed, the oldest first
-   */
+  /** When each was closed, the oldest first */
   readonly #closed = new Map<string, number>()
 
-  /**
-   * There is such a connection again, so what the kernel holds is that one
-   */
+  /** There is such a connection again, so what the kernel holds is that one */
   remove (localPort: number, remote: Endpoint): void {
     this.#closed.delete(keyOf(localPort, remote))
   }

@@ -1,20 +1,14 @@
 import { keyOf, siteOf } from '../endpoint.ts'
 import type { Endpoint } from '../endpoint.ts'
 
-/**
- * How many sites in a row must be out of reach for an endpoint before it is suspended
- */
+/** How many sites in a row must be out of reach for an endpoint before it is suspended */
 const UNANSWERING_SITES = 3
 
-/**
- * How long a suspended endpoint is not dialed from
- */
+/** How long a suspended endpoint is not dialed from */
 const SUSPENSION_MS = 10 * 60_000
 
 interface Suspect {
-  /**
-   * Who did not answer the endpoint, but answered an ephemeral port, see {@link siteOf}
-   */
+  /** Who did not answer the endpoint, but answered an ephemeral port, see {@link siteOf} */
   readonly sites: Set<string>
   suspendedUntil?: number
 }
@@ -48,9 +42,7 @@ export class SuspendedEndpoints {
     return true
   }
 
-  /**
-   * A dial from `source` connected
-   */
+  /** A dial from `source` connected */
   answered (source: Endpoint): void {
     if (this.#suspects.size > 0) {
       this.#suspects.delete(keyOf(source))
@@ -73,9 +65,7 @@ export class SuspendedEndpoints {
     return false
   }
 
-  /**
-   * How many endpoints are suspended
-   */
+  /** How many endpoints are suspended */
   count (now: number = Date.now()): number {
     return [...this.#suspects.values()].filter(({ suspendedUntil = 0 }) => now < suspendedUntil).length
   }

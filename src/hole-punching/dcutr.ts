@@ -57,9 +57,7 @@ import type { TypedEventTarget } from 'main-event'
 
 export type { DCUtRServiceInit } from '@libp2p/dcutr'
 
-/**
- * What the service needs of libp2p
- */
+/** What the service needs of libp2p */
 export interface DcutrComponents extends DCUtRServiceComponents {
   peerId: PeerId
   connectionGater?: ConnectionGater
@@ -67,24 +65,16 @@ export interface DcutrComponents extends DCUtRServiceComponents {
   metrics?: Metrics
 }
 
-/**
- * The hole punching service
- */
+/** The hole punching service */
 export interface Dcutr {
-  /**
-   * The addresses that peers are asked to dial in a hole punch
-   */
+  /** The addresses that peers are asked to dial in a hole punch */
   candidates(): Multiaddr[]
 
-  /**
-   * How the NAT in front of us maps the listening endpoints, by multiaddr
-   */
+  /** How the NAT in front of us maps the listening endpoints, by multiaddr */
   natMappings(): Record<string, NatMapping>
 }
 
-/**
- * How many candidates are offered at most. A DCUtR message has room for 4 KiB
- */
+/** How many candidates are offered at most. A DCUtR message has room for 4 KiB */
 const MAX_CANDIDATES = 16
 
 /**
@@ -94,9 +84,7 @@ const MAX_CANDIDATES = 16
  */
 const MAX_OBSERVED = 3
 
-/**
- * How many addresses of a peer are dialed at most: it may name anybody's
- */
+/** How many addresses of a peer are dialed at most: it may name anybody's */
 const MAX_DIALS = 8
 
 /**
@@ -124,9 +112,7 @@ const MAX_WAITING = 500
  */
 const MAX_FOLLOWED_DIALS = MAX_PARALLEL_DIALS - MAX_COORDINATED * MAX_DIALS
 
-/**
- * How a dial chooses its port and role: options of `reuseportTcp()` that libp2p hands on to it
- */
+/** How a dial chooses its port and role: options of `reuseportTcp()` that libp2p hands on to it */
 type PortAndRole = Pick<ReuseportTcpDialOptions, 'reusePort' | 'initiator'>
 
 /**
@@ -149,9 +135,7 @@ class DcutrService implements Dcutr, Startable {
   readonly #service: unknown
   readonly #learner: AddressLearner
 
-  /**
-   * The relayed connections that we coordinate a punch for, or are going to
-   */
+  /** The relayed connections that we coordinate a punch for, or are going to */
   readonly #coordinated = new Set<Connection>()
   readonly #coordinations = new Queue({ concurrency: MAX_COORDINATED, maxSize: MAX_WAITING })
   #followedDials = 0
@@ -379,9 +363,7 @@ class DcutrService implements Dcutr, Startable {
     }
   }
 
-  /**
-   * Not by the connection manager: its dial queue drops the options
-   */
+  /** Not by the connection manager: its dial queue drops the options */
   async #dialDirectly (ma: Multiaddr, signal: AbortSignal, portAndRole: PortAndRole): Promise<Connection> {
     const options: PortAndRole & { signal: AbortSignal } = { signal, ...portAndRole }
 
@@ -398,16 +380,12 @@ class DcutrService implements Dcutr, Startable {
   }
 }
 
-/**
- * What is used of `reuseportTcp()` itself
- */
+/** What is used of `reuseportTcp()` itself */
 interface ObservingTransport extends Transport {
   observed(): ObservedEndpoint[]
 }
 
-/**
- * What is announced is verified, so a public address is one that anybody can dial
- */
+/** What is announced is verified, so a public address is one that anybody can dial */
 function isReachable (ma: Multiaddr): boolean {
   return !Circuit.matches(ma) && !isPrivate(ma)
 }

@@ -12,14 +12,10 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 const MAX_FROM_OTHER_PORTS = 3
 
 interface ExpectedPeer {
-  /**
-   * Where we dial it
-   */
+  /** Where we dial it */
   readonly endpoint?: Endpoint
 
-  /**
-   * The peer id, if the multiaddr that we dial has it
-   */
+  /** The peer id, if the multiaddr that we dial has it */
   readonly id?: string
   fromOtherPorts: number
 }
@@ -31,9 +27,7 @@ interface ExpectedPeer {
 export class ExpectedPeers {
   readonly #peers = new Set<ExpectedPeer>()
 
-  /**
-   * Dials a peer, which is expected from now on, and a while longer if the dial fails
-   */
+  /** Dials a peer, which is expected from now on, and a while longer if the dial fails */
   async during <T> (ma: Multiaddr, target: Target, dial: () => Promise<T>): Promise<T> {
     const expected: ExpectedPeer = {
       endpoint: target.type === 'ip' ? target.endpoint : undefined,
@@ -59,9 +53,7 @@ export class ExpectedPeers {
     }
   }
 
-  /**
-   * Is somebody expected from there?
-   */
+  /** Is somebody expected from there? */
   has (remote: Endpoint): boolean {
     return this.#find(remote) != null
   }

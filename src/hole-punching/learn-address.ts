@@ -10,14 +10,10 @@ import type { Connection, IdentifyResult, Libp2pEvents, Logger, PeerId } from '@
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { TypedEventTarget } from 'main-event'
 
-/**
- * How long after an attempt there is no other one for the same family
- */
+/** How long after an attempt there is no other one for the same family */
 const RETRY_AFTER_MS = 30_000
 
-/**
- * How many peers are asked in one attempt
- */
+/** How many peers are asked in one attempt */
 const MAX_ASKED = 2
 
 export interface AddressLearnerInit {
@@ -106,9 +102,7 @@ export class AddressLearner {
     onResult('address_not_learned')
   }
 
-  /**
-   * The direct connections, those to the relay first, as relays expect to be dialed
-   */
+  /** The direct connections, those to the relay first, as relays expect to be dialed */
   #connections (relayed: Connection): Connection[] {
     const direct = this.#init.components.connectionManager.getConnections()
       .filter(({ remoteAddr, status }) => status === 'open' && !Circuit.matches(remoteAddr))
@@ -117,9 +111,7 @@ export class AddressLearner {
     return [...direct.filter(isToRelay), ...direct.filter(connection => !isToRelay(connection))]
   }
 
-  /**
-   * Where the peer can be dialed: where we have dialed it, or else what it announces
-   */
+  /** Where the peer can be dialed: where we have dialed it, or else what it announces */
   async #addressesOf ({ direction, remoteAddr, remotePeer }: Connection, family: Family): Promise<Multiaddr[]> {
     const announced = await this.#init.components.peerStore.get(remotePeer).then(({ addresses }) => addresses.map(({ multiaddr }) => multiaddr), () => [])
 
@@ -149,9 +141,7 @@ export class AddressLearner {
   }
 }
 
-/**
- * The family of a listening address that a NAT can map, or of a peer's address
- */
+/** The family of a listening address that a NAT can map, or of a peer's address */
 function familyToLearn (ma: Multiaddr): Family | undefined {
   const { type, host = '' } = tryGetNetConfig(ma) ?? {}
 

@@ -17,13 +17,9 @@ type OpenConnectionOptions = NonNullable<Parameters<DCUtRServiceComponents['conn
  */
 export type DcutrDial = 'plain' | 'initiator' | 'responder'
 
-/**
- * The answers to what `@libp2p/dcutr` asks for
- */
+/** The answers to what `@libp2p/dcutr` asks for */
 export interface DcutrAnswers {
-  /**
-   * The addresses that the peer is asked to dial
-   */
+  /** The addresses that the peer is asked to dial */
   candidates(): Multiaddr[]
 
   /**
@@ -32,20 +28,14 @@ export interface DcutrAnswers {
    */
   coordinate(relayed: Connection, run: () => Promise<void>): Promise<void>
 
-  /**
-   * A peer coordinates a punch with us: `run` exchanges addresses with it and punches, once
-   */
+  /** A peer coordinates a punch with us: `run` exchanges addresses with it and punches, once */
   follow(relayed: Connection, run: () => Promise<void>): Promise<void>
 
-  /**
-   * Opens a direct connection to the peer at the other end of a relayed one
-   */
+  /** Opens a direct connection to the peer at the other end of a relayed one */
   dial(what: DcutrDial, relayed: Connection, multiaddrs: Multiaddr[], signal: AbortSignal): Promise<Connection>
 }
 
-/**
- * Makes the service, which is to be started and stopped like any other
- */
+/** Makes the service, which is to be started and stopped like any other */
 export function wrapDcutr (components: DCUtRServiceComponents, init: DCUtRServiceInit, answers: DcutrAnswers): unknown {
   const { addressManager, connectionManager, logger, peerStore, registrar, transportManager } = components
 
@@ -104,9 +94,7 @@ interface Coordinator {
   upgradeInbound(relayed: Connection): Promise<void>
 }
 
-/**
- * An object that is like `target` but for some methods
- */
+/** An object that is like `target` but for some methods */
 function override <T extends object> (target: T, methods: Partial<T>): T {
   return new Proxy(target, {
     get: (target, name) => {

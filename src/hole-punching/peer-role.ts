@@ -28,9 +28,7 @@ const PRIVATE_NETWORK_NONCE_BYTES = 24
  */
 const WATCHED_BYTES = 256
 
-/**
- * The first line that either end sends, see the multistream-select spec
- */
+/** The first line that either end sends, see the multistream-select spec */
 const MULTISTREAM = '/multistream/1.0.0'
 
 /**
@@ -134,14 +132,10 @@ function readLine (bytes: Buffer): { line: string, rest: Buffer } | undefined {
 }
 
 export interface StartsToSpeakOptions {
-  /**
-   * How long to wait, in ms
-   */
+  /** How long to wait, in ms */
   timeout: number
 
-  /**
-   * Is the connection going to be protected by a pre-shared key?
-   */
+  /** Is the connection going to be protected by a pre-shared key? */
   isPrivateNetwork: boolean
   signal: AbortSignal
 }

@@ -9,14 +9,10 @@ import type { TypedEventTarget } from 'main-event'
 export interface PunchOptions {
   peer: PeerId
 
-  /**
-   * Each dials one address of the peer
-   */
+  /** Each dials one address of the peer */
   dials: Array<(signal: AbortSignal) => Promise<Connection>>
 
-  /**
-   * The open connections to the peer
-   */
+  /** The open connections to the peer */
   open(): Connection[]
   events: TypedEventTarget<Libp2pEvents>
   signal: AbortSignal
@@ -56,9 +52,7 @@ export async function punch ({ peer, dials, open, events, signal }: PunchOptions
   }
 }
 
-/**
- * A relay that sets no limits makes connections without any, so those don't tell
- */
+/** A relay that sets no limits makes connections without any, so those don't tell */
 function isDirect ({ remoteAddr, status }: Connection): boolean {
   return !Circuit.matches(remoteAddr) && status === 'open'
 }

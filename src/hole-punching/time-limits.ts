@@ -10,9 +10,7 @@
  */
 const FIRST_RETRANSMISSION_MS = 1_000
 
-/**
- * What a busy peer or timer may add
- */
+/** What a busy peer or timer may add */
 const LEEWAY_MS = 250
 
 /**

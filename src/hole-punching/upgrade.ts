@@ -14,9 +14,7 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import type { Socket } from 'node:net'
 
 export interface RoleUpgraderInit {
-  /**
-   * Are connections protected by a pre-shared key?
-   */
+  /** Are connections protected by a pre-shared key? */
   isPrivateNetwork: boolean
   log: Logger
   metrics: Pick<DialerMetrics, 'errors' | 'reuse'>
@@ -34,9 +32,7 @@ export interface DialedConnection {
  */
 const DENIED = ['ConnectionInterceptedError', 'ConnectionDeniedError']
 
-/**
- * Upgrades connections in the role that this end has, or turns out to have
- */
+/** Upgrades connections in the role that this end has, or turns out to have */
 export class RoleUpgrader {
   readonly #init: RoleUpgraderInit
   readonly #expected = new ExpectedPeers()
@@ -134,9 +130,7 @@ export class RoleUpgrader {
   }
 }
 
-/**
- * What the upgrader proposes first to encrypt a connection
- */
+/** What the upgrader proposes first to encrypt a connection */
 function firstProposal (upgrader: Upgrader): string | undefined {
   return upgrader.getConnectionEncrypters?.().keys().next().value
 }

@@ -1,8 +1,6 @@
 import type { Connection, PeerId, PeerStore, Topology } from '@libp2p/interface'
 
-/**
- * What is asked of libp2p about its AutoNAT services, which verify the observed addresses
- */
+/** What is asked of libp2p about its AutoNAT services, which verify the observed addresses */
 export interface AutonatComponents {
   registrar?: { getTopologies(protocol: string): Topology[] }
   connectionManager?: { getConnections(peer?: PeerId): Connection[] }

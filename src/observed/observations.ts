@@ -14,53 +14,35 @@ const KEPT_AFTER_CLOSE_MS = 10 * 60_000
  */
 const MAPPED_AFTER_CLOSE_MS = 4 * 60_000
 
-/**
- * How many observations one observer can have at a time
- */
+/** How many observations one observer can have at a time */
 const MAX_PER_OBSERVER = 8
 
-/**
- * How many observations there can be at a time
- */
+/** How many observations there can be at a time */
 const MAX_OBSERVATIONS = 1_000
 
-/**
- * What a peer says about one connection
- */
+/** What a peer says about one connection */
 export interface Observation {
-  /**
-   * The listening endpoint that the connection came from or arrived at
-   */
+  /** The listening endpoint that the connection came from or arrived at */
   readonly local: Endpoint
 
-  /**
-   * The address that the peer sees for it
-   */
+  /** The address that the peer sees for it */
   readonly external: Endpoint
 
-  /**
-   * Who counts as one, see `siteOf`
-   */
+  /** Who counts as one, see `siteOf` */
   readonly observer: string
 
-  /**
-   * Did we dial?
-   */
+  /** Did we dial? */
   readonly dialed: boolean
 }
 
 interface Kept extends Observation {
   readonly connection: object
 
-  /**
-   * When the connection closed, in ms
-   */
+  /** When the connection closed, in ms */
   closed?: number
 }
 
-/**
- * What is said of one listening endpoint
- */
+/** What is said of one listening endpoint */
 export interface ObservedVotes {
   readonly local: Endpoint
   readonly votes: Votes
@@ -79,9 +61,7 @@ export class Observations {
   readonly #byObserver = new Map<string, Set<Kept>>()
   readonly #byEndpoint = new Map<string, ObservedVotes>()
 
-  /**
-   * By {@link worthOf}, each in the order of time
-   */
+  /** By {@link worthOf}, each in the order of time */
   readonly #byWorth: ReadonlyArray<Set<Kept>> = [new Set(), new Set(), new Set(), new Set()]
 
   /**
@@ -105,9 +85,7 @@ export class Observations {
     }
   }
 
-  /**
-   * The connection has closed: its observation will be forgotten in ten minutes
-   */
+  /** The connection has closed: its observation will be forgotten in ten minutes */
   close (connection: object, now: number = Date.now()): void {
     const kept = this.#byConnection.get(connection)
 
@@ -118,18 +96,14 @@ export class Observations {
     }
   }
 
-  /**
-   * What is said of each listening endpoint that anything is said of
-   */
+  /** What is said of each listening endpoint that anything is said of */
   endpoints (now: number = Date.now()): ObservedVotes[] {
     this.#forget(now)
 
     return [...this.#byEndpoint.values()]
   }
 
-  /**
-   * What is said of one listening endpoint
-   */
+  /** What is said of one listening endpoint */
   votes (local: Endpoint, now: number = Date.now()): Votes {
     this.#forget(now)
 
@@ -178,9 +152,7 @@ export class Observations {
     })
   }
 
-  /**
-   * Lets `change` change what the observer of `kept` says, and counts its vote anew
-   */
+  /** Lets `change` change what the observer of `kept` says, and counts its vote anew */
   #recount ({ local, observer }: Kept, change: (ofObserver: Set<Kept>) => void): void {
     const ofObserver = this.#byObserver.get(observer) ?? new Set()
     const before = voteOf(ofObserver, local)
@@ -221,9 +193,7 @@ function worthOf ({ dialed, closed }: Kept): number {
   return (dialed ? 2 : 0) + (closed == null ? 1 : 0)
 }
 
-/**
- * What counts of all that one observer says of an endpoint
- */
+/** What counts of all that one observer says of an endpoint */
 function voteOf (ofObserver: Set<Kept>, local: Endpoint): Kept | undefined {
   let vote: Kept | undefined
 

@@ -21,25 +21,17 @@ import type { TypedEventTarget } from 'main-event'
  */
 const MAX_HANDED_OVER = 3
 
-/**
- * An external address of a listening endpoint
- */
+/** An external address of a listening endpoint */
 export interface ObservedAddress extends Agreement {
   multiaddr: Multiaddr
 }
 
-/**
- * What peers see one of our listening endpoints as
- */
+/** What peers see one of our listening endpoints as */
 export interface ObservedEndpoint {
-  /**
-   * The endpoint that is listened on
-   */
+  /** The endpoint that is listened on */
   local: Multiaddr
 
-  /**
-   * How a NAT maps it
-   */
+  /** How a NAT maps it */
   mapping: NatMapping
 
   /**
@@ -74,15 +66,11 @@ export interface ObservedInit {
   threshold: number
   log: Logger
 
-  /**
-   * Where peers are identified
-   */
+  /** Where peers are identified */
   events?: TypedEventTarget<Libp2pEvents>
   addressManager?: ObservedAddressManager
 
-  /**
-   * Who verifies what is handed over
-   */
+  /** Who verifies what is handed over */
   autonat: AutonatComponents
 
   /**
@@ -92,9 +80,7 @@ export interface ObservedInit {
   isListening(local: Endpoint): boolean
 }
 
-/**
- * A connection that came from, or arrived at, a listening endpoint
- */
+/** A connection that came from, or arrived at, a listening endpoint */
 export interface OwnConnection {
   readonly local: Endpoint
   readonly remote: Endpoint
@@ -140,9 +126,7 @@ export class Observed {
     this.#connections.set(timeline, own)
   }
 
-  /**
-   * What its peer says from now on comes too late
-   */
+  /** What its peer says from now on comes too late */
   closed ({ timeline }: Pick<RawConnection, 'timeline'>): void {
     const own = this.#connections.get(timeline)
 
@@ -241,9 +225,7 @@ export class Observed {
     askConnectedPeers(autonat).catch(err => { log('could not have AutoNAT ask the connected peers - %e', err) })
   }
 
-  /**
-   * The best of the addresses that enough observers agree on and that have no place yet
-   */
+  /** The best of the addresses that enough observers agree on and that have no place yet */
   #agreed ({ addresses }: Votes, before: ExternalAddress[]): ExternalAddress[] {
     const agreed: ExternalAddress[] = []
 

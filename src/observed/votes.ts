@@ -3,21 +3,15 @@ import { natMapping } from './nat-mapping.ts'
 import type { NatMapping } from './nat-mapping.ts'
 import type { Endpoint } from '../endpoint.ts'
 
-/**
- * How many observers agree on something
- */
+/** How many observers agree on something */
 export interface Agreement {
   readonly observers: number
 
-  /**
-   * How many of them we dialed. Whoever dials us chose to, and may have come to lie
-   */
+  /** How many of them we dialed. Whoever dials us chose to, and may have come to lie */
   readonly dialed: number
 }
 
-/**
- * An external address of a listening endpoint
- */
+/** An external address of a listening endpoint */
 export interface ExternalAddress extends Agreement {
   readonly external: Endpoint
 }
@@ -35,9 +29,7 @@ interface Counted extends ExternalAddress {
   observers: number
   dialed: number
 
-  /**
-   * Of two with the same numbers the one that was seen first comes first
-   */
+  /** Of two with the same numbers the one that was seen first comes first */
   readonly age: number
 }
 
@@ -51,9 +43,7 @@ export class Votes {
   #dialed = 0
   #age = 0
 
-  /**
-   * The addresses in the order of {@link byAgreement}
-   */
+  /** The addresses in the order of {@link byAgreement} */
   get addresses (): readonly ExternalAddress[] {
     return this.#ranked
   }

@@ -12,9 +12,7 @@ export interface Bind {
 }
 
 export interface BindOptions {
-  /**
-   * Set SO_REUSEPORT
-   */
+  /** Set SO_REUSEPORT */
   reusePort: boolean
 }
 
@@ -23,14 +21,10 @@ export interface BindOptions {
  * connected. Exactly one of its methods must be called, once
  */
 export interface BoundSocket {
-  /**
-   * Where it is bound, with the real port if 0 was asked for
-   */
+  /** Where it is bound, with the real port if 0 was asked for */
   readonly local: Endpoint
 
-  /**
-   * Gives it as a `net.Socket` that is to be connected
-   */
+  /** Gives it as a `net.Socket` that is to be connected */
   toSocket(options: SocketConstructorOpts): Socket
 
   /**

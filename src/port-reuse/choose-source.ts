@@ -1,21 +1,15 @@
 import { familyOf, isLoopback, isWildcard, sameEndpoint } from '../endpoint.ts'
 import type { Endpoint } from '../endpoint.ts'
 
-/**
- * Which rule of `chooseSources` selected a listening endpoint
- */
+/** Which rule of `chooseSources` selected a listening endpoint */
 export type ReuseReason = 'loopback' | 'route' | 'wildcard'
 
-/**
- * A listening endpoint to dial from
- */
+/** A listening endpoint to dial from */
 export interface Source extends Endpoint {
   readonly reason: ReuseReason
 }
 
-/**
- * What this host knows about a destination and a pure function does not
- */
+/** What this host knows about a destination and a pure function does not */
 export interface DestinationFacts {
   /**
    * The local address that the kernel would use to reach the destination, see
@@ -23,9 +17,7 @@ export interface DestinationFacts {
    */
   routeSource?: string
 
-  /**
-   * Is this address, which is not loopback, assigned to this host?
-   */
+  /** Is this address, which is not loopback, assigned to this host? */
   isOwnAddress(host: string): boolean
 }
 

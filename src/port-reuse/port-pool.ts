@@ -3,13 +3,9 @@ import { familyOf, isWildcard, keyOf, sameEndpoint } from '../endpoint.ts'
 import type { Endpoint } from '../endpoint.ts'
 import type { DeferredPromise } from 'p-defer'
 
-/**
- * A listener's place in the pool, from the moment that it begins to listen
- */
+/** A listener's place in the pool, from the moment that it begins to listen */
 export interface PoolEntry {
-  /**
-   * The listener is bound to `endpoint`: dials may use it from now on
-   */
+  /** The listener is bound to `endpoint`: dials may use it from now on */
   listening(endpoint: Endpoint): void
 
   /**
@@ -63,9 +59,7 @@ export class PortPool {
     return entry
   }
 
-  /**
-   * The distinct endpoints to dial from, a snapshot that never changes
-   */
+  /** The distinct endpoints to dial from, a snapshot that never changes */
   get endpoints (): readonly Endpoint[] {
     return this.#endpoints
   }
@@ -78,9 +72,7 @@ export class PortPool {
     return this.#starting.size === 0 ? undefined : this.#nextStart.promise
   }
 
-  /**
-   * Is exactly this endpoint listened on?
-   */
+  /** Is exactly this endpoint listened on? */
   has (endpoint: Endpoint): boolean {
     return this.#endpoints.some(listening => sameEndpoint(listening, endpoint))
   }

@@ -27,9 +27,7 @@ export async function routeSource (destination: Endpoint): Promise<string | unde
   }
 }
 
-/**
- * Is `host` an address of one of this host's network interfaces?
- */
+/** Is `host` an address of one of this host's network interfaces? */
 export function isOwnAddress (host: string): boolean {
   const [address] = host.split('%')
 

@@ -7,18 +7,12 @@ import type { Bind } from './bind.ts'
 import type { Endpoint } from '../endpoint.ts'
 import type { Server, Socket, SocketConstructorOpts } from 'node:net'
 
-/**
- * How a dial can come from a port that is listened on
- */
+/** How a dial can come from a port that is listened on */
 export interface PortReuse {
-  /**
-   * What it is called in the log
-   */
+  /** What it is called in the log */
   readonly name: string
 
-  /**
-   * Why no dial can come from a listening port; `undefined` where it can
-   */
+  /** Why no dial can come from a listening port; `undefined` where it can */
   readonly unavailable?: string
 
   /**
@@ -43,20 +37,14 @@ export interface PortReuse {
 export interface ListenOptions {
   backlog: number
 
-  /**
-   * Listen also if somebody else does, where the system allows that
-   */
+  /** Listen also if somebody else does, where the system allows that */
   sharePort: boolean
 
-  /**
-   * Do we listen on this endpoint, or on one that overlaps with it, ourselves?
-   */
+  /** Do we listen on this endpoint, or on one that overlaps with it, ourselves? */
   isOurs(endpoint: Endpoint): boolean
 }
 
-/**
- * The ways to reuse ports, and the ways to bind a socket, best first
- */
+/** The ways to reuse ports, and the ways to bind a socket, best first */
 const STRATEGIES: ReadonlyArray<[name: string, of: (bind: Bind) => Omit<PortReuse, 'name'>]> = [
   ['SO_REUSEPORT', soReuseport],
   ['another address of the port', otherAddress]
@@ -66,9 +54,7 @@ const BINDS: ReadonlyArray<[name: string, find: () => Bind | undefined]> = [
   ['the TCP handle in net.Socket', findTCPHandle]
 ]
 
-/**
- * What the kernel answers when it is not about ports at all
- */
+/** What the kernel answers when it is not about ports at all */
 const OUT_OF_RESOURCES = ['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM']
 
 let found: PortReuse | undefined

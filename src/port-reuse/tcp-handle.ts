@@ -59,9 +59,7 @@ export function findTCPHandle (): Bind | undefined {
   }
 }
 
-/**
- * A `net.Socket` has its handle while it looks a name up
- */
+/** A `net.Socket` has its handle while it looks a name up */
 function findHandleClass (): (new (type: number) => TCPHandle) | undefined {
   const socket: Socket & { _handle?: object } = new net.Socket()
   let handle: object | undefined
