@@ -1,0 +1,211 @@
+import net from 'node:net'
+import { multiaddr } from '@multiformats/multiaddr'
+import { expect } from 'aegir/chai'
+import { startBlackhole, startServer } from '../fixtures/server.ts'
+import { createTransport, rawUpgrader } from '../fixtures/transport.ts'
+import { until } from '../fixtures/until.ts'
+import type { TestServer } from '../fixtures/server.ts'
+import type { TestTransport } from '../fixtures/transport.ts'
+import type { Connection, MessageStreamDirection, MultiaddrConnection } from '@libp2p/interface'
+import type { Socket } from 'node:net'
+
+const PEER = '12D3KooWJRSrypvnpHgc6ZAgyCni4KcSmbV7uGRaMw5LgMKT18fq'
+const HEADER = '\x13/multistream/1.0.0\n'
+const PROPOSAL = `${HEADER}\x07/noise\n`
+
+/**
+ * In which role a connection is upgraded, and with whom
+ */
+interface Upgraded {
+  direction: MessageStreamDirection
+  initiator?: boolean
+  remoteAddr: string
+}
+
+describe('role of an upgrade', () => {
+  let local: TestTransport
+  const cleanup: Array<() => unknown> = []
+
+  beforeEach(() => {
+    local = createTransport()
+  })
+
+  afterEach(async () => {
+    await local.stop()
+    await Promise.all(cleanup.splice(0).map(fn => fn()))
+  })
+
+  async function serve (onSocket?: (socket: Socket) => void): Promise<TestServer> {
+    const server = await startServer('127.0.0.1', 0, onSocket)
+    cleanup.push(async () => server.stop())
+
+    return server
+  }
+
+  describe('of a dial', () => {
+    async function dial (port: number, initiator?: boolean, transport = local.transport): Promise<Upgraded | undefined> {
+      let upgraded: Upgraded | undefined
+      const connection = await transport.dial(multiaddr(`/ip4/127.0.0.1/tcp/${port}`), {
+        upgrader: rawUpgrader(({ direction, remoteAddr }, options: any) => {
+          upgraded = { direction, initiator: options.initiator, remoteAddr: remoteAddr.toString() }
+        }),
+        initiator,
+        signal: AbortSignal.timeout(5_000)
+      })
+      connection.abort(new Error('seen'))
+
+      return upgraded
+    }
+
+    const ROLES: Array<[initiator: boolean | undefined, direction: MessageStreamDirection]> = [[undefined, 'outbound'], [true, 'outbound'], [false, 'inbound']]
+    ROLES.forEach(([initiator, direction]) => {
+      it(`is handed to upgrader and muxer: initiator ${String(initiator)}, ${direction}`, async () => {
+        const { port } = await serve(socket => { socket.write(PROPOSAL) })
+
+        expect(await dial(port, initiator)).to.include({ direction, initiator })
+      })
+    })
+
+    it('stays that of the responder if the first bytes of the peer were lost and sent again', async () => {
+      // its SYN-ACK was sent again after a second, and it has waited for us, too
+      const { port } = await serve(socket => { setTimeout(() => { socket.write(PROPOSAL) }, 1_600) })
+
+      expect(await dial(port, false)).to.include({ direction: 'inbound', initiator: false })
+    })
+
+    it('becomes that of the initiator if the peer, who should have it, says nothing', async () => {
+      const { port } = await serve()
+
+      expect(await dial(port, false)).to.include({ direction: 'outbound', initiator: true })
+    })
+
+    for (const [name, sent, initiator] of [['only its nonce and the header', 44, true], ['more', 45, false]] as const) {
+      it(`${initiator ? 'becomes that of the initiator' : 'stays that of the responder'} in a private network, if the peer sends ${name}`, async () => {
+        const inPrivate = createTransport({}, { connectionProtector: {} })
+        cleanup.push(async () => inPrivate.stop())
+        const { port } = await serve(socket => { socket.write(new Uint8Array(sent)) })
+
+        expect(await dial(port, false, inPrivate.transport)).to.include({ initiator })
+      })
+    }
+  })
+
+  describe('of a connection that arrives while a hole is punched', () => {
+    /**
+     * Listens, and notes the upgrades
+     */
+    async function listen (node: TestTransport = local): Promise<{ port: number, upgrades: Upgraded[] }> {
+      const upgrades: Upgraded[] = []
+      const note = ({ direction, remoteAddr }: MultiaddrConnection): void => {
+        upgrades.push({ direction, remoteAddr: remoteAddr.toString() })
+      }
+      const { port } = await node.listen('/ip4/127.0.0.1/tcp/0', rawUpgrader(note))
+
+      return { port, upgrades }
+    }
+
+    async function punch (port: number, { node = local, host = '/ip4/127.0.0.1', signal = AbortSignal.timeout(5_000) } = {}): Promise<Connection> {
+      return node.transport.dial(multiaddr(`${host}/tcp/${port}/p2p/${PEER}`), { upgrader: rawUpgrader(), initiator: true, signal })
+    }
+
+    /**
+     * Dials a port that nobody listens on. As such a dial fails, the peer may still dial us
+     * from there
+     *
+     * @returns the port
+     */
+    async function failToPunch (options?: Parameters<typeof punch>[1]): Promise<number> {
+      const server = await startServer()
+      await server.stop()
+      await expect(punch(server.port, options)).to.eventually.be.rejected().with.property('code', 'ECONNREFUSED')
+
+      return server.port
+    }
+
+    function arrive (port: number, localPort?: number): Socket {
+      const socket = net.connect({ host: '127.0.0.1', port, localPort })
+      socket.on('error', () => {})
+      cleanup.push(() => { socket.destroy() })
+
+      return socket
+    }
+
+    it('is that of the initiator towards a silent peer, while the punch goes on', async () => {
+      const { port, upgrades } = await listen()
+      const punching = new AbortController()
+      const blackhole = await startBlackhole()
+      cleanup.push(async () => blackhole.stop())
+      const dial = punch(blackhole.port, { signal: punching.signal })
+
+      // somebody else at that address
+      arrive(port).write(PROPOSAL)
+      await until(() => upgrades.length === 1)
+      expect(upgrades[0]).to.have.property('direction', 'inbound')
+
+      // a responder of go-libp2p
+      const silent = arrive(port)
+      silent.write(HEADER)
+      await until(() => upgrades.length === 2)
+      expect(upgrades[1]).to.deep.equal({ direction: 'outbound', remoteAddr: `/ip4/127.0.0.1/tcp/${silent.localPort}/p2p/${PEER}` })
+
+      punching.abort()
+      await expect(dial).to.eventually.be.rejected().with.property('name', 'AbortError')
+      arrive(port)
+      await until(() => upgrades.length === 3)
+      expect(upgrades[2]).to.have.property('direction', 'inbound')
+    })
+
+    it('is that of the initiator also a while after the dial failed, as the kernel can not make the same connection twice', async () => {
+      const { port, upgrades } = await listen()
+      await failToPunch()
+
+      arrive(port)
+      await until(() => upgrades.length === 1)
+      expect(upgrades[0]).to.have.property('direction', 'outbound')
+    })
+
+    it('is that of the initiator towards the peer itself also after silent connections of others behind the same NAT', async () => {
+      const { port, upgrades } = await listen()
+      const dialed = await failToPunch()
+
+      ;[1, 2, 3, 4, 5].forEach(() => { arrive(port) })
+      await until(() => upgrades.length === 5)
+      // the peer may have another port than was observed, and the others are not it
+      expect(upgrades.filter(({ direction }) => direction === 'outbound')).to.have.lengthOf(3)
+
+      arrive(port, dialed)
+      await until(() => upgrades.length === 6)
+      expect(upgrades[5]).to.deep.equal({ direction: 'outbound', remoteAddr: `/ip4/127.0.0.1/tcp/${dialed}/p2p/${PEER}` })
+    })
+
+    it('is that of the responder if the first bytes of the peer were lost and sent again', async () => {
+      const { port, upgrades } = await listen()
+      await failToPunch()
+
+      const late = arrive(port)
+      setTimeout(() => { late.write(PROPOSAL) }, 300)
+      await until(() => upgrades.length === 1)
+      expect(upgrades[0]).to.have.property('direction', 'inbound')
+    })
+
+    it('is that of the initiator in a private network towards a peer that sends only its nonce and the header', async () => {
+      const node = createTransport({}, { connectionProtector: {} })
+      cleanup.push(async () => node.stop())
+      const { port, upgrades } = await listen(node)
+      await failToPunch({ node })
+
+      arrive(port).write(new Uint8Array(44))
+      await until(() => upgrades.length === 1)
+      expect(upgrades[0]).to.have.property('direction', 'outbound')
+    })
+
+    it('is that of the initiator if the peer was dialed at an IPv4-mapped address', async () => {
+      const { port, upgrades } = await listen()
+      await failToPunch({ host: '/ip6/::ffff:127.0.0.1' })
+
+      arrive(port)
+      await until(() => upgrades.length === 1)
+      expect(upgrades[0]).to.have.property('direction', 'outbound')
+    })
+  })
+})
