@@ -27,7 +27,6 @@
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
-#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
@@ -93,7 +92,10 @@ static bool has_same_ends(const Ends *found, const Ends *wanted) {
   return found->idiag_dport == wanted->idiag_dport;
 }
 
-/* An IPv6 socket that is not for IPv6 only is one of IPv4, too (INP_IPV4) */
+/*
+ * An IPv6 socket that is not for IPv6 only is one of IPv4, too (INP_IPV4). The other way
+ * round, an IPv4 socket is never in the way: in6_pcbbind() wants both to be PF_INET6
+ */
 static bool is_of_family(const struct nlmsghdr *message, int family) {
   const struct inet_diag_msg *socket = NLMSG_DATA(message);
   int length = NLMSG_PAYLOAD(message, sizeof *socket);
@@ -103,14 +105,14 @@ static bool is_of_family(const struct nlmsghdr *message, int family) {
     v6only |= each->rta_type == INET_DIAG_SKV6ONLY && *(char *) RTA_DATA(each);
   }
 
-  return socket->idiag_family == family || !v6only;
+  return socket->idiag_family == family || (family == AF_INET && !v6only);
 }
 
-/* Asks Linux for sockets of `asked` in these states that matter to one of `family` */
-static bool any(int asked, int family, uint32_t states, const Ends *ends, bool (*matches)(const Ends *, const Ends *)) {
-  struct { struct nlmsghdr head; struct inet_diag_req_v2 body; } request = {
-    { sizeof request, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST | (states == ALL ? 0 : NLM_F_DUMP), 0, 0 },
-    { asked, IPPROTO_TCP, 0, 0, states, *ends }
+/* Asks Linux for a socket: the one with these ends, or any in other states than ALL */
+static bool find(int family, uint32_t states, const Ends *ends, bool (*matches)(const Ends *, const Ends *)) {
+  struct { struct nlmsghdr head; struct inet_diag_req body; } request = {
+    { .nlmsg_len = sizeof request, .nlmsg_type = TCPDIAG_GETSOCK, .nlmsg_flags = NLM_F_REQUEST | (states == ALL ? 0 : NLM_F_DUMP) },
+    { .idiag_family = family, .id = *ends, .idiag_states = states }
   };
   _Alignas(struct nlmsghdr) char answer[32768];
   int kernel = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
@@ -123,7 +125,7 @@ static bool any(int asked, int family, uint32_t states, const Ends *ends, bool (
     for (struct nlmsghdr *each = (void *) answer; NLMSG_OK(each, length); each = NLMSG_NEXT(each, length)) {
       const struct inet_diag_msg *socket = NLMSG_DATA(each);
 
-      if (each->nlmsg_type == SOCK_DIAG_BY_FAMILY) {
+      if (each->nlmsg_type == TCPDIAG_GETSOCK) {
         found |= is_of_family(each, family) && matches(&socket->id, ends);
       } else {
         more = false;
@@ -147,17 +149,15 @@ int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
 
 /*
  * in_pcbbind(), in6_pcbbind(). Without SO_REUSEADDR, whatever overlaps is in the way, in
- * Linux as well. An IPv4 socket is never in the way of an IPv6 one: both must be PF_INET6
+ * Linux as well. So it is for port 0, for which the kernel chooses a free port
  */
 int bind(int fd, const struct sockaddr *address, socklen_t length) {
   Ends ends = { 0 };
 
   if (is_tcp(fd) && option(fd, SOL_SOCKET, SO_REUSEADDR)) {
-    int family = address->sa_family;
     ends.idiag_sport = parse(address, ends.idiag_src, &ends.idiag_if);
 
-    if (ends.idiag_sport != 0 && (any(AF_INET6, family, UNCONNECTED, &ends, has_same_end) ||
-        (family == AF_INET && any(AF_INET, family, UNCONNECTED, &ends, has_same_end)))) {
+    if (ends.idiag_sport != 0 && find(address->sa_family, UNCONNECTED, &ends, has_same_end)) {
       errno = EADDRINUSE;
       return -1;
     }
@@ -185,7 +185,7 @@ int connect(int fd, const struct sockaddr *address, socklen_t length) {
       close(route);
     }
 
-    if (any(address->sa_family, address->sa_family, ALL, &ends, has_same_ends)) {
+    if (find(address->sa_family, ALL, &ends, has_same_ends)) {
       errno = EADDRINUSE;
       return -1;
     }

@@ -21,6 +21,11 @@ import type { Rule } from './rules.ts'
 const ROOT = path.join(import.meta.dirname, '../..')
 const RULES = 'rules'
 
+/**
+ * How much of what a failed part wrote to stderr is shown
+ */
+const MAX_LINES = 100
+
 interface Part {
   command: string[]
 
@@ -97,18 +102,25 @@ async function play (name: string, { command: [command, ...args], reused }: Part
   const closed = once(child, 'close')
   let fromListening = 0
   let fromEphemeral = 0
+  const errors: string[] = []
 
   for await (const line of createInterface({ input: child.stderr })) {
     const [, source] = / connected to .*, source port: (\w+)$/.exec(line) ?? []
     fromListening += source === 'loopback' || source === 'route' || source === 'wildcard' ? 1 : 0
     fromEphemeral += source === 'ephemeral' ? 1 : 0
 
-    if (!line.includes('libp2p:reuseport-tcp')) {
-      process.stderr.write(`${line}\n`)
+    if (!line.includes(' libp2p:reuseport-tcp ')) {
+      errors.push(line)
     }
   }
 
   const [code] = await closed
+
+  if (code !== 0) {
+    // the stacks of errors that were logged are among them
+    process.stderr.write(errors.slice(-MAX_LINES).map(line => `${line}\n`).join(''))
+  }
+
   process.stdout.write(`${name}: ${fromListening} dials from a listening port, ${fromEphemeral} from an ephemeral one\n`)
 
   return [
