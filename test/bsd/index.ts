@@ -1,7 +1,7 @@
 /**
  * Port reuse under the rules of xnu (macOS), which bsd-bind-rules.c gives to Linux
  * processes: first each rule, then parts of the other tests, with the number of dials
- * that came from a listening port. Linux only; the lab of namespaces is root's.
+ * that came from a listening port. Linux and root only, for the namespaces.
  *
  * - `npm run test:bsd`
  * - `npm run test:bsd -- rules specs`: these parts
@@ -69,13 +69,17 @@ process.stdout.write(failures.length === 0 ? '\nAll is as expected\n' : `\n${fai
 process.exitCode = failures.length === 0 ? 0 : 1
 
 /**
- * With the library and, to see that it makes the difference, without
+ * With the library and, to see that it makes the difference, without. In a network
+ * namespace: if other processes fill the table of this one, there is no TIME_WAIT
  */
 async function tryRules (): Promise<string[]> {
   const wrong: string[] = []
 
   for (const [system, env] of [['xnu', underRules], ['linux', process.env]] as const) {
-    const child = spawn(process.execPath, [path.join(import.meta.dirname, 'rules.ts')], { env, stdio: ['ignore', 'pipe', 'inherit'] })
+    const child = spawn('unshare', ['--net', 'sh', '-ec', 'ip link set lo up; exec "$0" "$1"', process.execPath, path.join(import.meta.dirname, 'rules.ts')], {
+      env,
+      stdio: ['ignore', 'pipe', 'inherit']
+    })
     const rules: Rule[] = JSON.parse(await text(child.stdout))
 
     for (const { rule, seen, [system]: expected } of rules) {
