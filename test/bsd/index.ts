@@ -16,7 +16,6 @@ import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
 import { choose, parseOrExit } from '../fixtures/arguments.ts'
 import { compileRules } from './library.ts'
-import type { Rule } from './rules.ts'
 
 const ROOT = path.join(import.meta.dirname, '../..')
 const RULES = 'rules'
@@ -25,6 +24,16 @@ const RULES = 'rules'
  * How much of what a failed part wrote to stderr is shown
  */
 const MAX_LINES = 100
+
+/**
+ * What it comes to in xnu, in Linux, and when it was tried: `works`, or an error's code
+ */
+interface Rule {
+  rule: string
+  xnu: string
+  linux: string
+  seen: string
+}
 
 interface Part {
   command: string[]
@@ -76,7 +85,8 @@ async function tryRules (): Promise<string[]> {
   const wrong: string[] = []
 
   for (const [system, env] of [['xnu', underRules], ['linux', process.env]] as const) {
-    const child = spawn('unshare', ['--net', 'sh', '-ec', 'ip link set lo up; exec "$0" "$1"', process.execPath, path.join(import.meta.dirname, 'rules.ts')], {
+    const child = spawn('unshare', ['--net', 'sh', '-ec', 'ip link set lo up; exec python3 -B rules.py'], {
+      cwd: import.meta.dirname,
       env,
       stdio: ['ignore', 'pipe', 'inherit']
     })
