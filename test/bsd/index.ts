@@ -1,7 +1,7 @@
 /**
  * Port reuse under the rules of xnu (macOS), which bsd-bind-rules.c gives to Linux
  * processes: first each rule, then parts of the other tests, with the number of dials
- * that came from a listening port. Linux only; the lab of namespaces is root's.
+ * that came from a listening port. Linux and root only, for the namespaces.
  *
  * - `npm run test:bsd`
  * - `npm run test:bsd -- rules specs`: these parts
@@ -16,7 +16,6 @@ import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
 import { choose, parseOrExit } from '../fixtures/arguments.ts'
 import { compileRules } from './library.ts'
-import type { Rule } from './rules.ts'
 
 const ROOT = path.join(import.meta.dirname, '../..')
 const RULES = 'rules'
@@ -25,6 +24,16 @@ const RULES = 'rules'
  * How much of what a failed part wrote to stderr is shown
  */
 const MAX_LINES = 100
+
+/**
+ * What it comes to in xnu, in Linux, and when it was tried: `works`, or an error's code
+ */
+interface Rule {
+  rule: string
+  xnu: string
+  linux: string
+  seen: string
+}
 
 interface Part {
   command: string[]
@@ -69,13 +78,18 @@ process.stdout.write(failures.length === 0 ? '\nAll is as expected\n' : `\n${fai
 process.exitCode = failures.length === 0 ? 0 : 1
 
 /**
- * With the library and, to see that it makes the difference, without
+ * With the library and, to see that it makes the difference, without. In a network
+ * namespace: if other processes fill the table of this one, there is no TIME_WAIT
  */
 async function tryRules (): Promise<string[]> {
   const wrong: string[] = []
 
   for (const [system, env] of [['xnu', underRules], ['linux', process.env]] as const) {
-    const child = spawn(process.execPath, [path.join(import.meta.dirname, 'rules.ts')], { env, stdio: ['ignore', 'pipe', 'inherit'] })
+    const child = spawn('unshare', ['--net', 'sh', '-ec', 'ip link set lo up; exec python3 -B rules.py'], {
+      cwd: import.meta.dirname,
+      env,
+      stdio: ['ignore', 'pipe', 'inherit']
+    })
     const rules: Rule[] = JSON.parse(await text(child.stdout))
 
     for (const { rule, seen, [system]: expected } of rules) {
