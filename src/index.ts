@@ -42,6 +42,7 @@ export type { AutonatComponents } from './observed/autonat.ts'
 export type { ObservedAddress, ObservedAddressManager, ObservedEndpoint } from './observed/observed.ts'
 export type { Agreement } from './observed/votes.ts'
 export type { CloseServerOnMaxConnectionsOpts, ConnectOptions, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit, SourcePort, SourceReason, TCPSocketOptions } from './options.ts'
+export type { PortReuse } from './port-reuse/bound-socket.ts'
 export type { ReuseReason } from './port-reuse/choose-source.ts'
 export type { ReuseportTcpComponents, ReuseportTcpTransport } from './transport.ts'
 

@@ -16,13 +16,14 @@ import { ReuseportListener } from './listener.ts'
 import { dialerMetrics, sourceLabel } from './metrics.ts'
 import { Observed } from './observed/observed.ts'
 import { checkDialOptions, checkListenerOptions, initWithDefaults, withDefaults } from './options.ts'
-import { reuseUnavailable } from './port-reuse/bound-socket.ts'
+import { portReuse, reuseUnavailable } from './port-reuse/bound-socket.ts'
 import { PortPool } from './port-reuse/port-pool.ts'
 import type { ConnectionFollower, RawConnection } from './connection/connection.ts'
 import type { DialerMetrics } from './metrics.ts'
 import type { AutonatComponents } from './observed/autonat.ts'
 import type { ObservedAddressManager, ObservedEndpoint, OwnConnection } from './observed/observed.ts'
 import type { ConnectOptions, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit, ReuseportTcpSettings } from './options.ts'
+import type { PortReuse } from './port-reuse/bound-socket.ts'
 import type { ComponentLogger, Connection, Libp2pEvents, Listener, Logger, Metrics, Transport, Upgrader } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { TypedEventTarget } from 'main-event'
@@ -89,6 +90,12 @@ export interface ReuseportTcpTransport extends Transport<ReuseportTcpDialEvents>
    * peer reports counts while it is connected and ten minutes longer
    */
   observed(): ObservedEndpoint[]
+
+  /**
+   * How ports are reused on this machine, or why they can't be. It does not say whether
+   * `reusePort` is on
+   */
+  portReuse(): PortReuse
 }
 
 /**
@@ -232,6 +239,10 @@ export class ReuseportTcp implements ReuseportTcpTransport {
 
   observed (): ObservedEndpoint[] {
     return this.#observed?.endpoints() ?? []
+  }
+
+  portReuse (): PortReuse {
+    return portReuse()
   }
 
   listenFilter (multiaddrs: Multiaddr[]): Multiaddr[] {

@@ -42,9 +42,20 @@ interface Bind {
   (local: Endpoint, options: BindOptions): BoundSocket
 }
 
-interface PortReuse {
-  readonly bind?: Bind
+/**
+ * How ports are reused on this machine, or why they can't be: one of the two is there
+ */
+export interface PortReuse {
+  /**
+   * What binds a socket to a port that is listened on: `net.BoundSocket` or
+   * `TCP handle in net.Socket`
+   */
+  readonly name?: string
   readonly unavailable?: string
+}
+
+interface Probed extends PortReuse {
+  readonly bind?: Bind
 
   /**
    * The probe itself could not be made: the next one may say something else
@@ -52,7 +63,7 @@ interface PortReuse {
   readonly inconclusive?: boolean
 }
 
-let known: PortReuse | undefined
+let known: Probed | undefined
 
 /**
  * Why ports can't be reused here; `undefined` where they can.
@@ -62,7 +73,16 @@ let known: PortReuse | undefined
  * next time.
  */
 export function reuseUnavailable (): string | undefined {
-  return portReuse().unavailable
+  return probedOnce().unavailable
+}
+
+/**
+ * As {@link reuseUnavailable}, and how it is done where it can be
+ */
+export function portReuse (): PortReuse {
+  const { name, unavailable } = probedOnce()
+
+  return { name, unavailable }
 }
 
 /**
@@ -72,7 +92,7 @@ export function reuseUnavailable (): string | undefined {
  * @throws {Error} the system's error, at once: EADDRINUSE, EADDRNOTAVAIL, EACCES, EMFILE…
  */
 export function bindSocket (local: Endpoint, options: BindOptions): BoundSocket {
-  const { bind, unavailable } = portReuse()
+  const { bind, unavailable } = probedOnce()
 
   if (bind == null) {
     throw new Error(`Can not bind to ${local.host}:${local.port}: ${unavailable}`)
@@ -86,7 +106,7 @@ export function bindSocket (local: Endpoint, options: BindOptions): BoundSocket 
  */
 const OUT_OF_RESOURCES = ['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM']
 
-function portReuse (): PortReuse {
+function probedOnce (): Probed {
   if (known != null) {
     return known
   }
@@ -100,7 +120,7 @@ function portReuse (): PortReuse {
   return probed
 }
 
-function probe (): PortReuse {
+function probe (): Probed {
   const reasons = []
   let inconclusive = false
 
@@ -115,7 +135,7 @@ function probe (): PortReuse {
 
       assertReusesPort(bind)
 
-      return { bind }
+      return { name, bind }
     } catch (err: any) {
       reasons.push(`${name}: ${err.message}`)
       inconclusive ||= OUT_OF_RESOURCES.includes(err.code)

@@ -1,13 +1,14 @@
 import { once } from 'node:events'
 import net from 'node:net'
 import { expect } from 'aegir/chai'
-import { bindSocket, reuseUnavailable } from '../../src/port-reuse/bound-socket.ts'
+import { bindSocket, portReuse, reuseUnavailable } from '../../src/port-reuse/bound-socket.ts'
 import { startServer } from '../fixtures/server.ts'
 import type { Socket } from 'node:net'
 
 describe('bound-socket', () => {
   it('can be had on the Node versions that this package supports', () => {
     expect(reuseUnavailable()).to.equal(undefined)
+    expect(portReuse().name).to.be.oneOf(['net.BoundSocket', 'TCP handle in net.Socket'])
   })
 
   for (const host of ['127.0.0.1', '::1']) {
