@@ -3,6 +3,13 @@ export default {
   build: {
     bundlesizeMax: '20kB'
   },
+  test: {
+    // those of other runtimes have a script of their own
+    files: [
+      'test/*.spec.ts',
+      'test/!(runtimes)/**/*.spec.ts'
+    ]
+  },
   dependencyCheck: {
     ignore: [
       // run as commands
