@@ -3,17 +3,27 @@ export default {
   build: {
     bundlesizeMax: '20kB'
   },
+  lint: {
+    files: [
+      '*.{js,ts}',
+      '{src,test,benchmarks,examples}/**/*.{js,ts}',
+      'reuseport-check/{src,test}/**/*.ts'
+    ]
+  },
   test: {
-    // those of other runtimes have a script of their own
+    // those of the package and of other runtimes have scripts of their own
     files: [
       'test/*.spec.ts',
-      'test/!(runtimes)/**/*.spec.ts'
+      'test/!(package|runtimes)/**/*.spec.ts',
+      'reuseport-check/test/*.spec.ts'
     ]
   },
   dependencyCheck: {
     ignore: [
       // run as commands
       '@arethetypeswrong/cli',
+      'bun',
+      'deno',
       'publint',
       // ourselves, as users import us
       'libp2p-reuseport-tcp'
@@ -23,8 +33,15 @@ export default {
       '/benchmarks',
       '/dist',
       '/examples',
+      '/reuseport-check',
       '/test',
       '.aegir.js'
+    ],
+    // a package of its own
+    developmentIgnorePatterns: [
+      '/dist',
+      '/reuseport-check',
+      '/src'
     ]
   }
 }

@@ -1,7 +1,7 @@
 /**
  * What runs this: Bun and Deno say that they are Node as well
  */
-export const runtime = 'bun' in process.versions ? 'bun' : 'deno' in process.versions ? 'deno' : 'node'
+export const runtime = (['bun', 'deno', 'node'] as const).find(name => name in process.versions) ?? 'node'
 
 /**
  * If another one can do this one day, the table in the README is to be changed as well

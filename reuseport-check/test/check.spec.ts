@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
-import { check } from '../../src/bin/check.ts'
-import { startServer } from '../fixtures/server.ts'
+import { check } from '../src/check.ts'
+import { startSilentServer } from './server.ts'
 
 describe('the check of reuseport-check', () => {
   const options = { addresses: [], port: 0, timeout: 5_000, signal: new AbortController().signal, show: () => {} }
@@ -33,15 +34,15 @@ describe('the check of reuseport-check', () => {
   })
 
   it('stops them as well when it is aborted, with the reason', async () => {
-    const server = await startServer('127.0.0.1', 0, () => {})
+    const server = await startSilentServer()
     const before = sockets()
     const reason = new Error('That is enough')
     const controller = new AbortController()
-    const checked = check({ ...options, addresses: [`/ip4/127.0.0.1/tcp/${server.port}`], signal: controller.signal })
+    const checked = check({ ...options, addresses: [multiaddr(`/ip4/127.0.0.1/tcp/${server.port}`)], signal: controller.signal })
 
     await Promise.all([
       expect(checked).to.eventually.be.rejected().and.equal(reason),
-      server.socket(0).then(() => { controller.abort(reason) })
+      server.connected.then(() => { controller.abort(reason) })
     ])
 
     server.sockets.forEach(socket => { socket.destroy() })
@@ -51,7 +52,7 @@ describe('the check of reuseport-check', () => {
 
   it('says what it is doing', async () => {
     const steps: string[] = []
-    await check({ ...options, addresses: ['/ip4/127.0.0.1/tcp/1', '/ip4/127.0.0.1/tcp/2'], show: step => { steps.push(step) } })
+    await check({ ...options, addresses: ['/ip4/127.0.0.1/tcp/1', '/ip4/127.0.0.1/tcp/2'].map(address => multiaddr(address)), show: step => { steps.push(step) } })
 
     expect(steps).to.deep.equal(['starting', '1/2 dialing /ip4/127.0.0.1/tcp/1', '2/2 dialing /ip4/127.0.0.1/tcp/2', 'closing'])
   })

@@ -1,10 +1,11 @@
 import { PING_PROTOCOL } from '@libp2p/ping'
 import { byteStream, getNetConfig } from '@libp2p/utils'
-import { CODE_P2P, multiaddr } from '@multiformats/multiaddr'
+import { CODE_P2P } from '@multiformats/multiaddr'
 import type { Node } from './node.ts'
-import type { PeerResult, SourceResult } from './result.ts'
-import type { ReuseportTcpDialEvents, SourcePort } from '../index.ts'
+import type { Answer } from './result.ts'
 import type { Connection, OpenConnectionProgressEvents } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import type { ReuseportTcpDialEvents, SourcePort } from 'libp2p-reuseport-tcp'
 
 /**
  * The median of them is what is reported
@@ -21,51 +22,51 @@ const PING_LENGTH = 32
  * that a NAT keeps its mapping while further peers are dialed.
  *
  * @param node - what dials
- * @param address - the peer's multiaddr
+ * @param address - the peer's
  * @param options - how to do it
  * @param options.timeout - for all of it, in ms
  * @param options.signal - ends it early
- * @throws {Error} the reason of `signal`, when that aborts. All else is in the result
+ * @throws {Error} the reason of `signal`, when that aborts. All else is in the answer
  */
-export async function askPeer (node: Node, address: string, { timeout, signal }: { timeout: number, signal: AbortSignal }): Promise<PeerResult> {
-  const result: PeerResult = { address, peerId: null, reached: false, source: null, observed: null, connectMs: null, latencyMs: null, error: null }
+export async function askPeer (node: Node, address: Multiaddr, { timeout, signal }: { timeout: number, signal: AbortSignal }): Promise<Answer> {
+  const answer: Answer = { peerId: null, reached: false, source: null, observed: null, connectMs: null, latencyMs: null, error: null }
   const timedOut = AbortSignal.timeout(timeout)
   const options = { signal: AbortSignal.any([signal, timedOut]) }
   const start = performance.now()
   let step = ''
 
   try {
-    const connection = await node.dial(multiaddr(address), {
+    const connection = await node.dial(address, {
       ...options,
       // there may be a connection to another address of this peer
       force: true,
       onProgress: (event: OpenConnectionProgressEvents | ReuseportTcpDialEvents) => {
         if (event.type === 'tcp:source-port') {
-          result.source = toSource(event.detail)
+          answer.source = toSource(event.detail)
           step = 'connected, but there was no libp2p handshake: '
         }
       }
     })
 
-    result.connectMs = inMs(performance.now() - start)
-    result.reached = true
-    result.peerId = connection.remotePeer.toString()
+    answer.connectMs = inMs(performance.now() - start)
+    answer.reached = true
+    answer.peerId = connection.remotePeer.toString()
 
     step = 'it does not say what it sees: '
     const { observedAddr } = await node.services.identify.identify(connection, options)
-    result.observed = observedAddr?.decapsulateCode(CODE_P2P).toString() ?? null
+    answer.observed = observedAddr?.decapsulateCode(CODE_P2P).toString() ?? null
 
     step = 'it does not answer pings: '
-    result.latencyMs = inMs(median(await ping(connection, options.signal)))
+    answer.latencyMs = inMs(await ping(connection, options.signal))
   } catch (err: any) {
     signal.throwIfAborted()
-    result.error = step + (timedOut.aborted ? `no answer within ${timeout / 1_000} s` : messageOf(err))
+    answer.error = step + (timedOut.aborted ? `no answer within ${timeout / 1_000} s` : messageOf(err))
   }
 
-  return result
+  return answer
 }
 
-function toSource ({ localAddr, reason, because }: SourcePort): SourceResult | null {
+function toSource ({ localAddr, reason, because }: SourcePort): Answer['source'] {
   return localAddr == null
     ? null
     : { address: localAddr.toString(), port: getNetConfig(localAddr).port ?? 0, reused: reason !== 'ephemeral', reason, because: because ?? null }
@@ -75,7 +76,7 @@ function toSource ({ localAddr, reason, because }: SourcePort): SourceResult | n
  * Not the ping service: that takes any connection to the peer, and whole
  * milliseconds
  */
-async function ping (connection: Connection, signal: AbortSignal): Promise<number[]> {
+async function ping (connection: Connection, signal: AbortSignal): Promise<number> {
   const stream = await connection.newStream(PING_PROTOCOL, { signal })
   const bytes = byteStream(stream)
   const times: number[] = []
@@ -94,11 +95,7 @@ async function ping (connection: Connection, signal: AbortSignal): Promise<numbe
     throw err
   }
 
-  return times
-}
-
-function median (values: number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]
+  return times.toSorted((a, b) => a - b)[Math.floor(PINGS / 2)]
 }
 
 function inMs (duration: number): number {

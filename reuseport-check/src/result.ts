@@ -1,19 +1,25 @@
-import type { NatMapping, SourceReason } from '../index.ts'
+import type { NatMapping, SourceReason } from 'libp2p-reuseport-tcp'
 
 /**
  * What the command finds out. With `--json` this is what it prints, so a field that
- * is here stays
+ * is here stays. Addresses are multiaddrs, `null` is what is not known
  */
 export interface CheckResult {
   /**
    * The id of the node that dialed; a new one each time
    */
   peerId: string
+  listening: string[]
 
   /**
-   * What it listened on, as multiaddrs
+   * How ports are reused on this machine, or why they can't be
    */
-  listening: string[]
+  portReuse: { strategy: string | null, unavailable: string | null }
+
+  /**
+   * Where a node with `@libp2p/tcp` listened
+   */
+  libp2pTcpListening: string[]
 
   /**
    * Were the peers started by the command, on this machine?
@@ -24,13 +30,14 @@ export interface CheckResult {
 }
 
 /**
- * What became of the dial to one peer
+ * What became of the dial to one peer, and of the same with `@libp2p/tcp`
  */
-export interface PeerResult {
-  /**
-   * The multiaddr that was dialed
-   */
+export interface PeerResult extends Answer {
   address: string
+  libp2pTcp: Answer
+}
+
+export interface Answer {
   peerId: string | null
 
   /**
@@ -39,12 +46,13 @@ export interface PeerResult {
   reached: boolean
 
   /**
-   * Where the dial came from; `null` if nothing connected
+   * The local end of the connection, and why it is another port than the one that is
+   * listened on. `@libp2p/tcp` does not tell it
    */
-  source: SourceResult | null
+  source: { address: string, port: number, reused: boolean, reason: SourceReason, because: string | null } | null
 
   /**
-   * The multiaddr that the peer says it was dialed from
+   * Where the peer says it was dialed from
    */
   observed: string | null
 
@@ -64,42 +72,19 @@ export interface PeerResult {
   error: string | null
 }
 
-export interface SourceResult {
-  /**
-   * The local end of the connection, as a multiaddr
-   */
-  address: string
-  port: number
-
-  /**
-   * Is it the port that is listened on?
-   */
-  reused: boolean
-  reason: SourceReason
-
-  /**
-   * Why the port is not the one that is listened on
-   */
-  because: string | null
-}
-
 /**
  * What peers see a listening endpoint as
  */
 export interface ObservedResult {
-  /**
-   * The listening endpoint, as a multiaddr
-   */
   listening: string
 
   /**
-   * The public addresses that peers saw it at, as multiaddrs, those that most
-   * observers agree on first
+   * The public ones that peers saw it at, those that most observers agree on first
    */
   addresses: Array<{ address: string, observers: number }>
 
   /**
-   * `false` if all of them are addresses of this machine, `null` if there are none
+   * `false` if all of them are addresses of this machine
    */
   behindNat: boolean | null
   natMapping: NatMapping
@@ -124,7 +109,7 @@ export interface Verdict {
   portsReused: Share
 
   /**
-   * Why a dial came from another port: the different reasons
+   * The different reasons why a dial came from another port
    */
   because: string[]
   endpoints: EndpointVerdict[]

@@ -1,15 +1,18 @@
+import os from 'node:os'
+import { tcp } from '@libp2p/tcp'
 import { getNetConfig } from '@libp2p/utils'
-import { isOwnAddress } from '../port-reuse/route.ts'
+import { reuseportTcp } from 'libp2p-reuseport-tcp'
 import { askPeer } from './ask-peer.ts'
+import { startLocalPeer } from './local-peer.ts'
 import { EVERYWHERE, THIS_MACHINE, listenAddresses, startNode } from './node.ts'
-import { judge } from './verdict.ts'
+import { OBSERVERS_NEEDED, judge } from './verdict.ts'
+import type { Options } from './command-line.ts'
 import type { Node } from './node.ts'
-import type { Options } from './options.ts'
 import type { CheckResult, ObservedResult, PeerResult } from './result.ts'
-import type { ObservedEndpoint } from '../index.ts'
 import type { Multiaddr } from '@multiformats/multiaddr'
+import type { ObservedEndpoint, ReuseportTcpTransport } from 'libp2p-reuseport-tcp'
 
-export interface CheckOptions extends Pick<Options, 'addresses' | 'port' | 'timeout'> {
+export interface CheckOptions extends Omit<Options, 'json'> {
   signal: AbortSignal
 
   /**
@@ -19,34 +22,48 @@ export interface CheckOptions extends Pick<Options, 'addresses' | 'port' | 'time
 }
 
 /**
- * Starts a node, dials the peers from it, and stops everything that it started.
+ * Starts a node, dials the peers from it, and from a node with `@libp2p/tcp`, and stops
+ * everything that it started.
  *
- * One peer after the other: dials that run at the same time would disturb each
- * other's times, and libp2p joins those to one peer.
+ * One dial after the other: at the same time they would disturb each other's times, and
+ * libp2p joins those to one peer.
  *
  * @throws {Error} if the port can't be listened on, or the reason of the signal
  * when that aborts
  */
 export async function check ({ addresses, port, timeout, signal, show }: CheckOptions): Promise<CheckResult> {
-  const started: Node[] = []
-  const start = async (listen: string[]): ReturnType<typeof startNode> => {
+  const started: Array<{ stop(): Promise<void> | void }> = []
+  const start = async <T extends { stop(): Promise<void> | void }> (starting: Promise<T>): Promise<T> => {
+    const result = await starting
+    started.push(result)
     signal.throwIfAborted()
-    const result = await startNode(listen, timeout)
-    started.push(result.node)
 
     return result
   }
 
   try {
     show('starting')
-    const { node, transport } = await start(await listenAddresses(EVERYWHERE, port))
+    const createTransport = reuseportTcp({ observedAddressThreshold: OBSERVERS_NEEDED })
+    const transports: ReuseportTcpTransport[] = []
+    const node = await start(startNode({
+      transport: components => {
+        const transport = createTransport(components)
+        transports.push(transport)
+
+        return transport
+      },
+      listen: await listenAddresses(EVERYWHERE, port),
+      timeout
+    }))
+    const plain = await start(startNode({ transport: tcp(), listen: await listenAddresses(EVERYWHERE, 0), timeout }))
+    // once it is dialed, it may have external addresses as well
     const listening = endpointsOf(node)
     const localPeers = addresses.length === 0
 
     if (localPeers) {
       for (const listen of await listenAddresses(THIS_MACHINE, 0)) {
-        const { node: peer } = await start([listen])
-        addresses = [...addresses, ...peer.getMultiaddrs().map(ma => ma.toString())]
+        const { address } = await start(startLocalPeer(listen))
+        addresses = [...addresses, address]
       }
     }
 
@@ -54,23 +71,35 @@ export async function check ({ addresses, port, timeout, signal, show }: CheckOp
 
     for (const [i, address] of addresses.entries()) {
       show(`${i + 1}/${addresses.length} dialing ${address}`)
-      signal.throwIfAborted()
-      peers.push(await askPeer(node, address, { timeout, signal }))
+      peers.push({
+        address: address.toString(),
+        ...await askPeer(node, address, { timeout, signal }),
+        libp2pTcp: await askPeer(plain, address, { timeout, signal })
+      })
     }
 
     show('closing')
+    const [transport] = transports
     const observed = transport.observed()
 
     return {
       peerId: node.peerId.toString(),
       listening,
+      portReuse: portReuseOf(transport),
+      libp2pTcpListening: endpointsOf(plain),
       localPeers,
       peers,
       verdict: judge(peers, listening.map(endpoint => toObserved(endpoint, observed)))
     }
   } finally {
-    await Promise.all(started.map(async node => node.stop()))
+    await Promise.all(started.map(async one => one.stop()))
   }
+}
+
+function portReuseOf (transport: ReuseportTcpTransport): CheckResult['portReuse'] {
+  const { name = null, unavailable = null } = transport.portReuse()
+
+  return { strategy: name, unavailable }
 }
 
 /**
@@ -103,5 +132,5 @@ function toObserved (listening: string, observed: ObservedEndpoint[]): ObservedR
 function isSameEndpoint (external: Multiaddr, local: Multiaddr): boolean {
   const { host, port } = getNetConfig(external)
 
-  return port === getNetConfig(local).port && isOwnAddress(host)
+  return port === getNetConfig(local).port && Object.values(os.networkInterfaces()).flat().some(own => own?.address === host)
 }

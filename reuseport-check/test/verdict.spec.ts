@@ -1,7 +1,7 @@
 import { expect } from 'aegir/chai'
-import { report } from '../../src/bin/report.ts'
-import { judge } from '../../src/bin/verdict.ts'
-import type { CheckResult, ObservedResult, PeerResult } from '../../src/bin/result.ts'
+import { report } from '../src/report.ts'
+import { judge } from '../src/verdict.ts'
+import type { CheckResult, ObservedResult, PeerResult } from '../src/result.ts'
 
 const IP4 = '/ip4/0.0.0.0/tcp/4001'
 const IP6 = '/ip6/::/tcp/4001'
@@ -20,6 +20,7 @@ describe('the verdict of reuseport-check', () => {
       connectMs: 80,
       latencyMs: 40,
       error: null,
+      libp2pTcp: { peerId: null, reached: true, source: null, observed: null, connectMs: 80, latencyMs: 40, error: null },
       ...rest
     }
   }
@@ -31,10 +32,12 @@ describe('the verdict of reuseport-check', () => {
     return { listening: IP4, addresses: [{ address: '/ip4/11.0.0.9/tcp/4001', observers: 4 }], behindNat: true, natMapping: 'endpoint-independent', ...observed }
   }
 
-  function text (peers: PeerResult[], observed: ObservedResult[]): string {
+  function text (peers: PeerResult[], observed: ObservedResult[], portReuse: CheckResult['portReuse'] = { strategy: 'net.BoundSocket', unavailable: null }): string {
     const result: CheckResult = {
       peerId: '12D3KooWJRSrypvnpHgc6ZAgyCni4KcSmbV7uGRaMw5LgMKT18fq',
       listening: observed.map(({ listening }) => listening),
+      portReuse,
+      libp2pTcpListening: ['/ip4/0.0.0.0/tcp/5555'],
       localPeers: false,
       peers,
       verdict: judge(peers, observed)
@@ -120,11 +123,34 @@ describe('the verdict of reuseport-check', () => {
     const peers = [peer({}, { reached: false, source: null, connectMs: null, latencyMs: null, error: 'connect ECONNREFUSED 11.0.0.1:4001' })]
 
     expect(judge(peers, [{ listening: IP4, ...UNSEEN }])).to.include({ ok: false, portsReused: 'unknown', holePunching: 'unknown' })
-    expect(text(peers, [{ listening: IP4, ...UNSEEN }])).to.include(' -\n  connect ECONNREFUSED 11.0.0.1:4001\n\nNo peer could be reached.\n')
+    expect(text(peers, [{ listening: IP4, ...UNSEEN }])).to.match(/tcp\/4001: connect ECONNREFUSED 11\.0\.0\.1:4001\n\nNo peer could be reached\.\n/)
       .and.not.include('Over IPv4')
   })
 
+  it('@libp2p/tcp: how many saw another port', () => {
+    const seenAt = (observed: string): PeerResult => {
+      const { libp2pTcp, ...rest } = peer()
+
+      return { ...rest, libp2pTcp: { ...libp2pTcp, observed } }
+    }
+
+    expect(text([seenAt('/ip4/11.0.0.9/tcp/51000'), seenAt('/ip4/11.0.0.9/tcp/5555')], [seen()]))
+      .to.include('With @libp2p/tcp, 1 of 2 peers saw another port than the one that is listened on.')
+  })
+
+  it('@libp2p/tcp: why it failed, if that is another reason', () => {
+    const { libp2pTcp } = peer()
+
+    expect(text([peer({}, { error: 'refused', libp2pTcp: { ...libp2pTcp, error: 'connection error: refused' } })], [seen()])).to.not.include('with @libp2p/tcp:')
+    expect(text([peer({}, { libp2pTcp: { ...libp2pTcp, error: 'no answer within 10 s' } })], [seen()])).to.include('tcp/4001: with @libp2p/tcp: no answer within 10 s\n')
+  })
+
+  it('port reuse: how, or why not', () => {
+    expect(text([peer()], [seen()])).to.include('Ports can be reused on this machine, by net.BoundSocket\n')
+    expect(text([peer()], [seen()], { strategy: null, unavailable: 'no' })).to.include('Ports can not be reused on this machine: no\n')
+  })
+
   it('what peers say can not give commands to the terminal', () => {
-    expect(text([peer({}, { error: 'a\x1b[2Jb\x9bc' })], [seen()])).to.include('  a [2Jb c')
+    expect(text([peer({}, { error: 'a\x1b[2Jb\x9bc' })], [seen()])).to.include(': a [2Jb c\n')
   })
 })
