@@ -28,6 +28,7 @@
  * ```
  */
 
+import { checkNodeVersion } from './node-version.ts'
 import { checkInit } from './options.ts'
 import { ReuseportTcp } from './transport.ts'
 import type { ReuseportTcpInit } from './options.ts'
@@ -45,6 +46,9 @@ export type { CloseServerOnMaxConnectionsOpts, ConnectOptions, ReuseportTcpCreat
 export type { PortReuse } from './port-reuse/bound-socket.ts'
 export type { ReuseReason } from './port-reuse/choose-source.ts'
 export type { ReuseportTcpComponents, ReuseportTcpTransport } from './transport.ts'
+
+// at import: an older Node may fail anywhere, or go on in another way
+checkNodeVersion()
 
 /**
  * Creates the transport, to be given to `createLibp2p`
