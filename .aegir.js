@@ -24,7 +24,11 @@ export default {
       '@arethetypeswrong/cli',
       'bun',
       'deno',
+      'esbuild',
       'publint',
+      'typedoc',
+      // installed for users, in test/package
+      'typescript',
       // ourselves, as users import us
       'libp2p-reuseport-tcp'
     ],
