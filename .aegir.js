@@ -3,11 +3,32 @@ export default {
   build: {
     bundlesizeMax: '20kB'
   },
+  lint: {
+    files: [
+      '*.{js,ts}',
+      '{src,test,benchmarks,examples}/**/*.{js,ts}',
+      'reuseport-check/{src,test}/**/*.ts'
+    ]
+  },
+  test: {
+    // those of the package and of other runtimes have scripts of their own
+    files: [
+      'test/*.spec.ts',
+      'test/!(package|runtimes)/**/*.spec.ts',
+      'reuseport-check/test/*.spec.ts'
+    ]
+  },
   dependencyCheck: {
     ignore: [
       // run as commands
       '@arethetypeswrong/cli',
+      'bun',
+      'deno',
+      'esbuild',
       'publint',
+      'typedoc',
+      // installed for users, in test/package
+      'typescript',
       // ourselves, as users import us
       'libp2p-reuseport-tcp'
     ],
@@ -16,8 +37,15 @@ export default {
       '/benchmarks',
       '/dist',
       '/examples',
+      '/reuseport-check',
       '/test',
       '.aegir.js'
+    ],
+    // a package of its own
+    developmentIgnorePatterns: [
+      '/dist',
+      '/reuseport-check',
+      '/src'
     ]
   }
 }

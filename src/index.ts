@@ -28,6 +28,7 @@
  * ```
  */
 
+import { checkNodeVersion } from './node-version.ts'
 import { checkInit } from './options.ts'
 import { ReuseportTcp } from './transport.ts'
 import type { ReuseportTcpInit } from './options.ts'
@@ -42,9 +43,13 @@ export type { AutonatComponents } from './observed/autonat.ts'
 export type { ObservedAddress, ObservedAddressManager, ObservedEndpoint } from './observed/observed.ts'
 export type { Agreement } from './observed/votes.ts'
 export type { CloseServerOnMaxConnectionsOpts, ConnectOptions, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit, SourcePort, TCPSocketOptions } from './options.ts'
+export type { PortReuseSupport } from './port-reuse/strategy.ts'
 export type { ReuseReason } from './port-reuse/choose-source.ts'
 export type { DialedFrom } from './dialing/dialed-from.ts'
 export type { ReuseportTcpComponents, ReuseportTcpTransport } from './transport.ts'
+
+// at import: an older Node may fail anywhere, or go on in another way
+checkNodeVersion()
 
 /**
  * Creates the transport, to be given to `createLibp2p`

@@ -22,7 +22,7 @@ import type { DialerMetrics } from './metrics.ts'
 import type { AutonatComponents } from './observed/autonat.ts'
 import type { ObservedAddressManager, ObservedEndpoint, OwnConnection } from './observed/observed.ts'
 import type { ConnectOptions, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit, ReuseportTcpSettings } from './options.ts'
-import type { PortReuse } from './port-reuse/strategy.ts'
+import type { PortReuse, PortReuseSupport } from './port-reuse/strategy.ts'
 import type { ComponentLogger, Connection, Libp2pEvents, Listener, Logger, Metrics, Transport } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { TypedEventTarget } from 'main-event'
@@ -80,6 +80,12 @@ export interface ReuseportTcpTransport extends Transport<ReuseportTcpDialEvents>
    * peer reports counts while it is connected and ten minutes longer
    */
   observed(): ObservedEndpoint[]
+
+  /**
+   * How ports are reused on this machine, or why they can't be. It does not say whether
+   * `reusePort` is on
+   */
+  portReuse(): PortReuseSupport
 }
 
 /**
@@ -144,7 +150,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
       })
     }
 
-    const { name, unavailable } = portReuse()
+    const { name, unavailable } = this.portReuse()
     const said = unavailable == null ? `ports are reused by ${name}` : `ports can not be reused here, dialing from ephemeral ports: ${unavailable}`
 
     if (said !== saidPortReuse) {
@@ -185,6 +191,12 @@ export class ReuseportTcp implements ReuseportTcpTransport {
 
   observed (): ObservedEndpoint[] {
     return this.#observed?.endpoints() ?? []
+  }
+
+  portReuse (): PortReuseSupport {
+    const { name, unavailable } = this.#portReuse()
+
+    return { name, unavailable }
   }
 
   listenFilter (multiaddrs: Multiaddr[]): Multiaddr[] {

@@ -16,12 +16,10 @@ describe('examples', () => {
   const outputs = new Map<string, Promise<string>>()
 
   before(async () => {
-    const { scripts } = JSON.parse(await fs.readFile(path.join(ROOT, 'package.json'), 'utf-8'))
     const files = await names()
 
     // at the same time: most of them wait for a timer of libp2p before they end
     files.forEach(name => outputs.set(name, run(name)))
-    outputs.set('npm start', runScript(scripts.start.replace(/^node /, '')))
 
     // a failure belongs to the example's own test
     await Promise.allSettled(outputs.values())
@@ -45,10 +43,6 @@ describe('examples', () => {
     const [, script] = / \* - `node (\S+)`\n/.exec(await read(name)) ?? []
     expect(script).to.equal(`examples/${name}`)
 
-    return runScript(script)
-  }
-
-  async function runScript (script: string): Promise<string> {
     const { stdout } = await promisify(execFile)(process.execPath, [script], { cwd: ROOT, timeout: TIMEOUT })
 
     return stdout
@@ -121,12 +115,6 @@ describe('examples', () => {
     expect(portsIn(output, 'direct, a to b:')).to.deep.equal([b])
     expect(portsIn(output, 'direct, b to a:')).to.deep.equal([a])
     expect(output).to.include('the relayed connection is closed')
-  })
-
-  it('npm start: the peers see the listening port with reuseportTcp, and another with @libp2p/tcp', async () => {
-    const output = await outputOf('npm start')
-
-    expect(output).to.match(/^\/ip4\/127\.0\.0\.1\/tcp\/\d+ +│ (\d+) +yes +wildcard +\1 +│ \d+ +no *$/m)
   })
 
   it('are short', async () => {

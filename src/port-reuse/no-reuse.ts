@@ -10,7 +10,6 @@ import type { Server } from 'node:net'
  */
 export function noReuse (reason: string): PortReuse {
   return {
-    name: 'none',
     unavailable: reason,
 
     listen (server, local, { backlog }) {

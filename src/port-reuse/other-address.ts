@@ -22,7 +22,7 @@ import type { Socket, SocketConstructorOpts } from 'node:net'
  *
  * @throws {Error} if that does not work here
  */
-export function otherAddress (bind: Bind): Omit<PortReuse, 'name'> {
+export function otherAddress (bind: Bind): PortReuse {
   assertSharesPort(bind)
 
   function dial (host: string, port: number, destination: Endpoint, options: SocketConstructorOpts): Socket {

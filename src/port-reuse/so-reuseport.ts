@@ -12,7 +12,7 @@ import type { Endpoint } from '../endpoint.ts'
  *
  * @throws {Error} if that does not work here
  */
-export function soReuseport (bind: Bind): Omit<PortReuse, 'name'> {
+export function soReuseport (bind: Bind): PortReuse {
   assertReusesPort(bind)
 
   return {

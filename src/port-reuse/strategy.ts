@@ -7,14 +7,17 @@ import type { Bind } from './bind.ts'
 import type { Endpoint } from '../endpoint.ts'
 import type { Server, Socket, SocketConstructorOpts } from 'node:net'
 
-/** How a dial can come from a port that is listened on */
-export interface PortReuse {
-  /** What it is called in the log */
-  readonly name: string
+/** How ports are reused on this machine, or why they are not */
+export interface PortReuseSupport {
+  /** The way in which a dial can come from a port that is listened on, if there is one */
+  readonly name?: string
 
-  /** Why no dial can come from a listening port; `undefined` where it can */
+  /** Why there is none */
   readonly unavailable?: string
+}
 
+/** A way in which a dial can come from a port that is listened on */
+export interface PortReuse extends PortReuseSupport {
   /**
    * Has `server` listen on an endpoint, in such a way that dials can come from it; port 0
    * lets the kernel choose. That the server listens, or can't, arrives as its event.
@@ -45,7 +48,7 @@ export interface ListenOptions {
 }
 
 /** The ways to reuse ports, and the ways to bind a socket, best first */
-const STRATEGIES: ReadonlyArray<[name: string, of: (bind: Bind) => Omit<PortReuse, 'name'>]> = [
+const STRATEGIES: ReadonlyArray<[name: string, of: (bind: Bind) => PortReuse]> = [
   ['SO_REUSEPORT', soReuseport],
   ['another address of the port', otherAddress]
 ]

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { expect } from 'aegir/chai'
 import { pEvent } from 'p-event'
 import type { MessageStream, StreamMessageEvent } from '@libp2p/interface'
 
@@ -15,9 +16,7 @@ export function echo (stream: MessageStream): void {
 }
 
 /**
- * Sends random bytes to a peer that echoes
- *
- * @throws {Error} unless they come back
+ * Sends random bytes to a peer that echoes, and expects them back
  */
 export async function sendAndReceive (stream: MessageStream): Promise<void> {
   const sent = randomBytes(LENGTH)
@@ -38,11 +37,7 @@ export async function sendAndReceive (stream: MessageStream): Promise<void> {
   expectEqual(received, sent)
 }
 
-/**
- * @throws {Error}
- */
 export function expectEqual (received: Uint8Array[], sent: Uint8Array): void {
-  if (!Buffer.concat(received).equals(sent)) {
-    throw new Error('other bytes')
-  }
+  // chai would print all of it
+  expect(Buffer.concat(received).equals(sent), 'the bytes are the same').to.equal(true)
 }

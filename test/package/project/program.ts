@@ -12,7 +12,7 @@ import { createLibp2p } from 'libp2p'
 import { reuseportTcp, toDuplex } from 'libp2p-reuseport-tcp'
 import { dcutr } from 'libp2p-reuseport-tcp/dcutr'
 import type { Listener, Transport, Upgrader } from '@libp2p/interface'
-import type { CloseServerOnMaxConnectionsOpts, ConnectionDuplex, ConnectOptions, NatMapping, ObservedEndpoint, RawConnection, ReuseReason, ReuseportTcpComponents, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit, ReuseportTcpTransport, SourcePort, TCPSocketOptions } from 'libp2p-reuseport-tcp'
+import type { CloseServerOnMaxConnectionsOpts, ConnectionDuplex, ConnectOptions, NatMapping, ObservedEndpoint, PortReuseSupport, RawConnection, ReuseReason, ReuseportTcpComponents, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit, ReuseportTcpTransport, SourcePort, TCPSocketOptions } from 'libp2p-reuseport-tcp'
 import type { Dcutr, DcutrComponents, DCUtRServiceInit } from 'libp2p-reuseport-tcp/dcutr'
 
 const socketOptions: Required<TCPSocketOptions> = {
@@ -92,6 +92,9 @@ export function observers (transport: Transport & ReuseportTcpTransport, upgrade
   listener.addEventListener('listening', () => {})
   const dialOptions: ReuseportTcpDialOptions = { upgrader, signal: AbortSignal.timeout(1_000), initiator: false, reusePort: false }
   transport.dial(multiaddr('/dns4/example.com/tcp/4001'), dialOptions).then(({ remotePeer }) => remotePeer.toString(), () => {})
+
+  const { name, unavailable }: PortReuseSupport = transport.portReuse()
+  options.noDelay = name != null || unavailable == null
 
   return transport.observed().reduce((sum, { addresses }: ObservedEndpoint) => sum + addresses.reduce((sum, { observers }) => sum + observers, 0), 0)
 }

@@ -1,0 +1,136 @@
+import os from 'node:os'
+import { tcp } from '@libp2p/tcp'
+import { getNetConfig } from '@libp2p/utils'
+import { reuseportTcp } from 'libp2p-reuseport-tcp'
+import { askPeer } from './ask-peer.ts'
+import { startLocalPeer } from './local-peer.ts'
+import { EVERYWHERE, THIS_MACHINE, listenAddresses, startNode } from './node.ts'
+import { OBSERVERS_NEEDED, judge } from './verdict.ts'
+import type { Options } from './command-line.ts'
+import type { Node } from './node.ts'
+import type { CheckResult, ObservedResult, PeerResult } from './result.ts'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import type { ObservedEndpoint, ReuseportTcpTransport } from 'libp2p-reuseport-tcp'
+
+export interface CheckOptions extends Omit<Options, 'json'> {
+  signal: AbortSignal
+
+  /**
+   * Told what is being done
+   */
+  show(step: string): void
+}
+
+/**
+ * Starts a node, dials the peers from it, and from a node with `@libp2p/tcp`, and stops
+ * everything that it started.
+ *
+ * One dial after the other: at the same time they would disturb each other's times, and
+ * libp2p joins those to one peer.
+ *
+ * @throws {Error} if the port can't be listened on, or the reason of the signal
+ * when that aborts
+ */
+export async function check ({ addresses, port, timeout, signal, show }: CheckOptions): Promise<CheckResult> {
+  const started: Array<{ stop(): Promise<void> | void }> = []
+  const start = async <T extends { stop(): Promise<void> | void }> (starting: Promise<T>): Promise<T> => {
+    const result = await starting
+    started.push(result)
+    signal.throwIfAborted()
+
+    return result
+  }
+
+  try {
+    show('starting')
+    const createTransport = reuseportTcp({ observedAddressThreshold: OBSERVERS_NEEDED })
+    const transports: ReuseportTcpTransport[] = []
+    const node = await start(startNode({
+      transport: components => {
+        const transport = createTransport(components)
+        transports.push(transport)
+
+        return transport
+      },
+      listen: await listenAddresses(EVERYWHERE, port),
+      timeout
+    }))
+    const plain = await start(startNode({ transport: tcp(), listen: await listenAddresses(EVERYWHERE, 0), timeout }))
+    // once it is dialed, it may have external addresses as well
+    const listening = endpointsOf(node)
+    const localPeers = addresses.length === 0
+
+    if (localPeers) {
+      for (const listen of await listenAddresses(THIS_MACHINE, 0)) {
+        const { address } = await start(startLocalPeer(listen))
+        addresses = [...addresses, address]
+      }
+    }
+
+    const peers: PeerResult[] = []
+
+    for (const [i, address] of addresses.entries()) {
+      show(`${i + 1}/${addresses.length} dialing ${address}`)
+      peers.push({
+        address: address.toString(),
+        ...await askPeer(node, address, { timeout, signal }),
+        libp2pTcp: await askPeer(plain, address, { timeout, signal })
+      })
+    }
+
+    show('closing')
+    const [transport] = transports
+    const observed = transport.observed()
+
+    return {
+      peerId: node.peerId.toString(),
+      listening,
+      portReuse: portReuseOf(transport),
+      libp2pTcpListening: endpointsOf(plain),
+      localPeers,
+      peers,
+      verdict: judge(peers, listening.map(endpoint => toObserved(endpoint, observed)))
+    }
+  } finally {
+    await Promise.all(started.map(async one => one.stop()))
+  }
+}
+
+function portReuseOf (transport: ReuseportTcpTransport): CheckResult['portReuse'] {
+  const { name = null, unavailable = null } = transport.portReuse()
+
+  return { strategy: name, unavailable }
+}
+
+/**
+ * libp2p lists the addresses of all interfaces in place of the wildcard
+ */
+function endpointsOf (node: Node): string[] {
+  const endpoints = node.getMultiaddrs().map(ma => {
+    const { type, port } = getNetConfig(ma)
+
+    return type === 'ip6' ? `/ip6/::/tcp/${port}` : `/ip4/0.0.0.0/tcp/${port}`
+  })
+
+  return [...new Set(endpoints)].sort()
+}
+
+function toObserved (listening: string, observed: ObservedEndpoint[]): ObservedResult {
+  const { addresses, local, mapping } = observed.find(({ local }) => local.toString() === listening) ?? { addresses: [], mapping: 'unknown' }
+
+  return {
+    listening,
+    addresses: addresses.map(({ multiaddr, observers }) => ({ address: multiaddr.toString(), observers })),
+    behindNat: local == null ? null : addresses.some(({ multiaddr }) => !isSameEndpoint(multiaddr, local)),
+    natMapping: mapping
+  }
+}
+
+/**
+ * Is the external address an address of this machine, with the port unchanged?
+ */
+function isSameEndpoint (external: Multiaddr, local: Multiaddr): boolean {
+  const { host, port } = getNetConfig(external)
+
+  return port === getNetConfig(local).port && Object.values(os.networkInterfaces()).flat().some(own => own?.address === host)
+}

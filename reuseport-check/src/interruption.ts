@@ -1,0 +1,24 @@
+import os from 'node:os'
+
+/**
+ * Aborts on Ctrl-C or SIGTERM, so that there is time to clean up. The reason is an error
+ * with an `exitCode`, as a shell says it of a process that a signal has ended. The
+ * second signal ends the process at once
+ */
+export function interruption (): AbortSignal {
+  const controller = new AbortController()
+
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    const exitCode = 128 + os.constants.signals[signal]
+
+    process.on(signal, () => {
+      if (controller.signal.aborted) {
+        process.exit(exitCode)
+      }
+
+      controller.abort(Object.assign(new Error(`Ended by ${signal}`), { exitCode }))
+    })
+  }
+
+  return controller.signal
+}
