@@ -35,8 +35,15 @@ describe('role of an upgrade', () => {
     await Promise.all(cleanup.splice(0).map(fn => fn()))
   })
 
-  async function serve (onSocket?: (socket: Socket) => void): Promise<TestServer> {
-    const server = await startServer('127.0.0.1', 0, onSocket)
+  /**
+   * A peer that sends something on each connection, after a while in ms
+   */
+  async function serve (data?: string | Uint8Array, after = 0): Promise<TestServer> {
+    const server = await startServer('127.0.0.1', 0, socket => {
+      if (data != null) {
+        setTimeout(() => { socket.write(data) }, after)
+      }
+    })
     cleanup.push(async () => server.stop())
 
     return server
@@ -60,7 +67,7 @@ describe('role of an upgrade', () => {
     const ROLES: Array<[initiator: boolean | undefined, direction: MessageStreamDirection]> = [[undefined, 'outbound'], [true, 'outbound'], [false, 'inbound']]
     ROLES.forEach(([initiator, direction]) => {
       it(`is handed to upgrader and muxer: initiator ${String(initiator)}, ${direction}`, async () => {
-        const { port } = await serve(socket => { socket.write(PROPOSAL) })
+        const { port } = await serve(PROPOSAL)
 
         expect(await dial(port, initiator)).to.include({ direction, initiator })
       })
@@ -68,7 +75,7 @@ describe('role of an upgrade', () => {
 
     it('stays that of the responder if the first bytes of the peer were lost and sent again', async () => {
       // its SYN-ACK was sent again after a second, and it has waited for us, too
-      const { port } = await serve(socket => { setTimeout(() => { socket.write(PROPOSAL) }, 1_600) })
+      const { port } = await serve(PROPOSAL, 1_600)
 
       expect(await dial(port, false)).to.include({ direction: 'inbound', initiator: false })
     })
@@ -83,7 +90,7 @@ describe('role of an upgrade', () => {
       it(`${initiator ? 'becomes that of the initiator' : 'stays that of the responder'} in a private network, if the peer sends ${name}`, async () => {
         const inPrivate = createTransport({}, { connectionProtector: {} })
         cleanup.push(async () => inPrivate.stop())
-        const { port } = await serve(socket => { socket.write(new Uint8Array(sent)) })
+        const { port } = await serve(new Uint8Array(sent))
 
         expect(await dial(port, false, inPrivate.transport)).to.include({ initiator })
       })
