@@ -1,40 +1,35 @@
-import { inLab } from './lab.ts'
-import type { Lab } from './lab.ts'
-import type { Contestant, Measurement } from './row.ts'
+import { addFigures, judge } from './results.ts'
+import { JS } from './rows.ts'
+import type { Samples } from './results.ts'
+import type { Row } from './rows.ts'
+import type { Implementation } from '../test/interop/implementations.ts'
 
 /**
- * The measurements of each contestant. Those of one index were made one right
- * after the other
+ * A row that is still too noisy after so many times the pairs is given up
  */
-export type Samples<C extends string = Contestant> = Partial<Record<C, Measurement[]>>
-
-export interface Turns<C extends string> {
-  name: string
-
-  /**
-   * In the order of their turns
-   */
-  contestants: Partial<Record<C, (lab: Lab) => Promise<Measurement>>>
-}
+const PATIENCE = 3
 
 /**
- * Measures the contestants in turn, every other time in reverse order, so that
- * what changes on the machine meanwhile changes for all of them
+ * Measures the contestants in turn, every other time in reverse order, so that what changes
+ * on the machine meanwhile changes for all of them; and the two that are held against each
+ * other more often, until it can be judged
  *
  * @throws {Error} if a measurement does
  */
-export async function measureInTurn <C extends string> (row: Turns<C>, pairs: number, onMeasure: (contestant: C, pair: number) => void): Promise<Samples<C>> {
-  const turns = Object.entries(row.contestants) as Array<[C, (lab: Lab) => Promise<Measurement>]>
-  const samples: Samples<C> = {}
+export async function measureInTurn ({ contestants, measure, metrics }: Row, pairs: number, onMeasure: (contestant: Implementation, pair: number) => void): Promise<Samples> {
+  const samples: Samples = {}
+  const isNoisy = (): boolean => metrics.some(metric => judge(metric, samples)?.verdict === 'too noisy')
 
-  for (let pair = 0; pair < pairs; pair++) {
-    for (const [contestant, measure] of pair % 2 === 0 ? turns : turns.toReversed()) {
+  for (let pair = 0; pair < pairs || (pair < PATIENCE * pairs && isNoisy()); pair++) {
+    const turn = pair < pairs ? contestants : JS
+
+    for (const contestant of pair % 2 === 0 ? turn : turn.toReversed()) {
       onMeasure(contestant, pair)
 
       try {
-        samples[contestant] = [...samples[contestant] ?? [], await inLab(measure)]
+        addFigures(samples, contestant, await measure(contestant))
       } catch (err: any) {
-        throw new Error(`${row.name}, ${contestant}: ${err.message}`, { cause: err })
+        throw new Error(`${contestant}: ${err.message}`, { cause: err })
       }
     }
   }

@@ -1,84 +1,110 @@
 /**
- * Measures this transport against `@libp2p/tcp` and a raw socket, in turn, on
- * loopback. The exit code is 1 if a benchmark did not do its work.
+ * Measures this transport next to `@libp2p/tcp`, go-libp2p and rust-libp2p, in turn, on
+ * loopback, with the peers of test/interop. Without `go` or `cargo` their columns are left
+ * out. A run of all rows, with 5 pairs or more, writes results.json, the chart, and what
+ * README.md and docs/performance.md say; another one only prints. The exit code is 1 if a
+ * benchmark did not do its work.
  *
- * - `npm run bench`: all rows
- * - `npm run bench -- dial accept`: these rows
- * - `npm run bench -- --pairs 9 --node /usr/bin/node`: more pairs, another Node
+ * - `npm run bench`
+ * - `npm run bench -- --rows dials,send`: these rows, and all whose names begin so
+ * - `npm run bench -- --pairs 9`: more pairs
+ * - `npm run bench -- --check`: measures nothing, but fails if what is written does not say
+ * what is in results.json
  */
 
-import { spawnSync } from 'node:child_process'
-import { mkdirSync, writeFileSync } from 'node:fs'
-import path from 'node:path'
+import { parseArgs } from 'node:util'
 import { print } from '../examples/ports/print.ts'
+import { parseCount, parseOrExit } from '../test/fixtures/arguments.ts'
+import { build } from '../test/interop/implementations.ts'
+import { check, write } from './documents.ts'
 import { measureInTurn } from './in-turn.ts'
-import { USAGE, parseOptions } from './options.ts'
-import { showProgress } from './progress.ts'
-import { describeRun, dialCostOf, resultOf } from './results.ts'
-import { resultsTable } from './table.ts'
-import type { Options } from './options.ts'
+import { formatRun, formatTables } from './report.ts'
+import { describeRun } from './results.ts'
+import { ROWS } from './rows.ts'
 import type { Results } from './results.ts'
+import type { Row } from './rows.ts'
 
-process.once('SIGINT', () => { process.exit(130) })
+const DEFAULT_PAIRS = 5
 
-const options = optionsOrUsage()
+const options = parseOrExit(() => {
+  const { values } = parseArgs({
+    options: {
+      rows: { type: 'string', default: '' },
+      pairs: { type: 'string', default: `${DEFAULT_PAIRS}` },
+      check: { type: 'boolean', default: false }
+    }
+  })
 
-if (options.node == null) {
-  await run(options)
+  return { check: values.check, pairs: parseCount('--pairs', values.pairs), rows: rowsNamed(values.rows) }
+})
+
+if (options.check) {
+  fail(check().map(file => `${file} does not say what is in benchmarks/results.json`))
 } else {
-  runOn(options.node)
+  await run(options.rows, options.pairs)
 }
 
-async function run ({ rows, pairs, out }: Options): Promise<void> {
-  const results: Results = { ...describeRun(), pairs, metrics: [] }
-  const progress = showProgress(pairs * rows.reduce((sum, { contestants }) => sum + Object.keys(contestants).length, 0))
+async function run (rows: Row[], pairs: number): Promise<void> {
+  const results: Results = { ...describeRun(), samples: {} }
   const failures: string[] = []
+  const missing = await buildPeers(rows)
 
   for (const row of rows) {
+    const contestants = row.contestants.filter(contestant => !missing.includes(contestant))
+    process.stdout.write(`${row.name}: `)
+
     try {
-      const samples = await measureInTurn(row, pairs, (contestant, pair) => { progress.next(`${row.name}, pair ${pair + 1}, ${contestant}`) })
-      results.metrics.push(...row.metrics.map(metric => resultOf(metric, samples)))
-      results.dialCost ??= dialCostOf(samples)
+      Object.assign(results.samples, await measureInTurn({ ...row, contestants }, pairs, () => { process.stdout.write('.') }))
     } catch (err: any) {
-      failures.push(err.message)
+      failures.push(`FAILED: ${row.name}, ${err.message}`)
     }
+
+    print('')
   }
 
-  progress.end()
-  print(`${results.machine}, Node ${results.node}, ${results.peer}, ${pairs} pairs`, '', ...resultsTable(results.metrics))
+  print('', formatRun(results), '', formatTables(results), '')
 
-  if (failures.length > 0) {
-    process.stderr.write(failures.map(failure => `\nFAILED: ${failure}\n`).join(''))
-    process.exitCode = 1
-  } else if (out != null) {
-    await write(results, out)
+  if (failures.length === 0 && rows.length === ROWS.length && pairs >= DEFAULT_PAIRS) {
+    print(`Written: ${write(results).join(', ')}`)
   }
-}
 
-async function write (results: Results, directory: string): Promise<void> {
-  mkdirSync(directory, { recursive: true })
-  writeFileSync(path.join(directory, 'results.json'), `${JSON.stringify(results, null, 2)}\n`)
-
-  // it is large, and nothing that is measured needs it
-  const { drawChart } = await import('./chart.ts')
-  writeFileSync(path.join(directory, 'results.svg'), drawChart(results))
-  print('', `Written to ${directory}`)
+  fail(failures)
 }
 
 /**
- * Begins again on another Node
+ * @returns those that can not be built here
  */
-function runOn (node: string): void {
-  const args = process.argv.slice(1).filter((arg, i, all) => arg !== '--node' && all[i - 1] !== '--node' && !arg.startsWith('--node='))
+async function buildPeers (rows: Row[]): Promise<string[]> {
+  const missing: string[] = []
 
-  process.exitCode = spawnSync(node, args, { stdio: 'inherit' }).status ?? 1
+  for (const contestant of new Set(rows.flatMap(({ contestants }) => contestants))) {
+    await build(contestant).catch((err: Error) => {
+      missing.push(contestant)
+      print(`Not measured: ${contestant}. ${err.message}`)
+    })
+  }
+
+  return missing
 }
 
-function optionsOrUsage (): Options {
-  try {
-    return parseOptions(process.argv.slice(2))
-  } catch (err: any) {
-    process.stderr.write(`${err.message}\n\n${USAGE}`)
-    process.exit(2)
+/**
+ * All if none is named
+ *
+ * @throws {Error} if there is none of that name
+ */
+function rowsNamed (names: string): Row[] {
+  const named = names.split(',').map(prefix => ROWS.filter(({ name }) => name.startsWith(prefix)))
+
+  if (named.some(rows => rows.length === 0)) {
+    throw new Error(`--rows are some of ${ROWS.map(({ name }) => name).join(', ')}, not ${names}`)
+  }
+
+  return ROWS.filter(row => named.flat().includes(row))
+}
+
+function fail (reasons: string[]): void {
+  if (reasons.length > 0) {
+    print(...reasons)
+    process.exitCode = 1
   }
 }

@@ -1,10 +1,8 @@
 import { readFileSync } from 'node:fs'
 import os from 'node:os'
-import { median, quantile } from './statistics.ts'
-import type { Samples } from './in-turn.ts'
-import type { Contestant, DialCost, Metric } from './row.ts'
-
-export type Verdict = 'ok' | 'not reached' | 'too noisy'
+import type { Figures } from './measure.ts'
+import type { Metric } from './rows.ts'
+import type { Implementation } from '../test/interop/implementations.ts'
 
 /**
  * What is written to results.json
@@ -13,108 +11,127 @@ export interface Results {
   date: string
   machine: string
   node: string
-  peer: string
-  pairs: number
-  metrics: MetricResult[]
-
-  /**
-   * Medians over the pairs
-   */
-  dialCost?: Partial<Record<Contestant, DialCost[]>>
-}
-
-export interface MetricResult extends Metric {
-  samples: Partial<Record<Contestant, number[]>>
-  medians: Partial<Record<Contestant, number>>
-
-  /**
-   * The median of the pairwise ratios: what is held against the bar
-   */
-  ratio: number
-  quartiles: [number, number]
-
-  /**
-   * The distance between the quartiles, relative to the median
-   */
-  spread: number
-  verdict: Verdict
-
-  /**
-   * The median of ours divided by raw
-   */
-  ofRaw?: number
+  versions: Record<Exclude<Implementation, 'js'>, string>
+  samples: Samples
 }
 
 /**
- * With a larger spread than this, a bar between the quartiles is neither reached
- * nor missed
+ * Of each metric and contestant, what was measured. Those of one index were measured one
+ * right after the other
  */
-const SPREAD_LIMIT = 0.1
+export type Samples = Record<string, Partial<Record<Implementation, number[]>>>
 
-export function resultOf (metric: Metric, samples: Samples): MetricResult {
-  const figures = mapValues(samples, measurements => measurements.map(measurement => measurement.figures[metric.name]))
-  const { ours = [], peer = [], raw } = figures
-  const ratios = metric.judged === 'ours' ? ours : pairwise(ours, peer)
-  const ratio = median(ratios)
-  const quartiles: [number, number] = [quantile(ratios, 0.25), quantile(ratios, 0.75)]
-  const spread = (quartiles[1] - quartiles[0]) / ratio
+export type Verdict = 'reached' | 'not reached' | 'too noisy'
 
-  return {
-    ...metric,
-    samples: figures,
-    medians: mapValues(figures, median),
-    ratio,
-    quartiles,
-    spread,
-    verdict: judge(metric, ratio, quartiles, spread),
-    ofRaw: raw == null ? undefined : median(pairwise(ours, raw))
+/**
+ * What became of a metric that is held against a bar
+ */
+export interface Judged extends Metric {
+  bar: number
+
+  /**
+   * Medians
+   */
+  ours: number
+  theirs: number
+  pairs: number
+
+  /**
+   * Of these two, so that they never contradict each other; or ours alone
+   */
+  ratio: number
+
+  /**
+   * Where it is with a probability of about 95 %
+   */
+  range: [number, number]
+  verdict: Verdict
+}
+
+/**
+ * A range that is wider than this part of the ratio, and has the bar in it, says nothing
+ */
+const WIDE = 0.2
+
+export function addFigures (samples: Samples, contestant: Implementation, figures: Figures): void {
+  for (const [name, figure] of Object.entries(figures)) {
+    samples[name] ??= {}
+    samples[name][contestant] = [...samples[name][contestant] ?? [], figure]
   }
 }
 
 /**
- * Medians of what the measurements found, if they found any
+ * Returns nothing if it was not measured, or is not held against anything
  */
-export function dialCostOf (samples: Samples): Results['dialCost'] {
-  const found = mapValues(samples, measurements => measurements.map(({ dialCost }) => dialCost).filter(dialCost => dialCost != null))
+export function judge (metric: Metric, samples: Samples): Judged | undefined {
+  const { js = [], '@libp2p/tcp': tcp = [] } = samples[metric.name] ?? {}
+  const { bar } = metric
 
-  if (found.ours == null || found.ours.length === 0) {
+  if (bar == null || js.length === 0 || tcp.length === 0) {
     return
   }
 
-  return mapValues(found, dialCosts => dialCosts[0].map(([live], i) => [live, median(dialCosts.map(dialCost => dialCost[i][1]))]))
+  const [ours, theirs] = [median(js), median(tcp)]
+  const ratio = metric.alone === true ? ours : ours / theirs
+  // what changed on the machine between two pairs is not in the ratio of a pair
+  const ratios = metric.alone === true ? js : tcp.map((figure, i) => js[i] / figure)
+  const [low, high] = rangeOfMedian(ratios)
+  const range: [number, number] = [Math.min(low, ratio), Math.max(high, ratio)]
+
+  return { ...metric, bar, ours, theirs, pairs: ratios.length, ratio, range, verdict: verdictOf(metric.better, bar, ratio, range) }
+}
+
+function verdictOf (better: Metric['better'], bar: number, ratio: number, [low, high]: [number, number]): Verdict {
+  if (low < bar && high > bar && high - low > WIDE * ratio) {
+    return 'too noisy'
+  }
+
+  return (better === 'higher' ? ratio >= bar : ratio <= bar) ? 'reached' : 'not reached'
+}
+
+export function median (values: number[]): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  const middle = Math.floor(sorted.length / 2)
+
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
 }
 
 /**
- * What was measured where, and against what
+ * Between which of the values the median of infinitely many would be, with a probability of
+ * about 95 %, whatever their distribution. Each is above it as often as a coin shows heads:
+ * of 5 values, it is all of them
  */
-export function describeRun (): Pick<Results, 'date' | 'machine' | 'node' | 'peer'> {
-  const { version } = JSON.parse(readFileSync(new URL('../node_modules/@libp2p/tcp/package.json', import.meta.url), 'utf-8'))
+export function rangeOfMedian (values: number[]): [number, number] {
+  const sorted = values.toSorted((a, b) => a - b)
+  const cut = Math.max(0, Math.floor(sorted.length / 2 - 0.98 * Math.sqrt(sorted.length)))
 
-  return { ...describeMachine(), peer: `@libp2p/tcp ${version}` }
+  return [sorted[cut], sorted[sorted.length - 1 - cut]]
 }
 
-export function describeMachine (): Pick<Results, 'date' | 'machine' | 'node'> {
+/**
+ * What is measured where, and against what
+ */
+export function describeRun (): Omit<Results, 'samples'> {
   const cpus = os.cpus()
 
   return {
     date: new Date().toISOString().slice(0, 10),
     machine: `${cpus.length} × ${cpus[0]?.model ?? os.arch()}, ${os.type()} ${os.release()}`,
-    node: process.version
+    node: process.version.slice(1),
+    versions: {
+      '@libp2p/tcp': versionIn('node_modules/@libp2p/tcp/package.json', /"version": "(.+)"/),
+      go: versionIn('test/interop/go-peer/go.mod', /go-libp2p v(\S+)/),
+      rust: versionIn('test/interop/rust-peer/Cargo.lock', /name = "libp2p"\nversion = "(.+)"/)
+    }
   }
 }
 
-function judge ({ better, bar }: Metric, ratio: number, [low, high]: [number, number], spread: number): Verdict {
-  if (spread > SPREAD_LIMIT && low < bar && high > bar) {
-    return 'too noisy'
+function versionIn (file: string, pattern: RegExp): string {
+  const version = pattern.exec(readFileSync(new URL(`../${file}`, import.meta.url), 'utf-8'))?.[1]
+
+  if (version == null) {
+    throw new Error(`${file} does not say which version it is`)
   }
 
-  return (better === 'higher' ? ratio >= bar : ratio <= bar) ? 'ok' : 'not reached'
-}
-
-function pairwise (ours: number[], others: number[]): number[] {
-  return ours.map((figure, i) => figure / others[i])
-}
-
-export function mapValues <K extends string, T, R> (object: Partial<Record<K, T>>, map: (value: T) => R): Partial<Record<K, R>> {
-  return Object.fromEntries(Object.entries<T>(object as Record<K, T>).map(([key, value]) => [key, map(value)])) as Partial<Record<K, R>>
+  return version
 }

@@ -1,53 +1,96 @@
-import { measureAccepts } from './rows/accept.ts'
-import { measureConnects } from './rows/connect.ts'
-import { measureDials } from './rows/dial.ts'
-import { measureLiveDials } from './rows/live.ts'
-import { measureMemory } from './rows/memory.ts'
-import { measureRoundTrips } from './rows/round-trips.ts'
-import { measureSends } from './rows/send.ts'
-import { measureStreaming } from './rows/streaming.ts'
-import type { Contestant, Measure, Metric, Row } from './row.ts'
+import { measureAccepts, measureConnections, measureDials, measureLive, measureMemory, measureRoundTrips, measureSends, measureStream } from './measure.ts'
+import type { Figures, Measure } from './measure.ts'
+import type { Implementation } from '../test/interop/implementations.ts'
+
+export interface Metric {
+  name: string
+  title: string
+  unit: '' | '/s' | 'B/s' | 'B' | 's'
+  better: 'higher' | 'lower'
+
+  /**
+   * Ours divided by that of `@libp2p/tcp`, as it is aimed at, if it is
+   */
+  bar?: number
+
+  /**
+   * The figure is a ratio already, and ours is what is held against the bar
+   */
+  alone?: true
+}
+
+/**
+ * Metrics that are measured together
+ */
+export interface Row {
+  name: string
+  metrics: Metric[]
+  contestants: Implementation[]
+  measure: Measure<Figures>
+}
+
+/**
+ * Those that are held against each other
+ */
+export const JS: Implementation[] = ['js', '@libp2p/tcp']
+const ALL: Implementation[] = [...JS, 'go', 'rust']
 
 /**
  * What is measured, and the ratio that is aimed at
  */
 export const ROWS: Row[] = [
-  row({ name: 'send-64', title: 'send, 64 bytes', unit: '/s', bar: 3 }, withRaw, measureSends(64, 'messages')),
-  row({ name: 'send-1k', title: 'send, 1 KiB', unit: '/s', bar: 2 }, withRaw, measureSends(1_024, 'messages')),
-  row({ name: 'send-64k', title: 'send, 64 KiB', unit: 'B/s', bar: 1 }, withRaw, measureSends(65_536, 'bytes')),
-  row({ name: 'send-16m', title: 'send, 16 MiB', unit: 'B/s', bar: 1 }, withRaw, measureSends(16_777_216, 'bytes')),
-  row({ name: 'yamux-64k', title: 'yamux stream, 64 KiB', unit: 'B/s', bar: 1.05 }, transports, measureStreaming(65_536, 'bytes')),
-  row({ name: 'yamux-100', title: 'yamux stream, 100 bytes', unit: '/s', bar: 1.5 }, transports, measureStreaming(100, 'messages')),
-  row({ name: 'rpc-1', title: 'round trips, one at a time', unit: '/s', bar: 1 }, transports, measureRoundTrips(1)),
-  row({ name: 'rpc-100', title: 'round trips, 100 streams', unit: '/s', bar: 1.1 }, transports, measureRoundTrips(100)),
-  row({ name: 'dial', title: 'dials', unit: '/s', bar: 0.9 }, transports, measureDials),
-  row({ name: 'connect', title: 'full connections', unit: '/s', bar: 1 }, transports, measureConnects),
-  row({ name: 'accept', title: 'accepted connections', unit: '/s', bar: 1 }, transports, measureAccepts),
+  row('send-64', 'send, 64 bytes', '/s', 3, measureSends(64, 'messages')),
+  row('send-1k', 'send, 1 KiB', '/s', 2, measureSends(1_024, 'messages')),
+  row('send-64k', 'send, 64 KiB', 'B/s', 1, measureSends(65_536, 'bytes')),
+  row('send-16m', 'send, 16 MiB', 'B/s', 1, measureSends(16_777_216, 'bytes')),
+  row('stream-64k', 'yamux stream, 64 KiB', 'B/s', 1.05, measureStream(65_536, 'bytes')),
+  row('stream-100', 'yamux stream, 100 bytes', '/s', 1.5, measureStream(100, 'messages')),
+  row('round-trips-1', 'round trips, one at a time', '/s', 1, measureRoundTrips(1)),
+  row('round-trips-100', 'round trips, 100 streams', '/s', 1.1, measureRoundTrips(100)),
+  {
+    name: 'dials',
+    metrics: [
+      { name: 'dial-rate', title: 'dials', unit: '/s', better: 'higher', bar: 0.9 },
+      { name: 'dial-cpu', title: 'CPU of a dial', unit: 's', better: 'lower' }
+    ],
+    contestants: ALL,
+    measure: measureDials
+  },
+  {
+    name: 'live',
+    metrics: [{ name: 'live', title: 'CPU of a dial, 16,000 live : none', unit: '', better: 'lower', bar: 1.25, alone: true }],
+    contestants: JS,
+    measure: measureLive
+  },
+  {
+    name: 'connections',
+    metrics: [
+      { name: 'connect-rate', title: 'connections with noise and yamux', unit: '/s', better: 'higher', bar: 1 },
+      { name: 'connect-cpu', title: 'CPU of one', unit: 's', better: 'lower' },
+      { name: 'connect-rss', title: 'memory of one', unit: 'B', better: 'lower' }
+    ],
+    contestants: ALL,
+    measure: measureConnections
+  },
+  row('accepts', 'accepted connections', '/s', 1, measureAccepts),
   {
     name: 'memory',
     metrics: [
-      metric({ name: 'memory-heap', title: 'heap of an idle connection', unit: 'B', better: 'lower', bar: 1 }),
-      metric({ name: 'memory-rss', title: 'RSS of an idle connection', unit: 'B', better: 'lower', bar: 1 })
+      { name: 'heap', title: 'heap of an idle connection', unit: 'B', better: 'lower', bar: 1 },
+      { name: 'rss', title: 'RSS of an idle connection', unit: 'B', better: 'lower', bar: 1 }
     ],
-    contestants: transports(measureMemory)
-  },
-  row({ name: 'dial-16k', title: 'CPU of a dial, 16,000 live : none', unit: '', better: 'lower', bar: 1.25, judged: 'ours' }, transports, measureLiveDials)
+    contestants: JS,
+    measure: measureMemory
+  }
 ]
 
-type MetricInit = Omit<Metric, 'better' | 'judged'> & Partial<Metric>
+export const METRICS: Metric[] = ROWS.flatMap(({ metrics }) => metrics)
 
-function row <C extends Contestant> (init: MetricInit, contestants: (measure: Measure<C>) => Row['contestants'], measure: (name: string) => Measure<C>): Row {
-  return { name: init.name, metrics: [metric(init)], contestants: contestants(measure(init.name)) }
-}
-
-function transports (measure: Measure): Row['contestants'] {
-  return { ours: async lab => measure('ours', lab), peer: async lab => measure('peer', lab) }
-}
-
-function withRaw (measure: Measure<Contestant>): Row['contestants'] {
-  return { ...transports(measure), raw: async lab => measure('raw', lab) }
-}
-
-function metric (init: MetricInit): Metric {
-  return { better: 'higher', judged: 'ours by peer', ...init }
+function row (name: string, title: string, unit: Metric['unit'], bar: number, measure: Measure<number>): Row {
+  return {
+    name,
+    metrics: [{ name, title, unit, better: 'higher', bar }],
+    contestants: JS,
+    measure: async contestant => ({ [name]: await measure(contestant) })
+  }
 }

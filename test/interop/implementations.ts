@@ -9,6 +9,7 @@ import { promisify } from 'node:util'
 export const IMPLEMENTATIONS = {
   // what it measures of its memory is what garbage collection leaves
   js: [process.execPath, '--expose-gc', folder('js-peer/index.ts')],
+  '@libp2p/tcp': [process.execPath, '--expose-gc', folder('js-peer/index.ts'), '--transport', '@libp2p/tcp'],
   go: [cached('go-peer')],
   rust: [cached('rust-target/release/rust-peer')]
 }
@@ -22,6 +23,7 @@ const TIMEOUT = 30 * 60_000
 
 const BUILDS: Record<Implementation, string[] | undefined> = {
   js: undefined,
+  '@libp2p/tcp': undefined,
   go: ['go', 'build', '-C', folder('go-peer'), '-o', cached('go-peer'), '.'],
   rust: ['cargo', 'build', '--quiet', '--release', '--locked', '--manifest-path', folder('rust-peer/Cargo.toml'), '--target-dir', cached('rust-target')]
 }

@@ -91,6 +91,10 @@ export interface Peer {
    */
   connectionsTo(peer: string, relayed: boolean): number
 
+  /**
+   * Stands still from SIGSTOP until SIGCONT
+   */
+  signal(signal: 'SIGSTOP' | 'SIGCONT'): void
   stop(): Promise<void>
 
   /**
@@ -108,13 +112,11 @@ const ANSWERS = {
   reserve: { done: 'reserved', failed: 'reserve-failed', field: undefined },
   echo: { done: 'echoed', failed: 'echo-failed', field: 'peer' },
   close: { done: 'closed', failed: undefined, field: 'peer' },
-  abort: { done: 'closed', failed: undefined, field: 'peer' },
-  'bench-dial': { done: 'bench', failed: 'bench-failed', field: undefined },
-  'bench-connect': { done: 'bench', failed: 'bench-failed', field: undefined },
-  'bench-hold': { done: 'bench', failed: 'bench-failed', field: undefined }
+  abort: { done: 'closed', failed: undefined, field: 'peer' }
 }
+const BENCH_ANSWERS = { done: 'bench', failed: 'bench-failed', field: undefined }
 
-export type CommandName = keyof typeof ANSWERS
+export type CommandName = keyof typeof ANSWERS | `bench-${string}`
 
 export async function startPeer ({ implementation, machine, host, port, bind = host.includes(':') ? '::' : '0.0.0.0', flags = [] }: PeerInit): Promise<Peer> {
   const family = host.includes(':') ? 6 : 4
@@ -164,7 +166,7 @@ export async function startPeer ({ implementation, machine, host, port, bind = h
     address: `${endpoint}/p2p/${id}`,
     mark: () => events.length,
     async ask <T extends PeerEvent> (name: CommandName, ...args: Array<string | number>) {
-      const { done, failed, field } = ANSWERS[name]
+      const { done, failed, field } = ANSWERS[name as keyof typeof ANSWERS] ?? BENCH_ANSWERS
       const since = events.length
       child.stdin.write(`${[name, ...args].join(' ')}\n`)
 
@@ -183,6 +185,7 @@ export async function startPeer ({ implementation, machine, host, port, bind = h
     },
     count,
     connectionsTo: (peer, relayed) => count({ event: 'connected', peer, relayed }) - count({ event: 'disconnected', peer, relayed }),
+    signal: signal => { child.kill(signal) },
     stop: async () => {
       child.stdin.end()
       await within(END_TIMEOUT, ended, `the end of the ${implementation} peer`).catch(() => { child.kill('SIGKILL') })

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"runtime/debug"
@@ -20,158 +21,134 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/net/reuseport"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
 )
 
-// holdParallel is how many of the connections to be held are dialed at a time
-const holdParallel = "50"
+// parallel is how many dials are under way at the same time
+const parallel = 50
 
-// holdSettled is how long it takes until nothing is under way any more on them
-const holdSettled = 3 * time.Second
+// dialed counts all dials, so that each has another destination
+var dialed atomic.Uint32
 
-// benchDial dials raw TCP connections from the port of a listener of their own
-func benchDial(count, parallel, port string) {
-	var t reuseport.Transport
-	listener, err := t.Listen(ma.StringCast("/ip4/0.0.0.0/tcp/0"))
+// held are the connections that were not closed yet
+var held struct {
+	sync.Mutex
+	connections []io.Closer
+}
+
+// raw dials without upgrade, from the port of a listener of its own
+var raw reuseport.Transport
+
+var rawListener = sync.OnceValues(func() (manet.Listener, error) {
+	return raw.Listen(ma.StringCast("/ip4/0.0.0.0/tcp/0"))
+})
+
+type dialFunc func(destination ma.Multiaddr) (io.Closer, error)
+
+// benchDial opens connections and keeps them. The swarm never hears of them
+func benchDial(h host.Host, count, port, id string) {
+	n, err := strconv.Atoi(count)
+	var dial dialFunc
+	var listening ma.Multiaddr
+	if err == nil {
+		dial, listening, err = dialer(h, id)
+	}
 	if err != nil {
 		answer("", "bench-failed", fields{}, err)
 		return
 	}
-	defer listener.Close()
-	listening := listener.Addr().(*net.TCPAddr).Port
 
-	bench(count, parallel, port, func(destination ma.Multiaddr) (bool, error) {
-		c, err := t.Dial(destination)
-		if err != nil {
-			return false, err
-		}
-		// as the TCP transport does
-		c.(interface{ SetLinger(int) error }).SetLinger(0)
-		return c.LocalAddr().(*net.TCPAddr).Port == listening, c.Close()
-	})
-}
-
-// benchConnect opens connections with encryption and multiplexer, which the swarm
-// never hears of
-func benchConnect(h host.Host, count, parallel, port, id string) {
-	bench(count, parallel, port, func(destination ma.Multiaddr) (bool, error) {
-		c, err := dialTransport(h, destination, id)
-		if err != nil {
-			return false, err
-		}
-		return isFromListeningPort(h, c), c.Close()
-	})
-}
-
-// benchHold opens such connections, and keeps them until the process ends
-func benchHold(h host.Host, count, port, id string) {
-	var mutex sync.Mutex
-	var held []transport.CapableConn
-	before := residentBytes()
-	_, err := run(count, holdParallel, port, func(destination ma.Multiaddr) error {
-		c, err := dialTransport(h, destination, id)
-		if err != nil {
-			return err
-		}
-		mutex.Lock()
-		held = append(held, c)
-		mutex.Unlock()
-		go refuseStreams(c)
-		return nil
-	})
-	time.Sleep(holdSettled)
-	held = slices.DeleteFunc(held, transport.CapableConn.IsClosed)
-	reused := 0
-	for _, c := range held {
-		if isFromListeningPort(h, c) {
-			reused++
-		}
-	}
-	answer("bench", "bench-failed", fields{
-		"connections":       len(held),
-		"fromListeningPort": reused,
-		"rssBytesBefore":    before,
-		"rssBytesAfter":     residentBytes(),
-	}, err)
-}
-
-// bench times a benchmark. `dial` opens and closes a connection, and says whether
-// it came from the listening port
-func bench(count, parallel, port string, dial func(ma.Multiaddr) (bool, error)) {
-	var fromListeningPort atomic.Int64
 	cpu, start := cpuTime(), time.Now()
-	dials, err := run(count, parallel, port, func(destination ma.Multiaddr) error {
-		reused, err := dial(destination)
-		if reused {
-			fromListeningPort.Add(1)
-		}
-		return err
-	})
+	err = openAll(n, port, dial)
 	answer("bench", "bench-failed", fields{
-		"dials":             dials,
-		"seconds":           time.Since(start).Seconds(),
-		"cpuSeconds":        (cpuTime() - cpu).Seconds(),
-		"fromListeningPort": fromListeningPort.Load(),
+		"seconds":    time.Since(start).Seconds(),
+		"cpuSeconds": (cpuTime() - cpu).Seconds(),
+		"port":       portOf(listening),
 	}, err)
 }
 
-// run calls `dial` for so many loopback addresses, so many at a time, until one
-// fails. It returns how many did not
-func run(count, parallel, port string, dial func(ma.Multiaddr) error) (int, error) {
-	numbers := make([]int, 3)
-	for i, s := range []string{count, parallel, port} {
-		n, err := strconv.Atoi(s)
+// benchClose closes the newest of them
+func benchClose(count string) {
+	n, err := strconv.Atoi(count)
+	held.Lock()
+	defer held.Unlock()
+	for ; n > 0 && len(held.connections) > 0; n-- {
+		last := len(held.connections) - 1
+		held.connections[last].Close()
+		held.connections = held.connections[:last]
+	}
+	answer("bench", "bench-failed", fields{}, err)
+}
+
+// benchMemory says what remains resident after garbage collection
+func benchMemory() {
+	debug.FreeOSMemory()
+	status, err := os.ReadFile("/proc/self/status")
+	kib := 0
+	if err == nil {
+		_, rest, _ := strings.Cut(string(status), "VmRSS:")
+		_, err = fmt.Sscan(rest, &kib)
+	}
+	answer("bench", "bench-failed", fields{"rssBytes": kib * 1024}, err)
+}
+
+// dialer returns what dials, with encryption and multiplexer if there is a peer ID, and
+// from where
+func dialer(h host.Host, id string) (dialFunc, ma.Multiaddr, error) {
+	if id == "" {
+		l, err := rawListener()
 		if err != nil {
-			return 0, err
+			return nil, nil, err
 		}
-		numbers[i] = n
+		return dialRaw, l.Multiaddr(), nil
 	}
 
+	p, err := peer.Decode(id)
+	return func(destination ma.Multiaddr) (io.Closer, error) {
+		c, err := h.Network().(*swarm.Swarm).TransportForDialing(destination).Dial(context.Background(), destination, p)
+		if err == nil {
+			go refuseStreams(c)
+		}
+		return c, err
+	}, slices.DeleteFunc(h.Network().ListenAddresses(), isRelayed)[0], err
+}
+
+func dialRaw(destination ma.Multiaddr) (io.Closer, error) {
+	c, err := raw.Dial(destination)
+	if err == nil {
+		// as the TCP transport does
+		err = c.(interface{ SetLinger(int) error }).SetLinger(0)
+	}
+	return c, err
+}
+
+// openAll dials so many loopback addresses until one fails
+func openAll(n int, port string, dial dialFunc) error {
 	var group sync.WaitGroup
-	var next, succeeded atomic.Int64
-	var failure atomic.Pointer[error]
-	for range numbers[1] {
+	var next atomic.Int64
+	failures := make(chan error, parallel)
+	for range parallel {
 		group.Go(func() {
-			for failure.Load() == nil {
-				i := int(next.Add(1)) - 1
-				if i >= numbers[0] {
+			for len(failures) == 0 && int(next.Add(1)) <= n {
+				c, err := dial(destination(port))
+				if err != nil {
+					failures <- err
 					return
 				}
-				if err := dial(destination(i, numbers[2])); err != nil {
-					failure.Store(&err)
-					return
-				}
-				succeeded.Add(1)
+				held.Lock()
+				held.connections = append(held.connections, c)
+				held.Unlock()
 			}
 		})
 	}
 	group.Wait()
-
-	n := int(succeeded.Load())
-	if err := failure.Load(); err != nil {
-		return n, *err
-	}
-	return n, nil
+	close(failures)
+	return <-failures
 }
 
-// destination is another address each time, so that no 4-tuple comes twice
-func destination(i, port int) ma.Multiaddr {
-	return ma.StringCast(fmt.Sprintf("/ip4/127.0.%d.%d/tcp/%d", i/254%256, i%254+1, port))
-}
-
-func dialTransport(h host.Host, destination ma.Multiaddr, id string) (transport.CapableConn, error) {
-	p, err := peer.Decode(id)
-	if err != nil {
-		return nil, err
-	}
-	return h.Network().(*swarm.Swarm).TransportForDialing(destination).Dial(context.Background(), destination, p)
-}
-
-func isFromListeningPort(h host.Host, c transport.CapableConn) bool {
-	port, _ := c.LocalMultiaddr().ValueForProtocol(ma.P_TCP)
-	return slices.ContainsFunc(h.Network().ListenAddresses(), func(address ma.Multiaddr) bool {
-		listening, err := address.ValueForProtocol(ma.P_TCP)
-		return err == nil && listening == port
-	})
+func destination(port string) ma.Multiaddr {
+	n := dialed.Add(1)
+	return ma.StringCast(fmt.Sprintf("/ip4/127.%d.%d.%d/tcp/%s", 1+n>>16, n>>8&255, n&255, port))
 }
 
 // refuseStreams answers the remote's identify, which would wait for its streams to
@@ -186,6 +163,14 @@ func refuseStreams(c transport.CapableConn) {
 	}
 }
 
+func portOf(address ma.Multiaddr) int {
+	a, err := manet.ToNetAddr(address)
+	if err != nil {
+		return 0
+	}
+	return a.(*net.TCPAddr).Port
+}
+
 // cpuTime is what this process has used so far, in user and kernel mode
 func cpuTime() time.Duration {
 	var usage syscall.Rusage
@@ -193,19 +178,4 @@ func cpuTime() time.Duration {
 		panic(err)
 	}
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
-}
-
-// residentBytes is what remains resident after garbage collection
-func residentBytes() int {
-	debug.FreeOSMemory()
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		panic(err)
-	}
-	_, rest, _ := strings.Cut(string(status), "VmRSS:")
-	kib, err := strconv.Atoi(strings.Fields(rest)[0])
-	if err != nil {
-		panic(err)
-	}
-	return kib * 1024
 }

@@ -42,7 +42,7 @@ func obey(h host.Host, line string) {
 	}
 
 	// arguments that are missing are empty
-	args := append(words[1:], "", "", "", "")
+	args := append(words[1:], "", "", "")
 	switch command := words[0]; command {
 	case "dial":
 		dial(h, args[0], args[1])
@@ -54,11 +54,11 @@ func obey(h host.Host, line string) {
 		// go-libp2p sets SO_LINGER to 0, so what it closes it aborts
 		closeAll(h, args[0])
 	case "bench-dial":
-		benchDial(args[0], args[1], args[2])
-	case "bench-connect":
-		benchConnect(h, args[0], args[1], args[2], args[3])
-	case "bench-hold":
-		benchHold(h, args[0], args[1], args[2])
+		benchDial(h, args[0], args[1], args[2])
+	case "bench-close":
+		benchClose(args[0])
+	case "bench-memory":
+		benchMemory()
 	default:
 		log.Printf("no such command: %s", command)
 	}

@@ -4,10 +4,10 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
 import { echo } from '../../nat/echo.ts'
 import { relayedAddress } from '../../nat/relayed-address.ts'
-import { benchConnect, benchDial, benchHold } from './bench.ts'
+import { BENCHMARKS } from './bench.ts'
 import { tell } from './events.ts'
 import { isRelayed } from './node.ts'
-import type { Node } from './node.ts'
+import type { Node, NodeInit } from './node.ts'
 import type { Connection } from '@libp2p/interface'
 
 /**
@@ -23,7 +23,7 @@ type Fields = Record<string, unknown>
 interface Command {
   event: string
   failure: string
-  run(node: Node, args: string[], security: string): Promise<Fields>
+  run(node: Node, args: string[]): Promise<Fields>
 
   /**
    * Of both events
@@ -92,15 +92,12 @@ const COMMANDS: Record<string, Command> = {
 
       return {}
     }
-  },
-  'bench-dial': bench(async ([count, parallel, port]) => benchDial(Number(count), Number(parallel), Number(port))),
-  'bench-connect': bench(async ([count, parallel, port, peer], security) => benchConnect(Number(count), Number(parallel), Number(port), peer, security)),
-  'bench-hold': bench(async ([count, port, peer], security) => benchHold(Number(count), Number(port), peer, security))
+  }
 }
 
-export async function runCommand (node: Node, security: string, line: string): Promise<void> {
+export async function runCommand (node: Node, init: NodeInit, line: string): Promise<void> {
   const [name, ...args] = line.trim().split(/\s+/)
-  const command = COMMANDS[name]
+  const command = BENCHMARKS[name] == null ? COMMANDS[name] : benchmark(name, init)
 
   if (command == null) {
     process.stderr.write(`There is no command ${name}\n`)
@@ -110,7 +107,7 @@ export async function runCommand (node: Node, security: string, line: string): P
   const { event, failure, describe, run } = command
 
   try {
-    tell({ event, ...describe(args), ...await run(node, args, security) })
+    tell({ event, ...describe(args), ...await run(node, args) })
   } catch (err: any) {
     tell({ event: failure, ...describe(args), error: `${err.message}` })
   }
@@ -119,8 +116,8 @@ export async function runCommand (node: Node, security: string, line: string): P
 /**
  * One at a time, so nothing says which
  */
-function bench (run: (args: string[], security: string) => Promise<Fields>): Command {
-  return { event: 'bench', failure: 'bench-failed', describe: () => ({}), run: async (_node, args, security) => run(args, security) }
+function benchmark (name: string, init: NodeInit): Command {
+  return { event: 'bench', failure: 'bench-failed', describe: () => ({}), run: async (_node, args) => BENCHMARKS[name](args, init) }
 }
 
 function connectionsTo (node: Node, peer: string): Connection[] {

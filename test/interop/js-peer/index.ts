@@ -4,12 +4,15 @@
 
 import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
+import { serveBenchmarks } from './bench.ts'
 import { runCommand } from './commands.ts'
 import { startNode } from './node.ts'
+import type { NodeInit } from './node.ts'
 
 const { values } = parseArgs({
   options: {
     listen: { type: 'string', multiple: true, default: [] },
+    transport: { type: 'string', default: 'libp2p-reuseport-tcp' },
     security: { type: 'string', default: 'noise' },
     seed: { type: 'string' },
     'relay-server': { type: 'boolean', default: false }
@@ -19,11 +22,12 @@ const { values } = parseArgs({
 const commands = createInterface({ input: process.stdin })
 commands.on('close', () => { process.exit() })
 
-const node = await startNode({
-  listen: values.listen,
-  security: values.security,
+const init: NodeInit = {
+  ...values,
   seed: values.seed == null ? undefined : Number(values.seed),
   relayServer: values['relay-server']
-})
+}
+const node = await startNode(init)
+await serveBenchmarks(node)
 
-commands.on('line', line => { void runCommand(node, values.security, line) })
+commands.on('line', line => { void runCommand(node, init, line) })

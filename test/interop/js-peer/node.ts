@@ -3,6 +3,7 @@ import { generateKeyPair, generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { identify } from '@libp2p/identify'
 import { noise } from '@libp2p/noise'
 import { ping } from '@libp2p/ping'
+import { tcp } from '@libp2p/tcp'
 import { tls } from '@libp2p/tls'
 import { yamux } from '@libp2p/yamux'
 import { CODE_P2P } from '@multiformats/multiaddr'
@@ -12,11 +13,14 @@ import { reuseportTcp } from '../../../src/index.ts'
 import { serveEcho } from '../../nat/echo.ts'
 import { watchLog } from '../../nat/watch-log.ts'
 import { tell } from './events.ts'
-import type { Connection, Libp2p } from '@libp2p/interface'
+import type { Connection, ConnectionEncrypter, Libp2p, Transport } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
+
+const TRANSPORTS: Record<string, typeof tcp> = { 'libp2p-reuseport-tcp': reuseportTcp, '@libp2p/tcp': tcp }
 
 export interface NodeInit {
   listen: string[]
+  transport: string
   security: string
   seed?: number
   relayServer: boolean
@@ -42,26 +46,27 @@ const HOLE_PUNCH_STATES = {
   'no hole to': 'failed'
 }
 
-export async function startNode ({ listen, security, seed, relayServer }: NodeInit): Promise<Node> {
+export async function startNode ({ listen, transport, security, seed, relayServer }: NodeInit): Promise<Node> {
   const node = await createLibp2p({
     start: false,
     privateKey: seed == null ? await generateKeyPair('Ed25519') : await generateKeyPairFromSeed('Ed25519', new Uint8Array(32).fill(seed)),
     logger: watchLog('libp2p:reuseport-tcp:dcutr', tellHolePunch),
     addresses: { listen },
-    transports: [reuseportTcp(), circuitRelayTransport()],
-    connectionEncrypters: [security === 'tls' ? tls() : noise()],
+    transports: [transportOf(transport), circuitRelayTransport()],
+    connectionEncrypters: [encrypterOf(security)],
     streamMuxers: [yamux()],
-    connectionManager: { inboundConnectionThreshold: Infinity },
+    connectionManager: { inboundConnectionThreshold: Infinity, maxIncomingPendingConnections: Infinity, maxConnections: Infinity },
     connectionMonitor: { enabled: false },
     services: {
       identify: identify(),
       ping: ping(),
-      dcutr: dcutr(),
       // only services get at the transport manager
       listening: ({ transportManager }): Listening => ({
         on: async ma => transportManager.listen([ma]),
         addresses: () => transportManager.getAddrs()
       }),
+      // it needs port reuse
+      ...(transport === '@libp2p/tcp' ? {} : { dcutr: dcutr() }),
       ...(relayServer ? { relay: circuitRelayServer({ reservations: { maxReservations: Infinity, applyDefaultLimit: false } }) } : {})
     }
   }) as unknown as Node
@@ -81,6 +86,23 @@ export async function startNode ({ listen, security, seed, relayServer }: NodeIn
   }
 
   return node
+}
+
+/**
+ * @throws {Error} if there is none of that name
+ */
+export function transportOf (name: string): (components: any) => Transport {
+  const create = TRANSPORTS[name]
+
+  if (create == null) {
+    throw new Error(`--transport is one of ${Object.keys(TRANSPORTS).join(', ')}, not ${name}`)
+  }
+
+  return create()
+}
+
+export function encrypterOf (security: string): (components: any) => ConnectionEncrypter {
+  return security === 'tls' ? tls() : noise()
 }
 
 export function isRelayed ({ remoteAddr }: Connection): boolean {

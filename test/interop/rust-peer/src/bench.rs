@@ -1,15 +1,16 @@
-//! What connections from the listening port cost, for comparison with others. They go to
-//! 127.0.A.B with another A.B each, so the other end must listen on 0.0.0.0. The swarm
+//! What connections from the listening port cost, for comparison with others. The swarm
 //! never hears of them
 
 use std::{
-    fs, io,
+    fs,
+    future::pending,
+    io,
     mem::MaybeUninit,
     sync::{
-        Arc, Mutex,
-        atomic::{AtomicU16, Ordering},
+        Mutex,
+        atomic::{AtomicU32, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use libp2p::{
@@ -25,159 +26,99 @@ use libp2p::{
     tcp::tokio::TcpStream,
 };
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::task::AbortHandle;
 
 use crate::{
     events::describe,
     node::{self, Security},
 };
 
-/// There are no more addresses of that form
-const MAX_COUNT: u16 = 65_000;
-
-/// How many of the connections to be held are dialed at a time
-const HOLD_PARALLEL: usize = 50;
-
-/// How long it takes until nothing is under way any more on connections that are held
-const HOLD_SETTLED: Duration = Duration::from_secs(3);
+/// How many dials are under way at the same time
+const PARALLEL: usize = 50;
 
 const OPTIONS: DialOpts = DialOpts { role: Endpoint::Dialer, port_use: PortUse::Reuse };
 
-/// Dials with nothing but the TCP transport. Each connection is closed as soon as it is
-/// made
-pub async fn dial(count: u16, parallel: usize, port: u16) -> Result<Value, String> {
-    let ports = Ports::default();
+/// All dials, so that each has another destination
+static DIALED: AtomicU32 = AtomicU32::new(0);
 
-    time(recording(&ports), ports, count, parallel, port, |stream| async {
-        drop(stream);
+/// The connections that were not closed yet, each in a task of its own
+static HELD: Mutex<Vec<AbortHandle>> = Mutex::new(Vec::new());
+
+/// Opens connections and keeps them, with security and muxer if there is a peer
+pub async fn dial(
+    count: usize,
+    port: u16,
+    peer: Option<PeerId>,
+    key: Keypair,
+    security: Security,
+) -> Result<Value, String> {
+    let Some(peer) = peer else {
+        return open(node::tcp().boxed(), count, port, |stream: TcpStream| async {
+            hold(async move {
+                let _open = stream;
+                pending().await
+            });
+            Ok(())
+        })
+        .await;
+    };
+
+    open(node::upgrade(node::tcp(), &key, security), count, port, |(id, mut muxer)| async move {
+        if id != peer {
+            return Err(format!("connected to {id}"));
+        }
+
+        // the muxer is negotiated lazily, so our own word for it is not enough
+        refuse_stream(&mut muxer).await.map_err(|error| describe(&error))?;
+        hold(async move { while refuse_stream(&mut muxer).await.is_ok() {} });
+
         Ok(())
     })
     .await
 }
 
-/// Dials with security and muxer. Each connection is closed as soon as the other end has
-/// it too
-pub async fn connect(
-    count: u16,
-    parallel: usize,
-    port: u16,
-    peer: PeerId,
-    key: Keypair,
-    security: Security,
-) -> Result<Value, String> {
-    let ports = Ports::default();
-    let transport = node::upgrade(recording(&ports), &key, security);
+/// Closes the newest of them
+pub fn close(count: usize) -> Result<Value, String> {
+    let mut held = HELD.lock().expect("nothing panics with it");
+    let rest = held.len().saturating_sub(count);
+    held.drain(rest..).for_each(|connection| connection.abort());
 
-    time(transport, ports, count, parallel, port, |(id, mut muxer)| async move {
-        check_peer(id, peer)?;
-        // the muxer is negotiated lazily, so our own word for it is not enough
-        refuse_stream(&mut muxer).await.map_err(|error| describe(&error))?;
-
-        muxer.close().await.map_err(|error| describe(&error))
-    })
-    .await
+    Ok(json!({}))
 }
 
-/// Dials with security and muxer, and keeps the connections until the process ends
-pub async fn hold(
-    count: u16,
-    port: u16,
-    peer: PeerId,
-    key: Keypair,
-    security: Security,
-) -> Result<Value, String> {
-    let ports = Ports::default();
-    let mut transport = node::upgrade(recording(&ports), &key, security);
-    let listening = listen(&mut transport).await?;
-    let open = Arc::new(AtomicU16::new(0));
-    let before = rss_bytes()?;
+/// What is resident
+pub fn memory() -> Result<Value, String> {
+    // the numbers in /proc/self/status lag behind
+    let rollup = fs::read_to_string("/proc/self/smaps_rollup").map_err(|error| describe(&error))?;
+    let kilobytes = rollup
+        .lines()
+        .find_map(|line| line.strip_prefix("Rss:"))
+        .and_then(|rss| rss.trim().strip_suffix(" kB")?.parse::<u64>().ok())
+        .ok_or("no Rss in smaps_rollup")?;
 
-    dial_all(&mut transport, count, HOLD_PARALLEL, port, |(id, mut muxer)| {
-        let open = open.clone();
-
-        async move {
-            check_peer(id, peer)?;
-            open.fetch_add(1, Ordering::Relaxed);
-            tokio::spawn(async move {
-                while refuse_stream(&mut muxer).await.is_ok() {}
-                open.fetch_sub(1, Ordering::Relaxed);
-            });
-
-            Ok(())
-        }
-    })
-    .await?;
-    sleep(HOLD_SETTLED).await;
-
-    Ok(json!({
-        "connections": open.load(Ordering::Relaxed),
-        "rssBytesBefore": before,
-        "rssBytesAfter": rss_bytes()?,
-        "fromListeningPort": count_of(&ports, listening),
-    }))
+    Ok(json!({ "rssBytes": kilobytes * 1024 }))
 }
 
-/// The local ports of connections
-type Ports = Arc<Mutex<Vec<u16>>>;
+fn hold(connection: impl Future<Output = ()> + Send + 'static) {
+    let task = tokio::spawn(connection).abort_handle();
 
-fn count_of(ports: &Ports, wanted: u16) -> usize {
-    let ports = ports.lock().expect("nothing panics with it");
-
-    ports.iter().filter(|port| **port == wanted).count()
+    HELD.lock().expect("nothing panics with it").push(task);
 }
 
-/// The TCP transport as it is, but each connection leaves its local port
-fn recording(ports: &Ports) -> Boxed<TcpStream> {
-    let ports = ports.clone();
-
-    node::tcp()
-        .map(move |stream, _| {
-            let port = stream.0.local_addr().map_or(0, |address| address.port());
-            ports.lock().expect("nothing panics with it").push(port);
-
-            stream
-        })
-        .boxed()
-}
-
-/// Measures what `dial_all` takes
-async fn time<T: 'static, F: Future<Output = Result<(), String>>>(
+/// Dials that often, from the port of a new listener, until one fails. A dial is done when
+/// `finish` is
+async fn open<T: 'static, F: Future<Output = Result<(), String>>>(
     mut transport: Boxed<T>,
-    ports: Ports,
-    count: u16,
-    parallel: usize,
+    count: usize,
     port: u16,
     finish: impl Fn(T) -> F,
 ) -> Result<Value, String> {
     let listening = listen(&mut transport).await?;
     let (start, cpu_before) = (Instant::now(), cpu_seconds());
 
-    dial_all(&mut transport, count, parallel, port, finish).await?;
-    let (seconds, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds() - cpu_before);
-
-    Ok(json!({
-        "dials": count,
-        "seconds": seconds,
-        "cpuSeconds": cpu,
-        "fromListeningPort": count_of(&ports, listening),
-    }))
-}
-
-/// Dials that often, `parallel` at a time, until one fails. A dial is done when `finish` is
-async fn dial_all<T: 'static, F: Future<Output = Result<(), String>>>(
-    transport: &mut Boxed<T>,
-    count: u16,
-    parallel: usize,
-    port: u16,
-    finish: impl Fn(T) -> F,
-) -> Result<(), String> {
-    if count > MAX_COUNT {
-        return Err(format!("there are only {MAX_COUNT} addresses"));
-    }
-
     stream::iter(0..count)
-        .map(|n| {
-            let dial = transport.dial(loopback(n, port), OPTIONS);
+        .map(|_| {
+            let dial = transport.dial(destination(port), OPTIONS);
             let finish = &finish;
 
             async move {
@@ -186,9 +127,15 @@ async fn dial_all<T: 'static, F: Future<Output = Result<(), String>>>(
                 finish(dialed.await.map_err(|error| describe(&error))?).await
             }
         })
-        .buffer_unordered(parallel)
-        .try_collect()
-        .await
+        .buffer_unordered(PARALLEL)
+        .try_collect::<()>()
+        .await?;
+
+    Ok(json!({
+        "seconds": start.elapsed().as_secs_f64(),
+        "cpuSeconds": cpu_seconds() - cpu_before,
+        "port": listening,
+    }))
 }
 
 /// Returns the port when it will be reused for loopback addresses
@@ -222,14 +169,10 @@ async fn refuse_stream(muxer: &mut StreamMuxerBox) -> io::Result<()> {
     .map(drop)
 }
 
-fn check_peer(connected: PeerId, expected: PeerId) -> Result<(), String> {
-    if connected == expected { Ok(()) } else { Err(format!("connected to {connected}")) }
-}
+fn destination(port: u16) -> Multiaddr {
+    let [_, a, b, c] = DIALED.fetch_add(1, Ordering::Relaxed).to_be_bytes();
 
-fn loopback(n: u16, port: u16) -> Multiaddr {
-    let [a, b] = (n + 1).to_be_bytes();
-
-    Multiaddr::empty().with(Protocol::Ip4([127, 0, a, b].into())).with(Protocol::Tcp(port))
+    Multiaddr::empty().with(Protocol::Ip4([127, 1 + a, b, c].into())).with(Protocol::Tcp(port))
 }
 
 /// The CPU time that this process has taken, in user and in system mode
@@ -245,15 +188,4 @@ fn cpu_seconds() -> f64 {
         .iter()
         .map(|time| time.tv_sec as f64 + time.tv_usec as f64 / 1e6)
         .sum()
-}
-
-fn rss_bytes() -> Result<u64, String> {
-    // the numbers in /proc/self/status lag behind
-    let rollup = fs::read_to_string("/proc/self/smaps_rollup").map_err(|error| describe(&error))?;
-    let kilobytes = rollup
-        .lines()
-        .find_map(|line| line.strip_prefix("Rss:"))
-        .and_then(|rss| rss.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-
-    kilobytes.map(|kilobytes| kilobytes * 1024).ok_or("no Rss in smaps_rollup".into())
 }

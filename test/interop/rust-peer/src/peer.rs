@@ -122,26 +122,18 @@ impl Peer {
             ["echo", peer, length] => self.echo(peer.parse().ok()?, length.parse().ok()?),
             // rust-libp2p has one way of closing
             ["close" | "abort", peer] => self.close(peer.parse().ok()?),
-            ["bench-dial", count, parallel, port] => self.bench(bench::dial(
-                count.parse().ok()?,
-                parallel.parse().ok()?,
-                port.parse().ok()?,
-            )),
-            ["bench-connect", count, parallel, port, peer] => self.bench(bench::connect(
-                count.parse().ok()?,
-                parallel.parse().ok()?,
-                port.parse().ok()?,
-                peer.parse().ok()?,
-                self.key.clone(),
-                self.security,
-            )),
-            ["bench-hold", count, port, peer] => self.bench(bench::hold(
-                count.parse().ok()?,
-                port.parse().ok()?,
-                peer.parse().ok()?,
-                self.key.clone(),
-                self.security,
-            )),
+            ["bench-dial", count, port, peer @ ..] => {
+                let (count, port) = (count.parse().ok()?, port.parse().ok()?);
+                let peer = peer.first().map(|peer| peer.parse()).transpose().ok()?;
+
+                self.bench(bench::dial(count, port, peer, self.key.clone(), self.security));
+            }
+            ["bench-close", count] => {
+                let count = count.parse().ok()?;
+
+                self.bench(async move { bench::close(count) });
+            }
+            ["bench-memory"] => self.bench(async { bench::memory() }),
             _ => return None,
         }
 

@@ -1,0 +1,55 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { drawChart } from './chart.ts'
+import { formatHighlights, formatRun, formatTables } from './report.ts'
+import type { Results } from './results.ts'
+
+const ROOT = new URL('../', import.meta.url)
+const RESULTS = 'benchmarks/results.json'
+const BEGIN = '<!-- measured: begin -->'
+const END = '<!-- measured: end -->'
+
+/**
+ * Writes the results, and what is made of them: the chart, and what README.md and
+ * docs/performance.md say between two markers
+ *
+ * @returns the files
+ */
+export function write (results: Results): string[] {
+  const files = { [RESULTS]: `${JSON.stringify(results, null, 2)}\n`, ...documentsOf(results) }
+
+  for (const [file, text] of Object.entries(files)) {
+    writeFileSync(new URL(file, ROOT), text)
+  }
+
+  return Object.keys(files)
+}
+
+/**
+ * @returns the files that do not say what is in results.json
+ */
+export function check (): string[] {
+  return Object.entries(documentsOf(JSON.parse(read(RESULTS)))).filter(([file, text]) => read(file) !== text).map(([file]) => file)
+}
+
+function documentsOf (results: Results): Record<string, string> {
+  return {
+    'benchmarks/results.svg': drawChart(results),
+    'docs/performance.md': between('docs/performance.md', `${formatRun(results)}\n\n${formatTables(results)}`),
+    'README.md': between('README.md', formatHighlights(results))
+  }
+}
+
+function between (file: string, text: string): string {
+  const old = read(file)
+  const [begin, end] = [old.indexOf(BEGIN), old.indexOf(END)]
+
+  if (begin === -1 || end < begin) {
+    throw new Error(`${file} has nothing between ${BEGIN} and ${END}`)
+  }
+
+  return `${old.slice(0, begin)}${BEGIN}\n${text}\n${old.slice(end)}`
+}
+
+function read (file: string): string {
+  return readFileSync(new URL(file, ROOT), 'utf-8')
+}

@@ -1,0 +1,110 @@
+import { once } from 'node:events'
+import net from 'node:net'
+import { until } from '../test/fixtures/until.ts'
+import { countBytes } from '../test/interop/js-peer/bench-bytes.ts'
+import { inParallel } from '../test/stress/in-parallel.ts'
+import type { AddressInfo, Socket } from 'node:net'
+
+/**
+ * The other end of connections that are not upgraded. It knows nothing of libp2p, and sees
+ * what the peers only claim
+ */
+export interface Witness {
+  port: number
+
+  /**
+   * Waits until so many connections were accepted since it was last asked, and returns the
+   * ports that they came from
+   */
+  accepted(count: number): Promise<number[]>
+
+  /**
+   * Waits until so many are open, of all that were accepted and made
+   */
+  open(count: number): Promise<void>
+
+  /**
+   * Waits until so many bytes have arrived on the newest connection, all of them right, and
+   * returns the seconds from the first to the last
+   */
+  received(bytes: number): Promise<number>
+
+  /**
+   * Makes connections, each from another address
+   */
+  connect(port: number, count: number): Promise<void>
+
+  /**
+   * Closes those that it made
+   */
+  disconnect(): void
+  stop(): void
+}
+
+/**
+ * A dial is done when the kernel has queued it. With a short queue it would drop some, and
+ * they would be dialed again a second later
+ */
+const BACKLOG = 4_096
+const PARALLEL = 50
+
+/**
+ * How long is waited for what must come, in ms
+ */
+const TIMEOUT = 20_000
+
+export async function startWitness (): Promise<Witness> {
+  const open = new Set<Socket>()
+  const sources: number[] = []
+  const made: Socket[] = []
+  let arrived = { bytes: 0, first: 0, last: 0 }
+
+  const keep = (socket: Socket): void => {
+    open.add(socket)
+    socket.on('error', () => {})
+    socket.once('close', () => open.delete(socket))
+  }
+
+  const server = net.createServer(socket => {
+    keep(socket)
+    sources.push(Number(socket.remotePort))
+    const count = countBytes()
+    let first: number | undefined
+
+    socket.on('data', chunk => {
+      first ??= performance.now()
+      arrived = { bytes: count(chunk), first, last: performance.now() }
+    })
+  })
+  server.listen({ host: '0.0.0.0', port: 0, backlog: BACKLOG })
+  await once(server, 'listening')
+
+  return {
+    port: (server.address() as AddressInfo).port,
+    async accepted (count) {
+      await until(() => sources.length >= count, TIMEOUT)
+
+      return sources.splice(0)
+    },
+    open: async count => until(() => open.size === count, TIMEOUT),
+    async received (bytes) {
+      await until(() => arrived.bytes === bytes, TIMEOUT)
+
+      return (arrived.last - arrived.first) / 1000
+    },
+    connect: async (port, count) => {
+      await inParallel(PARALLEL, Array.from({ length: count }).keys(), async n => {
+        const socket = net.connect({ host: '127.0.0.1', port, localAddress: `127.1.${n >> 8}.${n & 255}` })
+        keep(socket)
+        await once(socket, 'connect')
+        // without, it would not see the end
+        made.push(socket.resume())
+      })
+    },
+    disconnect: () => { made.splice(0).forEach(socket => socket.end()) },
+    stop: () => {
+      server.close()
+      open.forEach(socket => socket.destroy())
+    }
+  }
+}
