@@ -8,6 +8,7 @@ import { expect } from 'aegir/chai'
 import pDefer from 'p-defer'
 import { startChild } from './fixtures/child.ts'
 import { startServer } from './fixtures/server.ts'
+import { HAS_SO_REUSEPORT } from './fixtures/system.ts'
 import { createTransport, portOf, rawUpgrader } from './fixtures/transport.ts'
 import { until } from './fixtures/until.ts'
 import type { TestTransport } from './fixtures/transport.ts'
@@ -159,7 +160,7 @@ describe('listener', () => {
     })
   })
 
-  describe('one port, several listeners', () => {
+  ;(HAS_SO_REUSEPORT ? describe : describe.skip)('one port, several listeners', () => {
     it('is fine within one transport: each connection reaches one of them', async () => {
       const reached: number[] = []
       const { port } = await local.listen('/ip4/127.0.0.1/tcp/0', rawUpgrader(() => { reached.push(0) }))
@@ -234,6 +235,32 @@ describe('listener', () => {
       const { port } = await other.listen('/ip4/127.0.0.1/tcp/0')
       await sharing.listen(`/ip4/127.0.0.1/tcp/${port}`)
       await sharing.listen(`/ip4/127.0.0.1/tcp/${await listenElsewhere()}`)
+    })
+  })
+
+  // as for any server of Node
+  ;(HAS_SO_REUSEPORT ? describe.skip : describe)('one port, several listeners, without SO_REUSEPORT', () => {
+    it('is EADDRINUSE, naming the address, whoever listens there', async () => {
+      const { port } = await local.listen('/ip4/127.0.0.1/tcp/0')
+      const sharing = createTransport({ sharePort: true })
+      cleanup.push(async () => sharing.stop())
+
+      for (const transport of [local, other, sharing]) {
+        const err = await transport.listen(`/ip4/127.0.0.1/tcp/${port}`).then(() => undefined, err => err)
+        expect(err).to.have.property('code', 'EADDRINUSE')
+        expect(err).to.have.property('message').that.include(`127.0.0.1:${port}`)
+      }
+    })
+
+    it('dials from an ephemeral port if the wildcard and the address are both listened on', async () => {
+      const server = await startServer()
+      cleanup.push(async () => server.stop())
+      const { port } = await local.listen('/ip4/127.0.0.1/tcp/0')
+      await local.listen(`/ip4/0.0.0.0/tcp/${port}`)
+
+      const { source } = await local.connect(`/ip4/127.0.0.1/tcp/${server.port}`)
+      expect(source.reason).to.equal('ephemeral')
+      expect(source.because).to.include('EADDRINUSE')
     })
   })
 

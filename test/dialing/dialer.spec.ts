@@ -6,6 +6,7 @@ import { expect } from 'aegir/chai'
 import pDefer from 'p-defer'
 import { findPortReuse } from '../../src/port-reuse/strategy.ts'
 import { startBlackhole, startServer } from '../fixtures/server.ts'
+import { HAS_SO_REUSEPORT } from '../fixtures/system.ts'
 import { createTransport, rawUpgrader } from '../fixtures/transport.ts'
 import type { ConnectOptions, RawConnection, SourcePort } from '../../src/index.ts'
 import type { TestServer } from '../fixtures/server.ts'
@@ -270,7 +271,8 @@ describe('dialer', () => {
       await closed
 
       const held = await findPortReuse().connect({ host: '127.0.0.1', port }, { host: '127.0.0.1', port: server.port }, {})
-      await once(held, 'connect')
+      // it fails if the kernel holds the 4-tuple already, which has the same effect
+      await new Promise(resolve => held.once('connect', resolve).on('error', resolve))
       setTimeout(() => { held.resetAndDestroy() }, 100)
 
       let attempts = 0
@@ -306,7 +308,8 @@ describe('dialer', () => {
       })
     })
 
-    it('is not waited for when it is the peer who holds it again', async () => {
+    // without it, the peer can't make that connection again
+    ;(HAS_SO_REUSEPORT ? it : it.skip)('is not waited for when it is the peer who holds it again', async () => {
       const peer = createTransport()
       cleanup.push(async () => peer.stop())
       const { port } = await local.listen('/ip4/127.0.0.1/tcp/0')
@@ -340,7 +343,7 @@ describe('dialer', () => {
 
       const { source: back } = await peer.connect(`/ip4/127.0.0.1/tcp/${port}`)
       expect(back).to.have.property('reason', 'ephemeral')
-      expect(back.because).to.include('EADDRNOTAVAIL')
+      expect(back.because).to.match(/EADDRNOTAVAIL|EADDRINUSE/)
     })
   })
 
@@ -473,7 +476,9 @@ describe('dialer', () => {
           await end(connection, await peer.socket(i))
         }
 
-        expect(peer.ports).to.deep.equal(Array.from({ length: 1000 }, () => port))
+        const others = peer.ports.filter(from => from !== port)
+        // with BSD's rules, the 4-tuple that we closed first stays in TIME_WAIT
+        expect(others).to.have.lengthOf(HAS_SO_REUSEPORT || name !== 'we closed' ? 0 : 999)
       })
     })
   })

@@ -10,6 +10,7 @@ import { portOf, rawUpgrader } from '../fixtures/transport.ts'
 import type { SourcePort } from '../../src/index.ts'
 import type { PortReuse } from '../../src/port-reuse/strategy.ts'
 import type { Listener } from '@libp2p/interface'
+import type { Socket } from 'node:net'
 
 describe('strategy of port reuse', () => {
   it('is found on this system', () => {
@@ -17,17 +18,51 @@ describe('strategy of port reuse', () => {
     expect(findPortReuse()).to.equal(findPortReuse())
   })
 
+  for (const [host, destination] of [['127.0.0.1', '127.0.0.1'], ['::1', '::1'], ['0.0.0.0', '127.0.0.1'], ['::', '::1']]) {
+    it(`dials from the port that is listened on at ${host}, several times at once, and the listener goes on accepting`, async () => {
+      const portReuse = findPortReuse()
+      const peers = await Promise.all([1, 2, 3].map(async () => startServer(destination)))
+      const server = net.createServer()
+      const bound = portReuse.listen(server, { host, port: 0 }, { backlog: 511, sharePort: false, isOurs: () => false })
+      expect(bound?.port).to.be.greaterThan(0)
+      const { port } = bound ?? { port: 0 }
+
+      const sockets = await Promise.all(peers.map(async peer => portReuse.connect({ host, port }, { host: destination, port: peer.port }, {})))
+      await Promise.all(sockets.map(async socket => once(socket, 'connect')))
+
+      for (const peer of peers) {
+        expect((await peer.socket(0)).remotePort).to.equal(port)
+      }
+
+      const inbound = net.connect(port, destination)
+      const [accepted] = await once(server, 'connection') as Socket[]
+      expect(accepted.localPort).to.equal(port)
+
+      ;[...sockets, inbound, accepted].forEach(socket => { socket.destroy() })
+      server.close()
+      await Promise.all(peers.map(async peer => peer.stop()))
+    })
+  }
+
+  let freePort: number
+
+  beforeEach(async () => {
+    const server = await startServer()
+    freePort = server.port
+    await server.stop()
+  })
+
   /**
-   * Listens as any server does, and dials from the port above that of the listener
+   * Listens as any server does, and dials from the free port
    */
-  const nextPort: PortReuse = {
+  const madeUp: PortReuse = {
     name: 'made up',
     listen: (server, { host, port }, { backlog }) => {
       server.listen({ host, port, backlog })
 
       return undefined
     },
-    connect: async ({ host, port }, destination, options) => new net.Socket(options).connect({ ...destination, localAddress: host, localPort: port + 1 })
+    connect: async ({ host }, destination, options) => new net.Socket(options).connect({ ...destination, localAddress: host, localPort: freePort })
   }
 
   async function listen (strategy: PortReuse): Promise<{ transport: ReuseportTcp, listener: Listener, port: number }> {
@@ -54,10 +89,10 @@ describe('strategy of port reuse', () => {
 
   it('can be another one, and listeners and dials follow it', async () => {
     const server = await startServer()
-    const { transport, listener, port } = await listen(nextPort)
+    const { transport, listener, port } = await listen(madeUp)
 
     expect(await dial(transport, server.port)).to.have.property('reason', 'loopback')
-    expect((await server.socket(0)).remotePort).to.equal(port + 1)
+    expect((await server.socket(0)).remotePort).to.equal(freePort)
 
     const inbound = net.connect({ host: '127.0.0.1', port })
     await once(inbound, 'connect')
@@ -68,10 +103,10 @@ describe('strategy of port reuse', () => {
 
   it('can say that ports can not be reused, and dials come from ephemeral ports', async () => {
     const server = await startServer()
-    const { transport, listener, port } = await listen({ ...nextPort, unavailable: 'there is no reason' })
+    const { transport, listener, port } = await listen({ ...madeUp, unavailable: 'there is no reason' })
 
     expect(await dial(transport, server.port)).to.include({ reason: 'ephemeral', because: 'there is no reason' })
-    expect((await server.socket(0)).remotePort).to.not.be.oneOf([port, port + 1])
+    expect((await server.socket(0)).remotePort).to.not.be.oneOf([port, freePort])
 
     await Promise.all([listener.close(), server.stop()])
   })
