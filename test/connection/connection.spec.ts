@@ -148,7 +148,7 @@ describe('connection', () => {
       }
     }
 
-    expect(sent).to.be.at.most(1024 * 1024)
+    expect(sent).to.be.at.most(512 * 1024)
   })
 
   it('tells the truth about back pressure: false when full, one drain after it', async () => {
@@ -166,7 +166,7 @@ describe('connection', () => {
         }
 
         // others want a turn, however much the kernel takes
-        expect(sent).to.be.at.most(1024 * 1024 + size)
+        expect(sent).to.be.at.most(512 * 1024 + size)
         expect(connection.send(new Uint8Array(1))).to.equal(false)
         await once(connection as any, 'drain')
         expect(drains).to.equal(1)
