@@ -18,11 +18,9 @@ const UNDELAYED_TICK_MESSAGES = 2
 
 /**
  * How much may be sent before everybody else on the event loop gets a turn, however fast
- * the kernel takes it.
- *
- * It is also what passes through the processor's cache between two looks at what has
- * arrived. With a receiver on the same event loop, and a second-level cache of 1 MiB, 256
- * to 768 KiB always ran at 1.7 GB/s; 1 MiB in some processes at that, in others at 1.2
+ * the kernel takes it. With a receiver on the same event loop, sends of 64 KiB run at one of
+ * two speeds with 1 MiB, which differs from process to process, and always at the higher one
+ * with 384 to 768 KiB. Probably that is what the processor's cache holds until it is read
  */
 const TURN_BYTES = 512 * 1024
 
@@ -46,21 +44,15 @@ export class BatchWriter {
   #chunks: Uint8Array[] = []
   #bytes = 0
 
-  /**
-   * How many messages there were in this tick, and in the last one that had any
-   */
+  /** How many messages there were in this tick, and in the last one that had any */
   #messages = 0
   #lastMessages = 0
   #needsDrain = false
 
-  /**
-   * How many bytes were sent since everybody else on the event loop had a turn
-   */
+  /** How many bytes were sent since everybody else on the event loop had a turn */
   #turnBytes = 0
 
-  /**
-   * `onDrain` is called when more can be written after `write` has returned false
-   */
+  /** `onDrain` is called when more can be written after `write` has returned false */
   constructor (socket: Socket, onDrain: () => void) {
     this.#socket = socket
     this.#onDrain = onDrain
@@ -68,9 +60,7 @@ export class BatchWriter {
     socket.on('drain', () => { this.#drainIfRoom() })
   }
 
-  /**
-   * How many bytes are not with the kernel yet
-   */
+  /** How many bytes are not with the kernel yet */
   get pending (): number {
     return this.#bytes + this.#socket.writableLength
   }
@@ -151,9 +141,7 @@ export class BatchWriter {
     return this.pending >= this.#socket.writableHighWaterMark
   }
 
-  /**
-   * Tells that there is room again, if somebody was told that there is none
-   */
+  /** Tells that there is room again, if somebody was told that there is none */
   #drainIfRoom (): void {
     if (this.#needsDrain && this.#turnBytes < TURN_BYTES && !this.#socket.writableNeedDrain) {
       this.#needsDrain = false
@@ -185,9 +173,7 @@ export class BatchWriter {
   }
 }
 
-/**
- * Copies small chunks that follow each other into one
- */
+/** Copies small chunks that follow each other into one */
 function mergeSmall (chunks: Uint8Array[]): Uint8Array[] {
   const merged: Uint8Array[] = []
   let small: Uint8Array[] = []

@@ -12,14 +12,10 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import type { Socket } from 'node:net'
 import type { Uint8ArrayList } from 'uint8arraylist'
 
-/**
- * How long a socket may be silent before its connection is aborted, as in `@libp2p/tcp`
- */
+/** How long a socket may be silent before its connection is aborted, as in `@libp2p/tcp` */
 const DEFAULT_INACTIVITY_MS = 120_000
 
-/**
- * How long to wait for the peer's FIN after ours was sent
- */
+/** How long to wait for the peer's FIN after ours was sent */
 const PEER_FIN_MS = 1_000
 
 export interface ConnectionInit {
@@ -27,14 +23,10 @@ export interface ConnectionInit {
   direction: MessageStreamDirection
   log: Logger
 
-  /**
-   * Taken from the socket if not given
-   */
+  /** Taken from the socket if not given */
   remoteAddr?: Multiaddr
 
-  /**
-   * Taken from `local`, or from the socket, if not given
-   */
+  /** Taken from `local`, or from the socket, if not given */
   localAddr?: Multiaddr
 
   /**
@@ -43,9 +35,7 @@ export interface ConnectionInit {
    */
   local?: Endpoint
 
-  /**
-   * Told of the connection, and when it has closed
-   */
+  /** Told of the connection, and when it has closed */
   follower?: ConnectionFollower
 
   /**
@@ -68,19 +58,13 @@ export interface ConnectionInit {
 export interface ConnectionFollower {
   opened(connection: RawConnection): void
 
-  /**
-   * Called once, before the close event. `byPeer`: the peer's FIN came before ours went
-   */
+  /** Called once, before the close event. `byPeer`: the peer's FIN came before ours went */
   closed(connection: RawConnection, byPeer: boolean): void
 }
 
-/**
- * A raw TCP or unix socket connection: not encrypted, not multiplexed
- */
+/** A raw TCP or unix socket connection: not encrypted, not multiplexed */
 export interface RawConnection extends MultiaddrConnection {
-  /**
-   * The local end. Unix sockets that dial have none
-   */
+  /** The local end. Unix sockets that dial have none */
   readonly localAddr?: Multiaddr
 
   /**
@@ -118,9 +102,7 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
   #follower?: ConnectionFollower
   #localAddr?: Multiaddr
 
-  /**
-   * Did the peer's FIN come before ours went?
-   */
+  /** Did the peer's FIN come before ours went? */
   #closedByPeer = false
 
   /**
@@ -172,9 +154,7 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
     this.#follower?.opened(this)
   }
 
-  /**
-   * Most connections are never asked for it, so the multiaddr is made when one is
-   */
+  /** Most connections are never asked for it, so the multiaddr is made when one is */
   get localAddr (): Multiaddr | undefined {
     this.#localAddr ??= addressOf(this.#local)
 
@@ -224,9 +204,7 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
     await this.sendClose(options)
   }
 
-  /**
-   * @throws {AbortError} as `close`
-   */
+  /** @throws {AbortError} as `close` */
   async sendClose ({ signal }: AbortOptions = {}): Promise<void> {
     const socket = this.#socket
     let sent = false
@@ -317,9 +295,7 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
     this.#socket.resume()
   }
 
-  /**
-   * Before the close event: whoever hears of that may dial again at once
-   */
+  /** Before the close event: whoever hears of that may dial again at once */
   #tellClosed (byPeer: boolean): void {
     const follower = this.#follower
     this.#follower = undefined
@@ -363,9 +339,7 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
     }
   }
 
-  /**
-   * The peer has sent its FIN: there is nothing more to read
-   */
+  /** The peer has sent its FIN: there is nothing more to read */
   #onFin (): void {
     const socket = this.#socket
     this.#closedByPeer = !socket.writableFinished

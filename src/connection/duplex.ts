@@ -7,9 +7,7 @@ import type { StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface'
 import type { Duplex, Source } from 'it-stream-types'
 import type { Uint8ArrayList } from 'uint8arraylist'
 
-/**
- * The ends of a raw connection, as byte streams
- */
+/** The ends of a raw connection, as byte streams */
 export type ConnectionDuplex = Duplex<AsyncGenerator<Uint8Array | Uint8ArrayList>, Source<Uint8Array | Uint8ArrayList>, Promise<void>>
 
 /**
@@ -34,9 +32,7 @@ export function toDuplex (connection: RawConnection): ConnectionDuplex {
   }
 }
 
-/**
- * Listens at once, so that nothing is missed that happens before the first read
- */
+/** Listens at once, so that nothing is missed that happens before the first read */
 function read (connection: RawConnection): AsyncGenerator<Uint8Array | Uint8ArrayList> {
   const received: Array<Uint8Array | Uint8ArrayList> = []
   let changed = pDefer<void>()
