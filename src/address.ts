@@ -15,6 +15,9 @@ export type Target =
   { readonly type: 'ip', readonly endpoint: Endpoint } |
   { readonly type: 'name', readonly name: string, readonly family?: Family, readonly port: number }
 
+/** Where Windows has its named pipes. A listener announces them with it */
+const PIPES = '\\\\.\\pipe\\'
+
 /** Is this TCP over IPv4, IPv6 or DNS, or a unix socket? */
 export function isSupported (ma: Multiaddr): boolean {
   return TCP.exactMatch(ma) || ma.toString().startsWith('/unix/')
@@ -29,7 +32,7 @@ export function parseListenAddr (ma: Multiaddr): Target {
   const [first] = ma.getComponents()
 
   if (first?.code === CODE_UNIX && first.value != null) {
-    return { type: 'unix', path: process.platform === 'win32' ? path.join('\\\\.\\pipe\\', first.value) : first.value }
+    return { type: 'unix', path: process.platform === 'win32' && !first.value.startsWith(PIPES) ? path.join(PIPES, first.value) : first.value }
   }
 
   if (!TCP.exactMatch(ma)) {
