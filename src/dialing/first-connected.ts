@@ -1,5 +1,5 @@
 import pDefer from 'p-defer'
-import { abortError, throwIfAborted } from '../abort.ts'
+import { abortError } from '../abort.ts'
 import { allFailed } from './race.ts'
 import type { Socket } from 'node:net'
 
@@ -80,8 +80,12 @@ export async function firstConnected (socket: Socket, signal: AbortSignal, rival
   let connected: Socket | undefined
 
   try {
-    throwIfAborted(signal)
     signal.addEventListener('abort', onAbort)
+
+    if (signal.aborted) {
+      onAbort()
+    }
+
     connected = await winner.promise
 
     return connected

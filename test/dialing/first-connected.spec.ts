@@ -160,6 +160,15 @@ describe('first connected', () => {
     expect(err.code).to.equal('EHOSTUNREACH')
   })
 
+  it('ends with a signal that has aborted before, and nobody hears of a failure after that', async () => {
+    const socket = new net.Socket()
+    socket.destroy(new Error('connect(2) has failed at once'))
+
+    await expect(firstConnected(socket, AbortSignal.abort())).to.eventually.be.rejected().with.property('name', 'AbortError')
+    // a rejection that nobody handles would end the tests
+    await new Promise(resolve => setTimeout(resolve, 10))
+  })
+
   it('ends with the signal', async () => {
     const own = new AbortController()
     const racing = firstConnected(connect(blackhole.port), own.signal, {
