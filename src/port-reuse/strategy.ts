@@ -72,23 +72,20 @@ export function findPortReuse (): PortReuse {
     return found
   }
 
-  const binds = BINDS.map(([name, find]) => [name, find()] as const)
   const reasons: string[] = []
   let isConclusive = true
 
   for (const [strategyName, strategy] of STRATEGIES) {
-    for (const [bindName, bind] of binds) {
+    for (const [bindName, find] of BINDS) {
+      const bind = find()
       const name = `${strategyName}, by ${bindName}`
 
-      if (bind == null) {
-        reasons.push(`${name}: there is none`)
-        continue
-      }
-
       try {
-        found = { name, ...strategy(bind) }
+        if (bind != null) {
+          found = { name, ...strategy(bind) }
 
-        return found
+          return found
+        }
       } catch (err: any) {
         reasons.push(`${name}: ${err.message}`)
         isConclusive &&= !OUT_OF_RESOURCES.includes(err.code)
@@ -96,7 +93,7 @@ export function findPortReuse (): PortReuse {
     }
   }
 
-  const none = noReuse(reasons.join('; '))
+  const none = noReuse(reasons.length === 0 ? `there is neither ${BINDS.map(([name]) => name).join(' nor ')}` : reasons.join('; '))
 
   if (isConclusive) {
     found = none
