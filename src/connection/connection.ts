@@ -3,7 +3,6 @@ import { AbstractMultiaddrConnection } from '@libp2p/utils'
 import { isUint8ArrayList } from 'uint8arraylist'
 import { abortError, untilAborted } from '../abort.ts'
 import { toMultiaddr } from '../address.ts'
-import { isWildcard } from '../endpoint.ts'
 import { BatchWriter } from './batch-writer.ts'
 import type { Endpoint } from '../endpoint.ts'
 import type { AbortError, AbortOptions, CounterGroup, Logger, MessageStreamDirection, MultiaddrConnection } from '@libp2p/interface'
@@ -30,8 +29,8 @@ export interface ConnectionInit {
   localAddr?: Multiaddr
 
   /**
-   * Where the socket is bound. If that is not the wildcard, the socket is not asked for
-   * its local end, which spares a system call
+   * The listening endpoint that the connection came from or arrived at. Where its address has
+   * a zone, it is taken for the local end, as the socket itself does not tell the zone
    */
   local?: Endpoint
 
@@ -128,10 +127,10 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
     this.#socket = socket
     this.#writer = new BatchWriter(socket, () => { this.safeDispatchEvent('drain') })
     this.#localAddr = init.localAddr
-    this.#local = init.local == null || isWildcard(init.local.host)
+    this.#local = init.local?.host.includes('%') === true
+      ? init.local
       // a socket that has closed no longer knows its local end
-      ? { host: socket.localAddress, port: socket.localPort }
-      : init.local
+      : { host: socket.localAddress, port: socket.localPort }
     this.#follower = init.follower
 
     const onData = (data: Uint8Array): void => {

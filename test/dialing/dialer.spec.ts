@@ -135,6 +135,16 @@ describe('dialer', () => {
       })
     })
 
+    it('is on the address that the peer sees, also to another loopback address', async () => {
+      await local.listen('/ip4/127.0.0.1/tcp/0')
+      const other = await startServer('127.0.0.2')
+      cleanup.push(async () => other.stop())
+
+      const { connection } = await local.connect(`/ip4/127.0.0.2/tcp/${other.port}`)
+      const { remoteAddress, remotePort } = await other.socket(0)
+      expect(connection.localAddr?.toString()).to.equal(`/ip4/${remoteAddress}/tcp/${remotePort}`)
+    })
+
     it('does not change the address that the connection has as remote', async () => {
       for (const host of ['/ip4/0.0.0.0', '/ip6/::ffff:7f00:1', '/dns4/localhost']) {
         const { connection } = await local.connect(`${host}/tcp/${server.port}`)
