@@ -1,6 +1,6 @@
 import { tryGetNetConfig } from '@libp2p/utils'
 import { multiaddr } from '@multiformats/multiaddr'
-import { Table } from 'console-table-printer'
+import { markdownTable } from 'markdown-table'
 import { endpointOf } from './command-line.ts'
 import { OBSERVERS_NEEDED, dialedFrom, ipVersion, portsReused } from './verdict.ts'
 import type { CheckResult, EndpointVerdict, PeerResult, Verdict } from './result.ts'
@@ -31,19 +31,17 @@ function ports (endpoints: string[]): string {
 }
 
 function table (peers: PeerResult[]): string[] {
-  const table = new Table({ shouldDisableColors: true, defaultColumnOptions: { alignment: 'left' } })
+  const rows = peers.map(({ address, connectMs, latencyMs, libp2pTcp, observed, source }) => [
+    endpointOf(multiaddr(address)),
+    `${source?.port ?? '-'}`,
+    source == null ? '-' : yesOrNo(source.reused),
+    hostAndPort(observed),
+    duration(connectMs),
+    duration(latencyMs),
+    hostAndPort(libp2pTcp.observed)
+  ])
 
-  table.addRows(peers.map(({ address, connectMs, latencyMs, libp2pTcp, observed, source }) => ({
-    peer: endpointOf(multiaddr(address)),
-    'dialed from': source?.port ?? '-',
-    reused: source == null ? '-' : yesOrNo(source.reused),
-    'peer saw': hostAndPort(observed),
-    'connected in': duration(connectMs),
-    'round trip': duration(latencyMs),
-    'with @libp2p/tcp': hostAndPort(libp2pTcp.observed)
-  })))
-
-  return table.render().split('\n')
+  return markdownTable([['peer', 'dialed from', 'reused', 'peer saw', 'connected in', 'round trip', 'with @libp2p/tcp'], ...rows]).split('\n')
 }
 
 /**

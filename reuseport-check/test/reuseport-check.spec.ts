@@ -98,7 +98,7 @@ describe('reuseport-check', () => {
     expect(stdout).to.match(/^reuseportTcp listens on port \d+ \(IPv4\)/)
     expect(stdout).to.match(/^Ports can be reused on this machine, by \S/m)
     const port = /port (\d+) \(IPv4\)/.exec(stdout)?.[1]
-    const row = (peer: string, port: string | undefined, host: string): RegExp => new RegExp(`^│ ${peer}/tcp/\\d+ +│ ${port} +│ yes +│ ${host}:${port} +│ \\d+(\\.\\d)? ms +│ \\d+(\\.\\d)? ms +│ ${host}:(?!${port})\\d+ +│$`, 'm')
+    const row = (peer: string, port: string | undefined, host: string): RegExp => new RegExp(`^\\| ${peer}/tcp/\\d+ +\\| ${port} +\\| yes +\\| ${host}:${port} +\\| \\d+(\\.\\d)? ms +\\| \\d+(\\.\\d)? ms +\\| ${host}:(?!${port})\\d+ +\\|$`, 'm')
     expect(stdout).to.match(row('/ip4/127.0.0.1', port, '127.0.0.1'))
 
     if (hasIPv6) {
