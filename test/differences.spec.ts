@@ -16,10 +16,10 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import type { Socket } from 'node:net'
 
 /**
- * The table of the README: each row is tried with both transports
+ * The table of docs/differences.md: each row is tried with both transports
  */
 describe('differences from @libp2p/tcp', () => {
-  const README = fs.readFileSync(path.join(import.meta.dirname, '../README.md'), 'utf-8')
+  const DOCUMENT = fs.readFileSync(path.join(import.meta.dirname, '../docs/differences.md'), 'utf-8')
   const cleanup: Array<() => unknown> = []
 
   afterEach(async () => {
@@ -243,9 +243,9 @@ describe('differences from @libp2p/tcp', () => {
     })
   })
 
-  it('are what the README says', () => {
+  it('are what the document says', () => {
     const rows = Object.entries(ROWS).map(([what, [theirs, ours]]) => `| ${what} | ${theirs} | ${ours} |`)
 
-    expect(README).to.include(`|---|---|---|\n${rows.join('\n')}\n\n`)
+    expect(DOCUMENT).to.include(`|---|---|---|\n${rows.join('\n')}\n\n`)
   })
 })
