@@ -45,7 +45,6 @@ export type { Agreement } from './observed/votes.ts'
 export type { CloseServerOnMaxConnectionsOpts, ConnectOptions, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit, SourcePort, TCPSocketOptions } from './options.ts'
 export type { PortReuseSupport } from './port-reuse/strategy.ts'
 export type { ReuseReason } from './port-reuse/choose-source.ts'
-export type { DialedFrom } from './dialing/dialed-from.ts'
 export type { ReuseportTcpComponents, ReuseportTcpTransport } from './transport.ts'
 
 // at import: an older Node may fail anywhere, or go on in another way

@@ -1,5 +1,5 @@
 import { InvalidParametersError } from '@libp2p/interface'
-import type { DialedFrom } from './dialing/dialed-from.ts'
+import type { ReuseReason } from './port-reuse/choose-source.ts'
 import type { AbortOptions, CreateListenerOptions, DialTransportOptions, OutboundConnectionUpgradeEvents } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { ProgressEvent, ProgressOptions } from 'progress-events'
@@ -148,7 +148,7 @@ export interface SourcePort {
    * `loopback`, `route`, `wildcard`: the rule that selected a listening endpoint.
    * `ephemeral`: none was used. `unix`: there is no port
    */
-  reason: DialedFrom['reason']
+  reason: ReuseReason | 'ephemeral' | 'unix'
 
   /** Why no listening port was used, if none was */
   because?: string

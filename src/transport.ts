@@ -12,6 +12,7 @@ import { ReuseportListener } from './listener.ts'
 import { dialerMetrics, sourceLabel } from './metrics.ts'
 import { Observed } from './observed/observed.ts'
 import { initWithDefaults, withDefaults } from './options.ts'
+import { noReuse } from './port-reuse/no-reuse.ts'
 import { PortPool } from './port-reuse/port-pool.ts'
 import { findPortReuse } from './port-reuse/strategy.ts'
 import type { Target } from './address.ts'
@@ -82,8 +83,8 @@ export interface ReuseportTcpTransport extends Transport<ReuseportTcpDialEvents>
   observed(): ObservedEndpoint[]
 
   /**
-   * How ports are reused on this machine, or why they can't be. It does not say whether
-   * `reusePort` is on
+   * How ports are reused on this machine, or why they are not. It does not say whether the
+   * option `reusePort` is on
    */
   portReuse(): PortReuseSupport
 }
@@ -118,6 +119,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
   constructor (components: ReuseportTcpComponents, init: ReuseportTcpInit = {}, portReuse: () => PortReuse = findPortReuse) {
     const { logger, metrics, events, addressManager, connectionProtector } = components
     const log = logger.forComponent('libp2p:reuseport-tcp')
+    const isTurnedOff = isFalse(process.env.LIBP2P_TCP_REUSEPORT)
 
     this.#settings = initWithDefaults(init)
     this.#logger = logger
@@ -129,11 +131,12 @@ export class ReuseportTcp implements ReuseportTcpTransport {
       suspended: this.#dialer.countSuspended(),
       observed: this.observed().flatMap(({ addresses }) => addresses).length
     }))
-    this.#portReuse = portReuse
+    // where no dial may come from its port, a listener need not let others in
+    this.#portReuse = isTurnedOff ? () => noReuse('port reuse is turned off by LIBP2P_TCP_REUSEPORT') : portReuse
     this.#dialer = new Dialer({
       pool: this.#pool,
-      portReuse,
-      turnedOff: isFalse(process.env.LIBP2P_TCP_REUSEPORT),
+      portReuse: this.#portReuse,
+      isTurnedOff,
       log,
       metrics: this.#metrics
     })

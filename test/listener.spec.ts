@@ -264,6 +264,20 @@ describe('listener', () => {
     })
   })
 
+  it('does not let others in on its port when the environment turns port reuse off', async () => {
+    process.env.LIBP2P_TCP_REUSEPORT = 'false'
+    const alone = createTransport({ sharePort: true })
+    delete process.env.LIBP2P_TCP_REUSEPORT
+    cleanup.push(async () => alone.stop())
+    const { port } = await alone.listen('/ip4/127.0.0.1/tcp/0')
+
+    const server = net.createServer()
+    const failed = once(server, 'error')
+    server.listen({ host: '127.0.0.1', port, reusePort: HAS_SO_REUSEPORT })
+    expect((await failed)[0]).to.have.property('code', 'EADDRINUSE')
+    await connect(port)
+  })
+
   describe('closing', () => {
     it('frees the port for anybody', async () => {
       const { listener, port } = await local.listen('/ip4/127.0.0.1/tcp/0')

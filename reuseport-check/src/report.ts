@@ -17,7 +17,7 @@ export function report (result: CheckResult, setting?: string): string {
   return [
     `reuseportTcp listens on ${ports(listening)}`,
     `@libp2p/tcp  listens on ${ports(libp2pTcpListening)}`,
-    strategy == null ? `Ports can not be reused on this machine: ${unavailable}` : `Ports can be reused on this machine, by ${strategy}`,
+    strategy == null ? `Ports are not reused on this machine: ${unavailable}` : `Ports can be reused on this machine, by ${strategy}`,
     ...table(peers),
     ...peers.flatMap(notes),
     '',

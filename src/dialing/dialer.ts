@@ -25,7 +25,7 @@ export interface DialerInit {
   portReuse(): PortReuse
 
   /** No dial may come from a listening port, whatever its options say */
-  turnedOff: boolean
+  isTurnedOff: boolean
   log: Logger
   metrics: Pick<DialerMetrics, 'reuse'>
 }
@@ -153,9 +153,9 @@ export class Dialer {
    * this destination
    */
   async #findSources (destination: Endpoint, { reusePort, signal }: DialOptions): Promise<{ sources: Source[], because: BecauseOf }> {
-    const { pool, portReuse, turnedOff } = this.#init
+    const { pool, portReuse, isTurnedOff } = this.#init
 
-    if (turnedOff || reusePort === false) {
+    if (isTurnedOff || reusePort === false) {
       return { sources: [], because: { because: 'turned_off', message: 'port reuse is turned off' } }
     }
 

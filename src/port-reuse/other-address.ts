@@ -93,9 +93,10 @@ function assertSharesPort (bind: Bind): void {
 }
 
 /**
- * Given an IP address, a `net.Socket` calls connect(2) on the next tick. Until then, a socket
- * that is bound and not connected would be in the way of the next dial, and take the place of
- * the listener for the SYNs of others. Given a name, it connects as soon as the lookup answers
+ * Given an IP address, a `net.Socket` that has a TCP handle calls connect(2) on the next tick.
+ * Until then, a socket that is bound and not connected would be in the way of the next dial,
+ * and take the place of the listener for the SYNs of others. Given a name, it connects as soon
+ * as the lookup answers
  */
 function connectAtOnce (socket: Socket, { host, port }: Endpoint): Socket {
   const family = familyOf(host)
