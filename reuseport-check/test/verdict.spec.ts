@@ -147,7 +147,7 @@ describe('the verdict of reuseport-check', () => {
 
   it('port reuse: how, or why not', () => {
     expect(text([peer()], [seen()])).to.include('Ports can be reused on this machine, by net.BoundSocket\n')
-    expect(text([peer()], [seen()], { strategy: null, unavailable: 'no' })).to.include('Ports can not be reused on this machine: no\n')
+    expect(text([peer()], [seen()], { strategy: null, unavailable: 'no' })).to.include('Ports are not reused on this machine: no\n')
   })
 
   it('what peers say can not give commands to the terminal', () => {
