@@ -17,6 +17,22 @@ export interface BindOptions {
 }
 
 /**
+ * Deno reports EADDRINUSE no sooner than with connect(2), and says that it is bound to port 0
+ *
+ * @throws {Error} the system's error, or one that says that the socket is bound to another port
+ */
+export function bindReally (bind: Bind, local: Endpoint, options: BindOptions): BoundSocket {
+  const bound = bind(local, options)
+
+  if (bound.local.port !== local.port) {
+    bound.close()
+    throw new Error(`the socket is not bound to port ${local.port}`)
+  }
+
+  return bound
+}
+
+/**
  * A TCP socket that is bound to a local endpoint and neither listens nor is
  * connected. Exactly one of its methods must be called, once
  */

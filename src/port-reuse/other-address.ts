@@ -1,5 +1,6 @@
 import net from 'node:net'
 import { familyOf, isLoopback, isWildcard } from '../endpoint.ts'
+import { bindReally } from './bind.ts'
 import { listenAsUsual } from './no-reuse.ts'
 import { routeSource } from './route.ts'
 import type { Bind } from './bind.ts'
@@ -78,11 +79,11 @@ function assertSharesPort (bind: Bind): void {
     listen(peer)
 
     const wildcard = { host: '0.0.0.0', port: listening.local.port }
-    const dialed = connectAtOnce(bind(wildcard, { reusePort: false }).toSocket({}), destination)
+    const dialed = connectAtOnce(bindReally(bind, wildcard, { reusePort: false }).toSocket({}), destination)
     dialed.on('error', () => {})
 
     try {
-      bind(wildcard, { reusePort: false }).close()
+      bindReally(bind, wildcard, { reusePort: false }).close()
     } finally {
       dialed.destroy()
     }
