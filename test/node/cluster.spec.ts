@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import net from 'node:net'
 import path from 'node:path'
 import { expect } from 'aegir/chai'
+import { freePort } from '../fixtures/free-port.ts'
 import { startServer } from '../fixtures/server.ts'
 import { HAS_SO_REUSEPORT } from '../fixtures/system.ts'
 import { createTransport } from '../fixtures/transport.ts'
@@ -65,9 +66,7 @@ describe('the workers of a cluster', () => {
 
   it('share a port, and each dials from it', async () => {
     const workers = [startWorker(), startWorker()]
-    const free = await startServer()
-    const { port } = free
-    await free.stop()
+    const port = await freePort()
 
     for (const worker of workers) {
       expect(await worker.listen(`/ip4/127.0.0.1/tcp/${port}`)).to.deep.equal({ port })

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { expect } from 'aegir/chai'
 import { startChild } from '../fixtures/child.ts'
+import { freePort } from '../fixtures/free-port.ts'
 import { startServer } from '../fixtures/server.ts'
 import { HAS_SO_REUSEPORT } from '../fixtures/system.ts'
 import type { Child } from '../fixtures/child.ts'
@@ -27,13 +28,6 @@ describe('a process that is killed and started again on its port', () => {
     cleanup.push(async () => server.stop())
 
     return { server, address: `/ip4/127.0.0.1/tcp/${server.port}` }
-  }
-
-  async function freePort (): Promise<number> {
-    const server = await startServer()
-    await server.stop()
-
-    return server.port
   }
 
   it('listens at once and dials the same peers, and others, from its port', async () => {

@@ -5,6 +5,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
 import { findPortReuse } from '../../src/port-reuse/strategy.ts'
 import { ReuseportTcp } from '../../src/transport.ts'
+import { freePort } from '../fixtures/free-port.ts'
 import { startServer } from '../fixtures/server.ts'
 import { portOf, rawUpgrader } from '../fixtures/transport.ts'
 import type { SourcePort } from '../../src/index.ts'
@@ -44,16 +45,14 @@ describe('strategy of port reuse', () => {
     })
   }
 
-  let freePort: number
+  let dialPort: number
 
-  beforeEach(async () => {
-    const server = await startServer()
-    freePort = server.port
-    await server.stop()
+  before(async () => {
+    dialPort = await freePort()
   })
 
   /**
-   * Listens as any server does, and dials from the free port
+   * Listens as any server does, and dials from another port
    */
   const madeUp: PortReuse = {
     name: 'made up',
@@ -62,7 +61,7 @@ describe('strategy of port reuse', () => {
 
       return undefined
     },
-    connect: async ({ host }, destination, options) => new net.Socket(options).connect({ ...destination, localAddress: host, localPort: freePort })
+    connect: async ({ host }, destination, options) => new net.Socket(options).connect({ ...destination, localAddress: host, localPort: dialPort })
   }
 
   async function listen (strategy: PortReuse): Promise<{ transport: ReuseportTcp, listener: Listener, port: number }> {
@@ -92,7 +91,7 @@ describe('strategy of port reuse', () => {
     const { transport, listener, port } = await listen(madeUp)
 
     expect(await dial(transport, server.port)).to.have.property('reason', 'loopback')
-    expect((await server.socket(0)).remotePort).to.equal(freePort)
+    expect((await server.socket(0)).remotePort).to.equal(dialPort)
 
     const inbound = net.connect({ host: '127.0.0.1', port })
     await once(inbound, 'connect')
@@ -106,7 +105,7 @@ describe('strategy of port reuse', () => {
     const { transport, listener, port } = await listen({ ...madeUp, unavailable: 'there is no reason' })
 
     expect(await dial(transport, server.port)).to.include({ reason: 'ephemeral', because: 'there is no reason' })
-    expect((await server.socket(0)).remotePort).to.not.be.oneOf([port, freePort])
+    expect((await server.socket(0)).remotePort).to.not.be.oneOf([port, dialPort])
 
     await Promise.all([listener.close(), server.stop()])
   })
