@@ -20,16 +20,16 @@
 
 import { randomInt } from 'node:crypto'
 import { parseArgs } from 'node:util'
-import { print } from '../../examples/ports/print.ts'
 import { choose, parseCount, parseOrExit } from '../fixtures/arguments.ts'
+import { print } from '../kit/print.ts'
+import { requireLab } from '../lab/requirements.ts'
 import { testDiscovery } from './discovery.ts'
 import { testHolePunching } from './hole-punching.ts'
 import { testDrops, testLossyPunches } from './lossy-punches.ts'
 import { testMutualDials } from './mutual-dials.ts'
 import { testOtherNets } from './other-nets.ts'
-import { whatIsMissing } from './requirements.ts'
+import type { TransportName } from './discovering-peer.ts'
 import type { DropName } from './lossy-punches.ts'
-import type { TransportName } from './peer.ts'
 
 const PARTS = ['mutual-dials', 'hole-punching', 'other-nets', 'discovery']
 const TRANSPORTS: TransportName[] = ['reuseportTcp', '@libp2p/tcp']
@@ -93,11 +93,7 @@ const { parts, runs, rounds, latencies, loss, jitter, seed, drops, transport } =
   }
 })
 
-const missing = await whatIsMissing()
-
-if (missing.length > 0) {
-  end(['The lab can not be built here:', ...missing.map(what => `- ${what}`)])
-}
+await requireLab()
 
 const failures: string[] = []
 

@@ -1,4 +1,4 @@
-import { getNetConfig } from '@libp2p/utils'
+import { portOf } from '../kit/addresses.ts'
 import { encodeOrder } from './echo-order.ts'
 import type { EchoOrder } from './echo-order.ts'
 import type { RawConnection } from '../../src/index.ts'
@@ -80,5 +80,5 @@ export function startEcho (connection: RawConnection, { payload, onReceived, ...
 }
 
 export function orderFor ({ localAddr }: RawConnection, order: Omit<EchoOrder, 'from'>): Uint8Array {
-  return encodeOrder({ ...order, from: localAddr == null ? 0 : getNetConfig(localAddr).port ?? 0 })
+  return encodeOrder({ ...order, from: portOf(localAddr) })
 }

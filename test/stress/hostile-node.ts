@@ -3,14 +3,14 @@
  */
 
 import { multiaddr } from '@multiformats/multiaddr'
-import { startNode } from './node.ts'
-import { serve } from './participant.ts'
+import { startEchoNode } from './node.ts'
 import { leftOver, openResources } from './resources.ts'
+import { serve } from './troubles.ts'
 import type { Counts } from './counting.ts'
 
 export type HostileNode = typeof commands
 
-const node = await startNode()
+const node = await startEchoNode()
 let before: Counts = {}
 
 const commands = {

@@ -5,10 +5,10 @@
 
 import { once } from 'node:events'
 import net from 'node:net'
+import { within } from '../kit/wait.ts'
 import { MISBEHAVIOURS } from './misbehaviours.ts'
-import { serve } from './participant.ts'
 import { leftOver, openResources } from './resources.ts'
-import { within } from './within.ts'
+import { serve } from './troubles.ts'
 import type { Counts } from './counting.ts'
 import type { PeerAddress } from './loopback.ts'
 import type { Misbehaviour } from './misbehaviours.ts'

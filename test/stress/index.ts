@@ -15,7 +15,7 @@ import { hostile } from './hostile.ts'
 import { live } from './live.ts'
 import { mutual } from './mutual.ts'
 import { createStage } from './stage.ts'
-import { troublesOf } from './troubles.ts'
+import { onTrouble } from './troubles.ts'
 import type { Stage } from './stage.ts'
 
 const PARTS: Record<string, (stage: Stage) => Promise<void>> = { cycles, live, mutual, hostile, 'half-close': halfClose }
@@ -41,7 +41,7 @@ setTimeout(() => {
 }, LIFETIME).unref()
 
 const off: string[] = []
-troublesOf(process, trouble => { off.push(`the main process: ${trouble}`) })
+onTrouble(trouble => { off.push(`the main process: ${trouble}`) })
 
 process.stdout.write(`Node ${process.version}, seed ${seed}\n`)
 

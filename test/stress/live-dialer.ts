@@ -4,15 +4,16 @@
  */
 
 import { multiaddr } from '@multiformats/multiaddr'
+import pMap from 'p-map'
 import { createTransport } from '../fixtures/transport.ts'
+import { tell } from '../kit/serve.ts'
+import { within } from '../kit/wait.ts'
 import { count } from './counting.ts'
 import { startEcho } from './echo.ts'
-import { inParallel } from './in-parallel.ts'
 import { toMultiaddr } from './loopback.ts'
-import { serve, tellProgress } from './participant.ts'
 import { bytes, seededRandom } from './random.ts'
 import { leftOver, openFilesLimit, openResources } from './resources.ts'
-import { within } from './within.ts'
+import { serve } from './troubles.ts'
 import type { Counts } from './counting.ts'
 import type { PeerAddress } from './loopback.ts'
 import type { RawConnection, ReuseportTcpDialEvents } from '../../src/index.ts'
@@ -50,9 +51,9 @@ const commands = {
   async dial (peers: PeerAddress[]): Promise<Counts> {
     const sources: string[] = []
 
-    connections = await inParallel(CONCURRENCY, peers, async peer => {
+    connections = await pMap(peers, async peer => {
       if (sources.length % 100 === 0) {
-        tellProgress(`${sources.length.toLocaleString('en')} connections`)
+        tell('progress', `${sources.length.toLocaleString('en')} connections`)
       }
 
       return within(LIMIT, transport.connect(multiaddr(toMultiaddr(peer)), {
@@ -62,22 +63,22 @@ const commands = {
           }
         }
       }), `the dial to ${toMultiaddr(peer)}`)
-    })
+    }, { concurrency: CONCURRENCY })
 
     return count(sources)
   },
   async echo (seed: number): Promise<number> {
     const random = seededRandom(seed)
 
-    const complete = await inParallel(CONCURRENCY, connections, async connection => {
+    const complete = await pMap(connections, async connection => {
       await within(LIMIT, startEcho(connection, { payload: bytes(random, PAYLOAD_SIZE) }).complete, `the echo of ${connection.remoteAddr}`)
-    })
+    }, { concurrency: CONCURRENCY })
 
     return complete.length
   },
   open: () => connections.filter(({ status }) => status === 'open').length,
   async close (): Promise<Counts> {
-    await inParallel(CONCURRENCY, connections, async connection => within(LIMIT, connection.close(), `closing ${connection.remoteAddr}`))
+    await pMap(connections, async connection => within(LIMIT, connection.close(), `closing ${connection.remoteAddr}`), { concurrency: CONCURRENCY })
 
     return count(connections.map(({ status }) => status))
   },

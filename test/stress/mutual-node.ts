@@ -2,16 +2,16 @@
  * One of the two nodes of the part `mutual`
  */
 
-import { getNetConfig } from '@libp2p/utils'
 import { multiaddr } from '@multiformats/multiaddr'
-import { echo, startNode } from './node.ts'
-import { serve } from './participant.ts'
+import { portOf } from '../kit/addresses.ts'
+import { echo } from '../kit/echo.ts'
+import { startEchoNode } from './node.ts'
 import { bytes, seededRandom } from './random.ts'
 import { leftOver, openResources } from './resources.ts'
+import { serve } from './troubles.ts'
 import type { Counts } from './counting.ts'
 import type { ReuseportTcpDialEvents } from '../../src/index.ts'
 import type { OpenConnectionProgressEvents } from '@libp2p/interface'
-import type { Multiaddr } from '@multiformats/multiaddr'
 
 export type MutualNode = typeof commands
 
@@ -20,7 +20,7 @@ export type MutualNode = typeof commands
  */
 const LIMIT = 5_000
 
-const node = await startNode()
+const node = await startEchoNode()
 const inboundPorts: number[] = []
 let before: Counts = {}
 
@@ -106,8 +106,4 @@ async function spinUntil (start: number): Promise<void> {
   while (now() < start) {
     // the two nodes are to dial within microseconds
   }
-}
-
-function portOf (ma: Multiaddr): number {
-  return getNetConfig(ma).port ?? 0
 }

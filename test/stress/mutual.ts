@@ -1,5 +1,4 @@
-import { getNetConfig } from '@libp2p/utils'
-import { multiaddr } from '@multiformats/multiaddr'
+import { portOf } from '../kit/addresses.ts'
 import { count, format } from './counting.ts'
 import type { MutualNode } from './mutual-node.ts'
 import type { Stage } from './stage.ts'
@@ -45,7 +44,7 @@ export async function mutual (stage: Stage): Promise<void> {
   }
 
   const inboundPorts = await Promise.all(nodes.map(async node => node.ask('inboundPorts')))
-  const fromListeningPort = inboundPorts.flatMap((ports, i) => ports.filter(port => port === getNetConfig(multiaddr(peers[i])).port)).length
+  const fromListeningPort = inboundPorts.flatMap((ports, i) => ports.filter(port => port === portOf(peers[i]))).length
 
   const dialedFrom = count(sources)
 
