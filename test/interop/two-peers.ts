@@ -93,7 +93,13 @@ export async function dialEachOther ({ machines, ours, theirs }: TwoPeers): Prom
   const both = [[ours, theirs], [theirs, ours]]
   const at = Date.now() + NOTICE
   const dials = await Promise.allSettled(both.map(async ([peer, other]) => Number((await peer.ask('dial', other.address, at)).ms)))
-  const echoes = await Promise.allSettled(both.map(async ([peer, other]) => Number((await peer.ask('echo', other.id, 1_000)).ms)))
+  const echoes: MutualDial['echoes'] = []
+
+  // one after the other: a peer whose own dial failed may not have the other's yet
+  for (const [peer, other] of both) {
+    echoes.push(...await Promise.allSettled([peer.ask('echo', other.id, 1_000).then(({ ms }) => Number(ms))]))
+  }
+
   await Promise.all(both.map(async ([peer, other]) => peer.ask('close', other.id)))
   await untilDisconnected(ours, theirs)
   // nor do the kernels have the 4-tuple any more
