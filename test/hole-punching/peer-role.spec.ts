@@ -9,6 +9,7 @@ import { createLibp2p } from 'libp2p'
 import { reuseportTcp } from '../../src/index.ts'
 import { startServer } from '../fixtures/server.ts'
 import { createTransport, rawUpgrader } from '../fixtures/transport.ts'
+import { startNode } from '../kit/node.ts'
 import type { TestServer } from '../fixtures/server.ts'
 import type { TestTransport } from '../fixtures/transport.ts'
 import type { Libp2p, MultiaddrConnection, Upgrader } from '@libp2p/interface'
@@ -124,11 +125,7 @@ describe('simultaneous open', () => {
 
   describe('between whole nodes', () => {
     async function start (options: Libp2pOptions = {}): Promise<Libp2p<any>> {
-      const node = await createLibp2p({
-        addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
-        transports: [reuseportTcp()],
-        connectionEncrypters: [noise()],
-        streamMuxers: [yamux()],
+      const node = await startNode({
         services: { identify: identify(), ping: ping() },
         connectionGater: { denyDialMultiaddr: () => false },
         ...options

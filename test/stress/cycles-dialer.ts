@@ -14,7 +14,7 @@ import { count } from './counting.ts'
 import { MAX_SIZE, planCycle } from './cycle-plan.ts'
 import { orderFor, startEcho } from './echo.ts'
 import { toMultiaddr } from './loopback.ts'
-import { bytes, seededRandom } from './random.ts'
+import { bytes } from './random.ts'
 import { leftOver, openResources, usedMemory } from './resources.ts'
 import { serve } from './troubles.ts'
 import type { Counts } from './counting.ts'
@@ -71,7 +71,7 @@ const commands = {
    */
   async run (seed: number, peers: PeerAddress[], first: number, end: number): Promise<{ results: Counts, sources: Counts, off: string[] }> {
     if (payloads.byteLength === 0) {
-      payloads = bytes(seededRandom(seed), PAYLOADS + MAX_SIZE)
+      payloads = bytes(seed, PAYLOADS + MAX_SIZE)
       before = openResources()
     }
 

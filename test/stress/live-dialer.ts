@@ -11,7 +11,7 @@ import { within } from '../kit/wait.ts'
 import { count } from './counting.ts'
 import { startEcho } from './echo.ts'
 import { toMultiaddr } from './loopback.ts'
-import { bytes, seededRandom } from './random.ts'
+import { bytes } from './random.ts'
 import { leftOver, openFilesLimit, openResources } from './resources.ts'
 import { serve } from './troubles.ts'
 import type { Counts } from './counting.ts'
@@ -68,10 +68,8 @@ const commands = {
     return count(sources)
   },
   async echo (seed: number): Promise<number> {
-    const random = seededRandom(seed)
-
-    const complete = await pMap(connections, async connection => {
-      await within(LIMIT, startEcho(connection, { payload: bytes(random, PAYLOAD_SIZE) }).complete, `the echo of ${connection.remoteAddr}`)
+    const complete = await pMap(connections, async (connection, i) => {
+      await within(LIMIT, startEcho(connection, { payload: bytes(`${seed} ${i}`, PAYLOAD_SIZE) }).complete, `the echo of ${connection.remoteAddr}`)
     }, { concurrency: CONCURRENCY })
 
     return complete.length

@@ -6,7 +6,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { portOf } from '../kit/addresses.ts'
 import { echo } from '../kit/echo.ts'
 import { startEchoNode } from './node.ts'
-import { bytes, seededRandom } from './random.ts'
+import { bytes } from './random.ts'
 import { leftOver, openResources } from './resources.ts'
 import { serve } from './troubles.ts'
 import type { Counts } from './counting.ts'
@@ -70,7 +70,7 @@ const commands = {
    * Echoes on all connections
    */
   async talk (seed: number): Promise<{ echoes: number, errors: string[] }> {
-    const payload = bytes(seededRandom(seed), 1_000)
+    const payload = bytes(seed, 1_000)
     const results = await Promise.allSettled(node.getConnections().map(async connection => echo(connection, payload, AbortSignal.timeout(LIMIT))))
 
     return {
