@@ -15,7 +15,7 @@ import { MAX_SIZE, planCycle } from './cycle-plan.ts'
 import { orderFor, startEcho } from './echo.ts'
 import { toMultiaddr } from './loopback.ts'
 import { bytes } from './random.ts'
-import { leftOver, openResources, usedMemory } from './resources.ts'
+import { leftOver, startWatching, usedMemory } from './resources.ts'
 import { serve } from './troubles.ts'
 import type { Counts } from './counting.ts'
 import type { CyclePlan } from './cycle-plan.ts'
@@ -55,7 +55,6 @@ const lasting = new AbortController()
 
 const { transport, listen } = createTransport()
 let payloads: Uint8Array = new Uint8Array()
-let before: Counts = {}
 
 const commands = {
   async listen (): Promise<number> {
@@ -72,7 +71,7 @@ const commands = {
   async run (seed: number, peers: PeerAddress[], first: number, end: number): Promise<{ results: Counts, sources: Counts, off: string[] }> {
     if (payloads.byteLength === 0) {
       payloads = bytes(seed, PAYLOADS + MAX_SIZE)
-      before = openResources()
+      startWatching()
     }
 
     const off: string[] = []
@@ -98,7 +97,7 @@ const commands = {
     return { results: count(results), sources: count(sources), off }
   },
 
-  leftOver: async () => leftOver(before),
+  leftOver,
   abortListeners: () => getEventListeners(lasting.signal, 'abort').length,
   usedMemory
 }

@@ -5,9 +5,8 @@
 
 import { once } from 'node:events'
 import net from 'node:net'
-import { leftOver, openFilesLimit, openResources } from './resources.ts'
+import { leftOver, openFilesLimit, startWatching } from './resources.ts'
 import { serve } from './troubles.ts'
-import type { Counts } from './counting.ts'
 import type { EchoOrder } from './echo.ts'
 import type { PeerAddress } from './loopback.ts'
 import type { AddressInfo, Socket } from 'node:net'
@@ -21,7 +20,6 @@ const EXPECTED_ERRORS = ['ECONNRESET', 'EPIPE']
 
 const seen = { connections: 0, fromListeningPort: 0, fromEphemeralPort: 0, fromUnexpectedPort: 0, resets: 0, errors: 0 }
 let open = 0
-let before: Counts = {}
 
 const commands = {
   openFilesLimit,
@@ -40,12 +38,12 @@ const commands = {
       addresses.push({ host, port: (server.address() as AddressInfo).port })
     }
 
-    before = openResources()
+    startWatching()
 
     return addresses
   },
   seen: () => ({ ...seen, open }),
-  leftOver: async () => leftOver(before)
+  leftOver
 }
 
 serve(commands)

@@ -6,16 +6,14 @@ import { getNetConfig } from '@libp2p/utils'
 import { toDuplex } from '../../src/index.ts'
 import { createTransport, rawUpgrader } from '../fixtures/transport.ts'
 import { check, exchangeOf, hostOf, inPieces, numberOf } from './half-close-plan.ts'
-import { leftOver, openResources } from './resources.ts'
+import { leftOver, startWatching } from './resources.ts'
 import { serve } from './troubles.ts'
-import type { Counts } from './counting.ts'
 import type { Exchange } from './half-close-plan.ts'
 import type { RawConnection } from '../../src/index.ts'
 
 export type HalfCloseNode = typeof commands
 
 const { listen, connect } = createTransport()
-let before: Counts = {}
 let firstSeed = 0
 
 const commands = {
@@ -25,7 +23,7 @@ const commands = {
   async listen (seed: number): Promise<number> {
     firstSeed = seed
     const { port } = await listen('/ip4/127.0.0.1/tcp/0', rawUpgrader(connection => { accept(connection as RawConnection) }))
-    before = openResources()
+    startWatching()
 
     return port
   },
@@ -39,7 +37,7 @@ const commands = {
 
     await (exchange.dialerRequests ? request(connection, exchange) : reply(connection, exchange))
   },
-  leftOver: async () => leftOver(before)
+  leftOver
 }
 
 serve(commands)

@@ -29,5 +29,5 @@ export async function halfClose (stage: Stage): Promise<void> {
 
   stage.print(`${done.length} exchanges with a peer that half-closes, or that we half-close to, ${(bytes / 1e6).toFixed()} MB, every byte compared`)
   stage.expectEqual('complete exchanges', done.length, EXCHANGES)
-  Object.entries(left).forEach(([kind, n]) => { stage.expectEqual(`${kind} left over`, n, 0) })
+  stage.expectNothing('left over', left)
 }

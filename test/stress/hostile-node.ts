@@ -4,18 +4,16 @@
 
 import { multiaddr } from '@multiformats/multiaddr'
 import { startEchoNode } from './node.ts'
-import { leftOver, openResources } from './resources.ts'
+import { leftOver, startWatching } from './resources.ts'
 import { serve } from './troubles.ts'
-import type { Counts } from './counting.ts'
 
 export type HostileNode = typeof commands
 
 const node = await startEchoNode()
-let before: Counts = {}
 
 const commands = {
   address (): string {
-    before = openResources()
+    startWatching()
 
     return node.getMultiaddrs()[0].toString()
   },
@@ -47,7 +45,7 @@ const commands = {
     await node.services.ping.ping(remotePeer, { signal })
     await node.hangUp(remotePeer, { signal })
   },
-  leftOver: async () => ({ connection: node.getConnections().length, ...await leftOver(before) })
+  leftOver: async () => ({ connection: node.getConnections().length, ...await leftOver() })
 }
 
 serve(commands)

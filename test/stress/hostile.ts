@@ -103,7 +103,7 @@ async function expectNothingLeftOver ({ stage, node, hostile }: Hostilities, whe
   const left = add(await Promise.all([node.ask('leftOver'), hostile.ask('leftOver')]))
 
   stage.print(`the good peer is fine ${when}; left over: ${format(Object.fromEntries(Object.entries(left).filter(([, n]) => n > 0))) || 'nothing'}`)
-  Object.entries(left).forEach(([kind, n]) => { stage.expectEqual(`${kind} left over ${when}`, n, 0) })
+  stage.expectNothing(`left over ${when}`, left)
 }
 
 function slowest (took: number[]): string {

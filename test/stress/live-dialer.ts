@@ -12,7 +12,7 @@ import { count } from './counting.ts'
 import { startEcho } from './echo.ts'
 import { toMultiaddr } from './loopback.ts'
 import { bytes } from './random.ts'
-import { leftOver, openFilesLimit, openResources } from './resources.ts'
+import { leftOver, openFilesLimit, startWatching } from './resources.ts'
 import { serve } from './troubles.ts'
 import type { Counts } from './counting.ts'
 import type { PeerAddress } from './loopback.ts'
@@ -34,13 +34,12 @@ const PAYLOAD_SIZE = 1_000
 
 const { transport, listen } = createTransport()
 let connections: RawConnection[] = []
-let before: Counts = {}
 
 const commands = {
   openFilesLimit,
   async listen (): Promise<number> {
     const { port } = await listen('/ip4/127.0.0.1/tcp/0')
-    before = openResources()
+    startWatching()
 
     return port
   },
@@ -80,7 +79,7 @@ const commands = {
 
     return count(connections.map(({ status }) => status))
   },
-  leftOver: async () => leftOver(before)
+  leftOver
 }
 
 serve(commands)

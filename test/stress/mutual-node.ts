@@ -7,9 +7,8 @@ import { portOf } from '../kit/addresses.ts'
 import { echo } from '../kit/echo.ts'
 import { startEchoNode } from './node.ts'
 import { bytes } from './random.ts'
-import { leftOver, openResources } from './resources.ts'
+import { leftOver, startWatching } from './resources.ts'
 import { serve } from './troubles.ts'
-import type { Counts } from './counting.ts'
 import type { ReuseportTcpDialEvents } from '../../src/index.ts'
 import type { OpenConnectionProgressEvents } from '@libp2p/interface'
 
@@ -22,7 +21,6 @@ const LIMIT = 5_000
 
 const node = await startEchoNode()
 const inboundPorts: number[] = []
-let before: Counts = {}
 
 node.addEventListener('connection:open', ({ detail: { direction, remoteAddr } }) => {
   if (direction === 'inbound') {
@@ -32,7 +30,7 @@ node.addEventListener('connection:open', ({ detail: { direction, remoteAddr } })
 
 const commands = {
   address (): string {
-    before = openResources()
+    startWatching()
 
     return node.getMultiaddrs()[0].toString()
   },
@@ -85,7 +83,7 @@ const commands = {
   /**
    * Waits until no connection is left
    */
-  leftOver: async () => ({ connection: node.getConnections().length, ...await leftOver(before) }),
+  leftOver: async () => ({ connection: node.getConnections().length, ...await leftOver() }),
 
   /**
    * The ports that inbound connections came from

@@ -40,7 +40,7 @@ export async function mutual (stage: Stage): Promise<void> {
 
     const errors = [...dials.map(({ error }) => error), ...talks.flatMap(talk => talk.errors)]
     errors.filter(error => error != null).forEach(error => { stage.expect(false, `round ${round}: ${error}`) })
-    left.flatMap(Object.entries).forEach(([kind, n]) => { stage.expectEqual(`round ${round}: ${kind} left over`, n, 0) })
+    left.forEach(counts => { stage.expectNothing(`left over in round ${round}`, counts) })
   }
 
   const inboundPorts = await Promise.all(nodes.map(async node => node.ask('inboundPorts')))

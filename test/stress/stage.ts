@@ -1,4 +1,5 @@
 import { startScript } from '../kit/processes.ts'
+import type { Counts } from './counting.ts'
 import type { Script } from '../kit/processes.ts'
 import type { Functions } from '../kit/serve.ts'
 
@@ -34,6 +35,7 @@ export interface Stage {
    */
   expect(ok: boolean, complaint: string): void
   expectEqual(what: string, actual: number, expected: number): void
+  expectNothing(what: string, counts: Counts): void
 
   /**
    * Ends the processes and says how long it took
@@ -85,6 +87,9 @@ export function createStage (name: string, seed: number): Stage {
     },
     expectEqual (what, actual, expected) {
       stage.expect(actual === expected, `${what}: ${actual}, expected ${expected}`)
+    },
+    expectNothing (what, counts) {
+      Object.entries(counts).forEach(([kind, n]) => { stage.expectEqual(`${kind} ${what}`, n, 0) })
     },
     async end () {
       await Promise.all(scripts.map(async ({ name, script }) => {
