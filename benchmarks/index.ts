@@ -13,8 +13,8 @@
  */
 
 import { parseArgs } from 'node:util'
-import { parseCount, parseOrExit } from '../test/fixtures/arguments.ts'
 import { build } from '../test/interop/implementations.ts'
+import { parseCount, parseOrExit } from '../test/kit/arguments.ts'
 import { print } from '../test/kit/print.ts'
 import { check, write } from './documents.ts'
 import { measureInTurn } from './in-turn.ts'

@@ -14,7 +14,7 @@
  */
 
 import { parseArgs } from 'node:util'
-import { choose, parseCount, parseOrExit } from '../fixtures/arguments.ts'
+import { choose, parseCount, parseOrExit } from '../kit/arguments.ts'
 import { print } from '../kit/print.ts'
 import { requireLab } from '../lab/requirements.ts'
 import { testDialing } from './dialing.ts'

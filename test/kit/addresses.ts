@@ -1,4 +1,3 @@
-import { getNetConfig } from '@libp2p/utils'
 import { multiaddr } from '@multiformats/multiaddr'
 import { Circuit } from '@multiformats/multiaddr-matcher'
 import { until } from './wait.ts'
@@ -6,12 +5,12 @@ import type { Connection, Libp2p, Listener } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
 /**
- * The TCP port in an address, or of a listener
+ * The TCP port in an address, or of a listener; 0 if there is none
  */
 export function portOf (where: string | Multiaddr | Listener | undefined): number {
   const address = typeof where === 'object' && 'getAddrs' in where ? where.getAddrs()[0] : where
 
-  return address == null ? 0 : getNetConfig(multiaddr(address)).port ?? 0
+  return Number(multiaddr(address).getComponents().find(({ name }) => name === 'tcp')?.value ?? 0)
 }
 
 export function isRelayed ({ remoteAddr }: Connection): boolean {

@@ -20,7 +20,7 @@
 
 import { randomInt } from 'node:crypto'
 import { parseArgs } from 'node:util'
-import { choose, parseCount, parseOrExit } from '../fixtures/arguments.ts'
+import { choose, parseCount, parseOrExit } from '../kit/arguments.ts'
 import { print } from '../kit/print.ts'
 import { requireLab } from '../lab/requirements.ts'
 import { testDiscovery } from './discovery.ts'

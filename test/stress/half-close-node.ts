@@ -4,7 +4,7 @@
 
 import { getNetConfig } from '@libp2p/utils'
 import { toDuplex } from '../../src/index.ts'
-import { createTransport, rawUpgrader } from '../fixtures/transport.ts'
+import { createTransport, rawUpgrader } from '../kit/transport.ts'
 import { check, exchangeOf, hostOf, inPieces, numberOf } from './half-close-plan.ts'
 import { leftOver, startWatching } from './resources.ts'
 import { serve } from './troubles.ts'

@@ -8,7 +8,7 @@
  */
 
 import { parseArgs } from 'node:util'
-import { choose, parseCount, parseOrExit } from '../fixtures/arguments.ts'
+import { choose, parseCount, parseOrExit } from '../kit/arguments.ts'
 import { cycles } from './cycles.ts'
 import { halfClose } from './half-close.ts'
 import { hostile } from './hostile.ts'

@@ -5,8 +5,8 @@
 
 import { multiaddr } from '@multiformats/multiaddr'
 import pMap from 'p-map'
-import { createTransport } from '../fixtures/transport.ts'
 import { tell } from '../kit/serve.ts'
+import { createTransport } from '../kit/transport.ts'
 import { within } from '../kit/wait.ts'
 import { count } from './counting.ts'
 import { startEcho } from './echo.ts'

@@ -8,13 +8,13 @@ import type { Counts } from './counting.ts'
  */
 const SETTLE_LIMIT = 5_000
 
-let before: Counts = {}
+const before: Counts = {}
 
 /**
  * What is opened from now on must not be left over
  */
 export function startWatching (): void {
-  before = openResources()
+  Object.assign(before, openResources())
 }
 
 /**
