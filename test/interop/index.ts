@@ -16,7 +16,7 @@
 import { parseArgs } from 'node:util'
 import { choose, parseCount, parseOrExit } from '../kit/arguments.ts'
 import { print } from '../kit/print.ts'
-import { requireLab } from '../lab/requirements.ts'
+import { end, requireLab } from '../lab/requirements.ts'
 import { testDialing } from './dialing.ts'
 import { DROPS, testHolePunching } from './hole-punching.ts'
 import { IMPLEMENTATIONS, build } from './implementations.ts'
@@ -91,8 +91,3 @@ for (const theirs of others) {
 }
 
 end(failures)
-
-function end (failures: string[]): never {
-  print(...failures)
-  process.exit(failures.length > 0 ? 1 : 0)
-}

@@ -36,7 +36,7 @@ export interface Script<F extends Functions> {
   stop(): Promise<string>
 }
 
-export interface ScriptOptions extends ForkOptions {
+export interface ScriptOptions {
   /**
    * How long an answer may take, in ms. 30,000 by default
    */
@@ -48,9 +48,14 @@ export interface ScriptOptions extends ForkOptions {
   onNews?(kind: string, text: string): void
 }
 
-export function startScript <F extends Functions> (script: URL, args: string[] = [], { limit = ANSWER_LIMIT, onNews, ...options }: ScriptOptions = {}): Script<F> {
-  const child = fork(script, args, options)
-  const name = `${script.pathname.split('/').at(-1)}`
+export function startScript <F extends Functions> (script: URL, args: string[] = [], { limit, onNews, ...options }: ScriptOptions & ForkOptions = {}): Script<F> {
+  return talkTo(fork(script, args, options), `${script.pathname.split('/').at(-1)}`, { limit, onNews })
+}
+
+/**
+ * The same with a process that runs already
+ */
+export function talkTo <F extends Functions> (child: ChildProcess, name: string, { limit = ANSWER_LIMIT, onNews }: ScriptOptions = {}): Script<F> {
   const calls = new Map<number, DeferredPromise<any>>()
   let lastId = 0
 
@@ -58,7 +63,7 @@ export function startScript <F extends Functions> (script: URL, args: string[] =
     if ('news' in said) {
       onNews?.(said.news, said.text)
     } else if ('error' in said) {
-      calls.get(said.id)?.reject(Object.assign(new Error(said.error), { stack: said.stack }))
+      calls.get(said.id)?.reject(Object.assign(new Error(said.error.message), said.error))
     } else {
       calls.get(said.id)?.resolve(said.result)
     }

@@ -14,7 +14,7 @@ export interface Call {
  */
 export type Said =
   { id: number, result: unknown } |
-  { id: number, error: string, stack?: string } |
+  { id: number, error: { message: string, stack?: string, code?: string } } |
   { news: string, text: string }
 
 /**
@@ -30,7 +30,7 @@ export function serve (functions: Functions): void {
   process.on('message', ({ id, name, args }: Call) => {
     Promise.resolve(args).then(args => functions[name](...args)).then(
       result => { say({ id, result }) },
-      err => { say({ id, error: err?.message ?? `${err}`, stack: err?.stack }) }
+      ({ message, stack, code }) => { say({ id, error: { message, stack, code } }) }
     )
   })
 }

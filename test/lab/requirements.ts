@@ -19,9 +19,19 @@ export async function requireLab (): Promise<void> {
   const missing = await whatIsMissing()
 
   if (missing.length > 0) {
-    print('The lab can not be built here:', ...missing.map(what => `- ${what}`))
-    process.exit(1)
+    end(['The lab can not be built here:', ...missing.map(what => `- ${what}`)])
   }
+}
+
+/**
+ * Ends the process, with exit code 1 if there are failures.
+ *
+ * Nothing has to be cleaned up first, nor when this process is killed: the lab's
+ * processes end with this one, and the rest of the lab with them
+ */
+export function end (failures: string[]): never {
+  print(...failures)
+  process.exit(failures.length > 0 ? 1 : 0)
 }
 
 async function whatIsMissing (): Promise<string[]> {

@@ -22,7 +22,7 @@ import { randomInt } from 'node:crypto'
 import { parseArgs } from 'node:util'
 import { choose, parseCount, parseOrExit } from '../kit/arguments.ts'
 import { print } from '../kit/print.ts'
-import { requireLab } from '../lab/requirements.ts'
+import { end, requireLab } from '../lab/requirements.ts'
 import { testDiscovery } from './discovery.ts'
 import { testHolePunching } from './hole-punching.ts'
 import { testDrops, testLossyPunches } from './lossy-punches.ts'
@@ -130,15 +130,6 @@ if (parts.includes('discovery')) {
 }
 
 end(failures)
-
-/**
- * Nothing has to be cleaned up first, nor when this process is killed: the lab's
- * processes end with this one, and the rest of the lab with them
- */
-function end (failures: string[]): never {
-  print(...failures)
-  process.exit(failures.length > 0 ? 1 : 0)
-}
 
 function parseIfGiven (name: string, value?: string): number | undefined {
   return value == null ? undefined : parseCount(name, value)

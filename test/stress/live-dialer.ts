@@ -3,7 +3,6 @@
  * once, all from its one listening port
  */
 
-import { multiaddr } from '@multiformats/multiaddr'
 import pMap from 'p-map'
 import { tell } from '../kit/serve.ts'
 import { createTransport } from '../kit/transport.ts'
@@ -16,7 +15,7 @@ import { leftOver, openFilesLimit, startWatching } from './resources.ts'
 import { serve } from './troubles.ts'
 import type { Counts } from './counting.ts'
 import type { PeerAddress } from './loopback.ts'
-import type { RawConnection, ReuseportTcpDialEvents } from '../../src/index.ts'
+import type { RawConnection } from '../../src/index.ts'
 
 export type LiveDialer = typeof commands
 
@@ -32,7 +31,7 @@ const LIMIT = 10_000
 
 const PAYLOAD_SIZE = 1_000
 
-const { transport, listen } = createTransport()
+const { connect, listen } = createTransport()
 let connections: RawConnection[] = []
 
 const commands = {
@@ -55,13 +54,10 @@ const commands = {
         tell('progress', `${sources.length.toLocaleString('en')} connections`)
       }
 
-      return within(LIMIT, transport.connect(multiaddr(toMultiaddr(peer)), {
-        onProgress: (event: ReuseportTcpDialEvents) => {
-          if (event.type === 'tcp:source-port') {
-            sources.push(event.detail.because ?? event.detail.reason)
-          }
-        }
-      }), `the dial to ${toMultiaddr(peer)}`)
+      const { connection, source } = await within(LIMIT, connect(toMultiaddr(peer)), `the dial to ${toMultiaddr(peer)}`)
+      sources.push(source.because ?? source.reason)
+
+      return connection
     }, { concurrency: CONCURRENCY })
 
     return count(sources)
