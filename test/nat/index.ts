@@ -21,7 +21,6 @@
 import { randomInt } from 'node:crypto'
 import { parseArgs } from 'node:util'
 import { choose, parseCount, parseOrExit } from '../kit/arguments.ts'
-import { print } from '../kit/print.ts'
 import { end, requireLab } from '../lab/requirements.ts'
 import { testDiscovery } from './discovery.ts'
 import { testHolePunching } from './hole-punching.ts'
