@@ -8,7 +8,7 @@
 
 import { once } from 'node:events'
 import net from 'node:net'
-import { median } from './results.ts'
+import { median } from '../test/kit/statistics.ts'
 import type { Server, Socket } from 'node:net'
 
 const HOST = '127.0.0.1'

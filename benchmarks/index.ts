@@ -13,9 +13,9 @@
  */
 
 import { parseArgs } from 'node:util'
-import { print } from '../examples/ports/print.ts'
-import { parseCount, parseOrExit } from '../test/fixtures/arguments.ts'
 import { build } from '../test/interop/implementations.ts'
+import { parseCount, parseOrExit } from '../test/kit/arguments.ts'
+import { print } from '../test/kit/print.ts'
 import { check, write } from './documents.ts'
 import { measureInTurn } from './in-turn.ts'
 import { formatRun, formatTables } from './report.ts'

@@ -5,9 +5,10 @@
 
 import assert from 'node:assert/strict'
 import { setTimeout as delay } from 'node:timers/promises'
-import { until } from '../test/fixtures/until.ts'
-import { portOf, startPeer } from '../test/interop/peer.ts'
-import { median } from './results.ts'
+import { startPeer } from '../test/interop/peer.ts'
+import { portOf } from '../test/kit/addresses.ts'
+import { median } from '../test/kit/statistics.ts'
+import { until } from '../test/kit/wait.ts'
 import { startWitness } from './witness.ts'
 import type { Witness } from './witness.ts'
 import type { Implementation } from '../test/interop/implementations.ts'

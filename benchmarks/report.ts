@@ -1,5 +1,6 @@
 import { markdownTable } from 'markdown-table'
-import { judge, median, rangeOfMedian } from './results.ts'
+import { median } from '../test/kit/statistics.ts'
+import { judge, rangeOfMedian } from './results.ts'
 import { METRICS } from './rows.ts'
 import type { Judged, Results } from './results.ts'
 import type { Metric } from './rows.ts'

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import os from 'node:os'
+import { median } from '../test/kit/statistics.ts'
 import type { Figures } from './measure.ts'
 import type { Metric } from './rows.ts'
 import type { Implementation } from '../test/interop/implementations.ts'
@@ -87,13 +88,6 @@ function verdictOf (better: Metric['better'], bar: number, ratio: number, [low, 
   }
 
   return (better === 'higher' ? ratio >= bar : ratio <= bar) ? 'reached' : 'not reached'
-}
-
-export function median (values: number[]): number {
-  const sorted = values.toSorted((a, b) => a - b)
-  const middle = Math.floor(sorted.length / 2)
-
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
 }
 
 /**

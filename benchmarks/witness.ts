@@ -1,8 +1,8 @@
 import { once } from 'node:events'
 import net from 'node:net'
-import { until } from '../test/fixtures/until.ts'
+import pMap from 'p-map'
 import { countBytes } from '../test/interop/js-peer/bench-bytes.ts'
-import { inParallel } from '../test/stress/in-parallel.ts'
+import { until } from '../test/kit/wait.ts'
 import type { AddressInfo, Socket } from 'node:net'
 
 /**
@@ -93,13 +93,13 @@ export async function startWitness (): Promise<Witness> {
       return (arrived.last - arrived.first) / 1000
     },
     connect: async (port, count) => {
-      await inParallel(PARALLEL, Array.from({ length: count }).keys(), async n => {
+      await pMap(Array.from({ length: count }).keys(), async n => {
         const socket = net.connect({ host: '127.0.0.1', port, localAddress: `127.1.${n >> 8}.${n & 255}` })
         keep(socket)
         await once(socket, 'connect')
         // without, it would not see the end
         made.push(socket.resume())
-      })
+      }, { concurrency: PARALLEL })
     },
     disconnect: () => { made.splice(0).forEach(socket => socket.end()) },
     stop: () => {

@@ -3,9 +3,9 @@ import { expect } from 'aegir/chai'
 import fc from 'fast-check'
 import { reuseportTcp } from '../src/index.ts'
 import { closed, startServer } from './fixtures/server.ts'
-import { createTransport, rawUpgrader } from './fixtures/transport.ts'
+import { createTransport, rawUpgrader } from './kit/transport.ts'
 import type { TestServer } from './fixtures/server.ts'
-import type { TestTransport } from './fixtures/transport.ts'
+import type { TestTransport } from './kit/transport.ts'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
 /**

@@ -10,9 +10,9 @@ import { expect } from 'aegir/chai'
 import { TypedEventEmitter } from 'main-event'
 import { Registry } from 'prom-client'
 import { startBlackhole, startServer } from './fixtures/server.ts'
-import { createTransport } from './fixtures/transport.ts'
-import { until } from './fixtures/until.ts'
-import type { TestTransport } from './fixtures/transport.ts'
+import { createTransport } from './kit/transport.ts'
+import { until } from './kit/wait.ts'
+import type { TestTransport } from './kit/transport.ts'
 import type { Libp2pEvents } from '@libp2p/interface'
 
 /**

@@ -2,7 +2,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
 import { initWithDefaults, withDefaults } from '../src/options.ts'
 import { startServer } from './fixtures/server.ts'
-import { createTransport, rawUpgrader } from './fixtures/transport.ts'
+import { createTransport, rawUpgrader } from './kit/transport.ts'
 
 const SOCKET_OPTIONS = {
   noDelay: 1,

@@ -6,7 +6,7 @@ import { expect } from 'aegir/chai'
 import pDefer from 'p-defer'
 import { toConnection } from '../src/connection/connection.ts'
 import { closed } from './fixtures/server.ts'
-import { createTransport, rawUpgrader } from './fixtures/transport.ts'
+import { createTransport, rawUpgrader } from './kit/transport.ts'
 import type { RawConnection } from '../src/index.ts'
 import type { AddressInfo, ServerOpts, Socket, SocketConstructorOpts } from 'node:net'
 

@@ -5,12 +5,11 @@
  */
 
 import { setTimeout as delay } from 'node:timers/promises'
-import { createLab } from '../../test/nat/lab.ts'
-import { whatIsMissing } from '../../test/nat/requirements.ts'
-import { print } from '../ports/print.ts'
+import { createLab } from '../../test/lab/lab.ts'
+import { requireLab } from '../../test/lab/requirements.ts'
 import { storyteller } from './tell.ts'
 import type { DemoNode } from './node.ts'
-import type { Lab } from '../../test/nat/lab.ts'
+import type { Lab } from '../../test/lab/lab.ts'
 import type { Relay } from '../../test/nat/relay.ts'
 
 /**
@@ -23,12 +22,7 @@ const LATENCY = 20
  */
 const LOOK_INTERVAL = 5
 
-const missing = await whatIsMissing()
-
-if (missing.length > 0) {
-  print('The lab can not be built here:', ...missing.map(what => `- ${what}`))
-  process.exit(1)
-}
+await requireLab()
 
 const start = Date.now()
 const tell = storyteller('', start)
@@ -47,8 +41,8 @@ process.exit()
 
 async function play (): Promise<void> {
   const relayHost = await lab.host('11.0.0.1/24')
-  const relay = await relayHost.start<Relay>(new URL('../../test/nat/relay.ts', import.meta.url), 'limited', '/ip4/11.0.0.1/tcp/4001')
-  const [relayAddress] = await relay.call('addresses')
+  const relay = relayHost.start<Relay>(new URL('../../test/nat/relay.ts', import.meta.url), 'limited', '/ip4/11.0.0.1/tcp/4001')
+  const [relayAddress] = await relay.ask('addresses')
   tell('a relay listens on 11.0.0.1')
 
   const hostA = await lab.hostBehind('port-restricted', 11)
@@ -58,20 +52,19 @@ async function play (): Promise<void> {
   tell(`from each of these three to another it takes ${LATENCY} ms. The NATs drop what nobody inside asked for`)
 
   const node = new URL('./node.ts', import.meta.url)
-  const [a, b] = await Promise.all([
-    hostA.start<DemoNode>(node, 'A', `${start}`, relayAddress, '/ip4/0.0.0.0/tcp/4001'),
-    hostB.start<DemoNode>(node, 'B', `${start}`, relayAddress, '/ip4/0.0.0.0/tcp/4001', `${relayAddress}/p2p-circuit`)
-  ])
+  const a = hostA.start<DemoNode>(node, 'A', `${start}`, relayAddress, '/ip4/0.0.0.0/tcp/4001')
+  const b = hostB.start<DemoNode>(node, 'B', `${start}`, relayAddress, '/ip4/0.0.0.0/tcp/4001', `${relayAddress}/p2p-circuit`)
 
-  await a.call('dial', relayAddress)
+  await a.ask('dial', relayAddress)
+  const addressOfB = await b.ask('relayedAddress')
   tell('now A dials B over the relay')
   const over = new AbortController()
   const looking = lookForSyns(lab, over.signal)
 
   try {
-    await a.call('dial', await b.call('relayedAddress'))
-    const before = await a.call('relayedRoundTrip')
-    const after = await a.call('directRoundTrip')
+    await a.ask('dial', addressOfB)
+    const before = await a.ask('relayedRoundTrip')
+    const after = await a.ask('directRoundTrip')
     tell(`a round trip takes ${after} ms. Over the relay it took ${before} ms`)
   } finally {
     over.abort()

@@ -1,23 +1,24 @@
 /**
  * A libp2p node that punches holes and tells of it, to be run in a machine of the
- * lab
+ * lab.
+ *
+ * - `node.ts NAME START RELAY LISTEN...`: its name in the story, when that began, in ms, and
+ * multiaddrs: the relay's, and those to listen on
  */
 
 import { circuitRelayTransport } from '@libp2p/circuit-relay-v2'
 import { identify } from '@libp2p/identify'
-import { noise } from '@libp2p/noise'
 import { isLoopback, isPrivate } from '@libp2p/utils'
-import { yamux } from '@libp2p/yamux'
 import { CODE_P2P, multiaddr } from '@multiformats/multiaddr'
 import { Circuit } from '@multiformats/multiaddr-matcher'
-import { createLibp2p } from 'libp2p'
 import pDefer from 'p-defer'
 import { dcutr } from '../../src/hole-punching/dcutr.ts'
 import { reuseportTcp } from '../../src/index.ts'
-import { roundTrip, serveEcho } from '../../test/nat/echo.ts'
-import { relayedAddress } from '../../test/nat/relayed-address.ts'
-import { serve } from '../../test/nat/script.ts'
-import { watchLog } from '../../test/nat/watch-log.ts'
+import { isRelayed, relayedAddress } from '../../test/kit/addresses.ts'
+import { roundTrip, serveEcho } from '../../test/kit/echo.ts'
+import { startNode } from '../../test/kit/node.ts'
+import { serve } from '../../test/kit/serve.ts'
+import { watchLog } from '../../test/kit/watch-log.ts'
 import { storyteller } from './tell.ts'
 import type { Connection } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
@@ -27,109 +28,97 @@ import type { Multiaddr } from '@multiformats/multiaddr'
  */
 const TIMEOUT = 15_000
 
-export type DemoNode = Awaited<ReturnType<typeof startNode>>
+const [name, storyStart, relay, ...listen] = process.argv.slice(2)
+const tell = storyteller(name, Number(storyStart))
+const relayed = pDefer<Connection>()
+const direct = pDefer<Connection>()
+const relayedClosed = pDefer<void>()
 
-/**
- * @param name - of the node in the story
- * @param storyStart - when the story began, in ms
- * @param relay - the relay's multiaddr
- * @param listen - the multiaddrs to listen on
- */
-// eslint-disable-next-line @typescript-eslint/explicit-function-return-type
-async function startNode (name: string, storyStart: string, relay: string, ...listen: string[]) {
-  const tell = storyteller(name, Number(storyStart))
-  const relayed = pDefer<Connection>()
-  const direct = pDefer<Connection>()
-  const relayedClosed = pDefer<void>()
+// what @libp2p/dcutr writes to its log, and what it means
+const steps: Record<string, (argument: any) => string> = {
+  'B sending connect to %p': () => `sends CONNECT: dial me at ${offered()}`,
+  'A sending connect': () => `got CONNECT, sends CONNECT: dial me at ${offered()}`,
+  'A sending sync, rtt %dms': rtt => `got CONNECT after ${rtt} ms, sends SYNC and waits for half that time`,
+  'A dialing': addresses => `got SYNC, dials ${short(addresses)}`,
+  'B dialing': addresses => `dials ${short(addresses)}`
+}
 
-  // what @libp2p/dcutr writes to its log, and what it means
-  const steps: Record<string, (argument: any) => string> = {
-    'B sending connect to %p': () => `sends CONNECT: dial me at ${offered()}`,
-    'A sending connect': () => `got CONNECT, sends CONNECT: dial me at ${offered()}`,
-    'A sending sync, rtt %dms': rtt => `got CONNECT after ${rtt} ms, sends SYNC and waits for half that time`,
-    'A dialing': addresses => `got SYNC, dials ${short(addresses)}`,
-    'B dialing': addresses => `dials ${short(addresses)}`
+const node = await startNode({
+  start: false,
+  logger: watchLog('libp2p:dcutr', (format, [argument]) => {
+    if (format in steps) {
+      tell(steps[format](argument))
+    }
+  }),
+  addresses: { listen },
+  transports: [reuseportTcp(), circuitRelayTransport()],
+  services: { identify: identify(), dcutr: dcutr() }
+})
+
+node.addEventListener('peer:identify', ({ detail: { connection, observedAddr } }) => {
+  if (observedAddr != null && isToRelay(connection)) {
+    tell(`is observed as ${short([observedAddr])} by the relay`)
   }
+})
 
-  const node = await createLibp2p({
-    start: false,
-    logger: watchLog('libp2p:dcutr', (format, [argument]) => {
-      if (format in steps) {
-        tell(steps[format](argument))
-      }
-    }),
-    addresses: { listen },
-    transports: [reuseportTcp(), circuitRelayTransport()],
-    connectionEncrypters: [noise()],
-    streamMuxers: [yamux()],
-    services: { identify: identify(), dcutr: dcutr() }
-  })
-
-  node.addEventListener('peer:identify', ({ detail: { connection, observedAddr } }) => {
-    if (observedAddr != null && isToRelay(connection)) {
-      tell(`is observed as ${short([observedAddr])} by the relay`)
-    }
-  })
-
-  node.addEventListener('connection:open', ({ detail: connection }) => {
-    if (isRelayed(connection)) {
-      tell('has a connection over the relay')
-      relayed.resolve(connection)
-    } else if (!isToRelay(connection)) {
-      tell(`has a direct connection to ${short([connection.remoteAddr])}`)
-      direct.resolve(connection)
-    }
-  })
-
-  node.addEventListener('connection:close', ({ detail: connection }) => {
-    if (isRelayed(connection)) {
-      tell('has closed the connection over the relay')
-      relayedClosed.resolve()
-    }
-  })
-
-  await serveEcho(node)
-  await node.start()
-  tell(`listens on ${short(node.getMultiaddrs().filter(ma => !isLoopback(ma)))}`)
-
-  // the private ones are of no use to a peer elsewhere, which leaves them out
-  function offered (): string {
-    return short(node.services.dcutr.candidates().filter(ma => !isPrivate(ma)))
+node.addEventListener('connection:open', ({ detail: connection }) => {
+  if (isRelayed(connection)) {
+    tell('has a connection over the relay')
+    relayed.resolve(connection)
+  } else if (!isToRelay(connection)) {
+    tell(`has a direct connection to ${short([connection.remoteAddr])}`)
+    direct.resolve(connection)
   }
+})
 
-  function isToRelay ({ remoteAddr }: Connection): boolean {
-    return remoteAddr.equals(multiaddr(relay))
+node.addEventListener('connection:close', ({ detail: connection }) => {
+  if (isRelayed(connection)) {
+    tell('has closed the connection over the relay')
+    relayedClosed.resolve()
   }
+})
 
-  return {
-    /**
-     * The address at which others dial this node over the relay
-     */
-    async relayedAddress (): Promise<string> {
-      return relayedAddress(node, TIMEOUT)
-    },
+await serveEcho(node)
+await node.start()
+tell(`listens on ${short(node.getMultiaddrs().filter(ma => !isLoopback(ma)))}`)
 
-    async dial (address: string): Promise<void> {
-      await node.dial(multiaddr(address), { signal: AbortSignal.timeout(TIMEOUT) })
-    },
+const demoNode = {
+  /**
+   * The address at which others dial this node over the relay
+   */
+  async relayedAddress (): Promise<string> {
+    return relayedAddress(node, TIMEOUT)
+  },
 
-    async relayedRoundTrip (): Promise<number> {
-      return roundTrip(await relayed.promise, AbortSignal.timeout(TIMEOUT))
-    },
+  async dial (address: string): Promise<void> {
+    await node.dial(multiaddr(address), { signal: AbortSignal.timeout(TIMEOUT) })
+  },
 
-    /**
-     * Waits until there is a direct connection, and no other
-     */
-    async directRoundTrip (): Promise<number> {
-      await relayedClosed.promise
+  async relayedRoundTrip (): Promise<number> {
+    return roundTrip(await relayed.promise, AbortSignal.timeout(TIMEOUT))
+  },
 
-      return roundTrip(await direct.promise, AbortSignal.timeout(TIMEOUT))
-    }
+  /**
+   * Waits until there is a direct connection, and no other
+   */
+  async directRoundTrip (): Promise<number> {
+    await relayedClosed.promise
+
+    return roundTrip(await direct.promise, AbortSignal.timeout(TIMEOUT))
   }
 }
 
-function isRelayed ({ remoteAddr }: Connection): boolean {
-  return Circuit.matches(remoteAddr)
+export type DemoNode = typeof demoNode
+
+serve(demoNode)
+
+// the private ones are of no use to a peer elsewhere, which leaves them out
+function offered (): string {
+  return short(node.services.dcutr.candidates().filter(ma => !isPrivate(ma)))
+}
+
+function isToRelay ({ remoteAddr }: Connection): boolean {
+  return remoteAddr.equals(multiaddr(relay))
 }
 
 /**
@@ -138,5 +127,3 @@ function isRelayed ({ remoteAddr }: Connection): boolean {
 function short (addresses: Multiaddr[]): string {
   return addresses.filter(ma => !Circuit.matches(ma)).map(ma => ma.decapsulateCode(CODE_P2P).toString()).join(', ')
 }
-
-await serve(startNode)

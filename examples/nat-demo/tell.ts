@@ -1,4 +1,4 @@
-import { print } from '../ports/print.ts'
+import { print } from '../../test/kit/print.ts'
 
 /**
  * Tells what somebody does, and when: in ms since `start`. All processes of the

@@ -14,7 +14,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
-import { choose, parseOrExit } from '../fixtures/arguments.ts'
+import { choose, parseOrExit } from '../kit/arguments.ts'
 import { compileRules } from './library.ts'
 
 const ROOT = path.join(import.meta.dirname, '../..')

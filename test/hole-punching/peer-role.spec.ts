@@ -1,16 +1,13 @@
 import net from 'node:net'
 import { identify } from '@libp2p/identify'
-import { noise } from '@libp2p/noise'
 import { ping } from '@libp2p/ping'
-import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
-import { createLibp2p } from 'libp2p'
-import { reuseportTcp } from '../../src/index.ts'
 import { startServer } from '../fixtures/server.ts'
-import { createTransport, rawUpgrader } from '../fixtures/transport.ts'
+import { startNode } from '../kit/node.ts'
+import { createTransport, rawUpgrader } from '../kit/transport.ts'
 import type { TestServer } from '../fixtures/server.ts'
-import type { TestTransport } from '../fixtures/transport.ts'
+import type { TestTransport } from '../kit/transport.ts'
 import type { Libp2p, MultiaddrConnection, Upgrader } from '@libp2p/interface'
 import type { Libp2pOptions } from 'libp2p'
 import type { Socket } from 'node:net'
@@ -124,11 +121,7 @@ describe('simultaneous open', () => {
 
   describe('between whole nodes', () => {
     async function start (options: Libp2pOptions = {}): Promise<Libp2p<any>> {
-      const node = await createLibp2p({
-        addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
-        transports: [reuseportTcp()],
-        connectionEncrypters: [noise()],
-        streamMuxers: [yamux()],
+      const node = await startNode({
         services: { identify: identify(), ping: ping() },
         connectionGater: { denyDialMultiaddr: () => false },
         ...options

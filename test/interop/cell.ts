@@ -1,3 +1,5 @@
+import pMap from 'p-map'
+
 /**
  * What was tried so and so often
  */
@@ -30,11 +32,12 @@ export async function repeat (what: string, of: number, attempt: (n: number) => 
   const errors: string[] = []
   let tried = 0
 
-  await Promise.all(Array.from({ length: concurrency }, async () => {
-    while (tried < of && errors.length < ENOUGH) {
-      await attempt(tried++).catch((err: Error) => errors.push(err.message))
+  await pMap(Array(of).keys(), async n => {
+    if (errors.length < ENOUGH) {
+      tried++
+      await attempt(n).catch((err: Error) => errors.push(err.message))
     }
-  }))
+  }, { concurrency })
 
   return { what, of, succeeded: tried - errors.length, errors, remarks: await remarks() }
 }

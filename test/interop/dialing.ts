@@ -17,7 +17,7 @@ const MIB = 1024 * 1024
  */
 export async function * testDialing (ours: Implementation, theirs: Implementation, rounds: number): AsyncGenerator<Cell> {
   for (const security of ['noise', 'tls']) {
-    yield * await withTwoPeers(ours, theirs, LATENCY, ['--security', security], async ({ ours, theirs }) => [
+    yield * await withTwoPeers({ ours, theirs, latency: LATENCY, flags: ['--security', security] }, async ({ ours, theirs }) => [
       await testDials(`${security}: we dial from the listening port, observed as such`, rounds, ours, theirs),
       await testDials(`${security}: they dial from the listening port, observed as such`, rounds, theirs, ours),
       await testEchos(`${security}: echo of 1 MiB, both ways`, ours, theirs)

@@ -1,14 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { createLab } from '../nat/lab.ts'
+import { createLab } from '../lab/lab.ts'
 import { repeat } from './cell.ts'
 import { startPeer } from './peer.ts'
 import type { Cell } from './cell.ts'
 import type { Implementation } from './implementations.ts'
 import type { Peer } from './peer.ts'
-import type { Lab } from '../nat/lab.ts'
-import type { Namespace } from '../nat/namespace.ts'
+import type { Lab } from '../lab/lab.ts'
+import type { Namespace } from '../lab/namespace.ts'
+import type { NatKind } from '../lab/nat-rules.ts'
 import type { Outcome } from '../nat/nat-pairs.ts'
-import type { NatKind } from '../nat/nat-rules.ts'
 
 /**
  * One way, in ms

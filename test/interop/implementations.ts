@@ -1,7 +1,6 @@
-import { execFile } from 'node:child_process'
 import os from 'node:os'
 import path from 'node:path'
-import { promisify } from 'node:util'
+import { execa } from 'execa'
 
 /**
  * The command line of each peer program
@@ -42,7 +41,7 @@ export async function build (implementation: Implementation): Promise<void> {
   }
 
   try {
-    await promisify(execFile)(command, args, { timeout: TIMEOUT })
+    await execa(command, args, { timeout: TIMEOUT })
   } catch (err: any) {
     throw new Error(err.code === 'ENOENT' ? `The ${implementation} peer needs '${command}', which is not here` : `The ${implementation} peer could not be built: ${err.stderr ?? err.message}`)
   }

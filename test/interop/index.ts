@@ -14,9 +14,9 @@
  */
 
 import { parseArgs } from 'node:util'
-import { print } from '../../examples/ports/print.ts'
-import { choose, parseCount, parseOrExit } from '../fixtures/arguments.ts'
-import { whatIsMissing } from '../nat/requirements.ts'
+import { choose, parseCount, parseOrExit } from '../kit/arguments.ts'
+import { print } from '../kit/print.ts'
+import { end, requireLab } from '../lab/requirements.ts'
 import { testDialing } from './dialing.ts'
 import { DROPS, testHolePunching } from './hole-punching.ts'
 import { IMPLEMENTATIONS, build } from './implementations.ts'
@@ -66,12 +66,8 @@ const { parts, ours, others, rounds, runs, drops } = parseOrExit(() => {
   }
 })
 const all = [...new Set([ours, ...others])]
-const missing = await whatIsMissing()
 
-if (missing.length > 0) {
-  end(['The lab can not be built here:', ...missing.map(what => `- ${what}`)])
-}
-
+await requireLab()
 print('Building the peers. The first time this takes minutes')
 
 for (const implementation of all) {
@@ -95,8 +91,3 @@ for (const theirs of others) {
 }
 
 end(failures)
-
-function end (failures: string[]): never {
-  print(...failures)
-  process.exit(failures.length > 0 ? 1 : 0)
-}

@@ -1,20 +1,17 @@
-import { spawn } from 'node:child_process'
-import { EventEmitter, once } from 'node:events'
-import { createInterface } from 'node:readline'
-import { within } from '../stress/within.ts'
+import { EventEmitter } from 'node:events'
+import { pEvent } from 'p-event'
+import { portOf } from '../kit/addresses.ts'
+import { startProgram } from '../kit/processes.ts'
+import { within } from '../kit/wait.ts'
 import { IMPLEMENTATIONS } from './implementations.ts'
 import type { Implementation } from './implementations.ts'
-import type { Namespace } from '../nat/namespace.ts'
+import type { Program } from '../kit/processes.ts'
+import type { Namespace } from '../lab/namespace.ts'
 
 /**
  * How long an event may be waited for, in ms
  */
 const TIMEOUT = 20_000
-
-/**
- * How long a peer may take to end, in ms
- */
-const END_TIMEOUT = 5_000
 
 /**
  * See README.md
@@ -48,7 +45,7 @@ export interface PeerInit {
 /**
  * A peer program that runs in a machine of the lab, or in this one
  */
-export interface Peer {
+export interface Peer extends Pick<Program, 'signal' | 'stop'> {
   readonly implementation: Implementation
   readonly id: string
 
@@ -92,12 +89,6 @@ export interface Peer {
   connectionsTo(peer: string, relayed: boolean): number
 
   /**
-   * Stands still from SIGSTOP until SIGCONT
-   */
-  signal(signal: 'SIGSTOP' | 'SIGCONT'): void
-  stop(): Promise<void>
-
-  /**
    * By SIGKILL
    */
   kill(): Promise<void>
@@ -121,36 +112,21 @@ export type CommandName = keyof typeof ANSWERS | `bench-${string}`
 export async function startPeer ({ implementation, machine, host, port, bind = host.includes(':') ? '::' : '0.0.0.0', flags = [] }: PeerInit): Promise<Peer> {
   const family = host.includes(':') ? 6 : 4
   const [program, ...args] = IMPLEMENTATIONS[implementation]
-  const child = spawn(...machine.commandLine(program, ...args, '--listen', `/ip${family}/${bind}/tcp/${port}`, ...flags), { stdio: ['pipe', 'pipe', 'ignore'] })
-  const ended = once(child, 'close')
+  const commandLine = machine.commandLine(program, ...args, '--listen', `/ip${family}/${bind}/tcp/${port}`, ...flags)
   const arrivals = new EventEmitter()
+  const ended = new AbortController()
   const events: PeerEvent[] = []
 
   arrivals.setMaxListeners(Infinity)
-  // what it does not answer any more, the events that are missing tell
-  child.stdin.on('error', () => {})
-  createInterface({ input: child.stdout }).on('line', line => {
+  const child = startProgram(...commandLine, line => {
     events.push(JSON.parse(line))
-    arrivals.emit('event')
-  })
-  ended.then(() => arrivals.emit('event'), () => {})
+    arrivals.emit('event', events.at(-1))
+  }, 'ignore')
+  void child.ended.then(how => { ended.abort(new Error(`${implementation} ended: ${how}`)) })
 
   const find = async (matches: (event: PeerEvent) => boolean, wanted: string, since: number, timeout: number): Promise<PeerEvent> => {
-    const signal = AbortSignal.timeout(timeout)
-
-    while (true) {
-      const found = events.slice(since).find(matches)
-
-      if (found != null) {
-        return found
-      }
-
-      if (child.exitCode != null || signal.aborted) {
-        throw new Error(`${implementation} did not say ${wanted}${child.exitCode == null ? ` within ${timeout} ms` : `, it ended with code ${child.exitCode}`}`)
-      }
-
-      await once(arrivals, 'event', { signal }).catch(() => {})
-    }
+    return events.slice(since).find(matches) ??
+      within(timeout, pEvent<'event', PeerEvent>(arrivals, 'event', { filter: matches, signal: ended.signal }), `${implementation}, to say ${wanted},`)
   }
 
   const count = (fields: PeerEvent): number => events.filter(event => hasFields(event, fields)).length
@@ -168,7 +144,7 @@ export async function startPeer ({ implementation, machine, host, port, bind = h
     async ask <T extends PeerEvent> (name: CommandName, ...args: Array<string | number>) {
       const { done, failed, field } = ANSWERS[name as keyof typeof ANSWERS] ?? BENCH_ANSWERS
       const since = events.length
-      child.stdin.write(`${[name, ...args].join(' ')}\n`)
+      child.tell([name, ...args].join(' '))
 
       const answer = await find(event => {
         return (event.event === done || event.event === failed) && (field == null || event[field] === args[0])
@@ -185,26 +161,15 @@ export async function startPeer ({ implementation, machine, host, port, bind = h
     },
     count,
     connectionsTo: (peer, relayed) => count({ event: 'connected', peer, relayed }) - count({ event: 'disconnected', peer, relayed }),
-    signal: signal => { child.kill(signal) },
-    stop: async () => {
-      child.stdin.end()
-      await within(END_TIMEOUT, ended, `the end of the ${implementation} peer`).catch(() => { child.kill('SIGKILL') })
-      await ended
-    },
+    signal: child.signal,
+    stop: child.stop,
     kill: async () => {
-      child.kill('SIGKILL')
-      await ended
+      child.signal('SIGKILL')
+      await child.ended
     }
   }
 }
 
 function hasFields (event: PeerEvent, fields: PeerEvent): boolean {
   return Object.entries(fields).every(([name, value]) => event[name] === value)
-}
-
-/**
- * The port in an address that ends with it
- */
-export function portOf (address: string): number {
-  return Number(address.split('/').at(-1))
 }

@@ -36,7 +36,7 @@ const ENDS: Record<string, (peers: TwoPeers) => Promise<void>> = {
  */
 export async function * testReconnects (ours: Implementation, theirs: Implementation, rounds: number): AsyncGenerator<Cell> {
   for (const [what, end] of Object.entries(ENDS)) {
-    yield withTwoPeers(ours, theirs, LATENCY, [], async peers => {
+    yield withTwoPeers({ ours, theirs, latency: LATENCY }, async peers => {
       await connect(peers)
 
       return repeat(`dial from the listening port again after ${what}`, rounds, async () => {

@@ -1,22 +1,22 @@
 /**
  * A libp2p node that is to learn its public address, to be run in a machine of the
- * lab
+ * lab.
+ *
+ * - `discovering-peer.ts TRANSPORT AUTONAT LISTEN`
  */
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { autoNAT } from '@libp2p/autonat'
 import { autoNATv2 } from '@libp2p/autonat-v2'
 import { identify } from '@libp2p/identify'
-import { noise } from '@libp2p/noise'
 import { tcp } from '@libp2p/tcp'
 import { isPrivate } from '@libp2p/utils'
-import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
-import { createLibp2p } from 'libp2p'
 import { pEvent } from 'p-event'
 import { reuseportTcp } from '../../src/index.ts'
-import { until } from '../fixtures/until.ts'
-import { serve } from './script.ts'
+import { startNode } from '../kit/node.ts'
+import { serve } from '../kit/serve.ts'
+import { until } from '../kit/wait.ts'
 import type { Connection } from '@libp2p/interface'
 
 /**
@@ -37,81 +37,70 @@ const autonats = {
 }
 
 export type AutonatName = keyof typeof autonats
-export type DiscoveringPeer = Awaited<ReturnType<typeof startPeer>>
+export type TransportName = keyof typeof transports
 
-/**
- * @param transport - the name of one of `transports`
- * @param autonat - the name of one of `autonats`
- * @param listen - a multiaddr
- */
-// eslint-disable-next-line @typescript-eslint/explicit-function-return-type
-async function startPeer (transport: string, autonat: string, listen: string) {
-  const dialed: Connection[] = []
-  let observedAt = Infinity
-  let announcedAt: number | undefined
+const [transport, autonat, listen] = process.argv.slice(2)
+const dialed: Connection[] = []
+let observedAt = Infinity
+let announcedAt: number | undefined
 
-  const node = await createLibp2p({
-    addresses: { listen: [listen] },
-    transports: [transports[transport as keyof typeof transports]()],
-    connectionEncrypters: [noise()],
-    streamMuxers: [yamux()],
-    connectionManager: { inboundConnectionThreshold: Infinity },
-    connectionMonitor: { enabled: false },
-    services: { identify: identify(), ...autonats[autonat as AutonatName] }
-  })
+const node = await startNode({
+  addresses: { listen: [listen] },
+  transports: [transports[transport as TransportName]()],
+  services: { identify: identify(), ...autonats[autonat as AutonatName] }
+})
 
-  const announced = (): string[] => node.getMultiaddrs().filter(ma => !isPrivate(ma)).map(ma => ma.decapsulate('/p2p').toString())
+const announced = (): string[] => node.getMultiaddrs().filter(ma => !isPrivate(ma)).map(ma => ma.decapsulate('/p2p').toString())
 
-  node.addEventListener('self:peer:update', () => {
-    if (announced().length > 0) {
-      announcedAt ??= Date.now()
-    }
-  })
+node.addEventListener('self:peer:update', () => {
+  if (announced().length > 0) {
+    announcedAt ??= Date.now()
+  }
+})
 
-  return {
-    async id (): Promise<string> {
-      return node.peerId.toString()
-    },
+const peer = {
+  id: (): string => node.peerId.toString(),
 
-    /**
-     * One after the other, as a node meets peers
-     */
-    async dial (addresses: string[]): Promise<void> {
-      for (const address of addresses) {
-        const signal = AbortSignal.timeout(TIMEOUT)
-        // it may be identified before the dial resolves
-        const identified = pEvent<'peer:identify', any>(node, 'peer:identify', {
-          filter: ({ detail }) => address.endsWith(`${detail.peerId}`),
-          signal
-        })
-        const [connection] = await Promise.all([node.dial(multiaddr(address), { signal }), identified])
+  /**
+   * One after the other, as a node meets peers
+   */
+  async dial (addresses: string[]): Promise<void> {
+    for (const address of addresses) {
+      const signal = AbortSignal.timeout(TIMEOUT)
+      // it may be identified before the dial resolves
+      const identified = pEvent<'peer:identify', any>(node, 'peer:identify', {
+        filter: ({ detail }) => address.endsWith(`${detail.peerId}`),
+        signal
+      })
+      const [connection] = await Promise.all([node.dial(multiaddr(address), { signal }), identified])
 
-        if (dialed.push(connection) === OBSERVERS) {
-          observedAt = Date.now()
-        }
+      if (dialed.push(connection) === OBSERVERS) {
+        observedAt = Date.now()
       }
-    },
-
-    /**
-     * The public addresses that are announced, after `timeout` ms at most
-     *
-     * @returns and how long they took since enough peers had told, in ms
-     */
-    async announced (timeout: number): Promise<{ addresses: string[], after?: number }> {
-      await until(() => announcedAt != null, timeout).catch(() => {})
-
-      return { addresses: announced(), after: announcedAt == null ? undefined : Math.max(0, announcedAt - observedAt) }
-    },
-
-    /**
-     * How many of those that it dialed are connected still, after so many ms
-     */
-    async connectionsLeft (after: number): Promise<number> {
-      await delay(after)
-
-      return dialed.filter(({ status }) => status === 'open').length
     }
+  },
+
+  /**
+   * The public addresses that are announced, after `timeout` ms at most
+   *
+   * @returns and how long they took since enough peers had told, in ms
+   */
+  async announced (timeout: number): Promise<{ addresses: string[], after?: number }> {
+    await until(() => announcedAt != null, timeout).catch(() => {})
+
+    return { addresses: announced(), after: announcedAt == null ? undefined : Math.max(0, announcedAt - observedAt) }
+  },
+
+  /**
+   * How many of those that it dialed are connected still, after so many ms
+   */
+  async connectionsLeft (after: number): Promise<number> {
+    await delay(after)
+
+    return dialed.filter(({ status }) => status === 'open').length
   }
 }
 
-await serve(startPeer)
+export type DiscoveringPeer = typeof peer
+
+serve(peer)

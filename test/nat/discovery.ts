@@ -1,14 +1,12 @@
-import { print } from '../../examples/ports/print.ts'
-import { formatTable } from '../../examples/ports/table.ts'
-import { createLab } from './lab.ts'
-import { mapFew } from './map-few.ts'
-import { inMs } from './times.ts'
-import type { AutonatName, DiscoveringPeer } from './discovering-peer.ts'
-import type { Lab } from './lab.ts'
-import type { NatKind } from './nat-rules.ts'
-import type { TransportName } from './peer.ts'
+import { markdownTable } from 'markdown-table'
+import pMap from 'p-map'
+import { inMs, print } from '../kit/print.ts'
+import { createLab } from '../lab/lab.ts'
+import type { AutonatName, DiscoveringPeer, TransportName } from './discovering-peer.ts'
 import type { PublicPeer } from './public-peer.ts'
-import type { Script } from './script.ts'
+import type { Script } from '../kit/processes.ts'
+import type { Lab } from '../lab/lab.ts'
+import type { NatKind } from '../lab/nat-rules.ts'
 
 /**
  * One way, in ms
@@ -53,12 +51,7 @@ const REST = 2_000
  */
 const CONCURRENCY = 6
 
-const TABLE = [
-  { columns: ['NAT', 'AutoNAT', 'peers'] },
-  { title: 'public address', columns: ['expected', 'announced', 'after'] },
-  { title: 'a stranger', columns: ['expected', 'connects'] },
-  { title: 'connections', columns: ['left'] }
-]
+const COLUMNS = ['NAT', 'AutoNAT', 'peers', 'expected', 'announced', 'after', 'a stranger: expected', 'connects', 'connections left']
 
 interface Row {
   kind: NatKind
@@ -105,9 +98,9 @@ export async function testDiscovery (transport: TransportName): Promise<string[]
 
   try {
     const [stranger, ...publicPeers] = await startPublicPeers(lab, Math.max(...PEERS) + 1)
-    const addresses = await Promise.all(publicPeers.map(async peer => peer.call('address')))
+    const addresses = await Promise.all(publicPeers.map(async peer => peer.ask('address')))
 
-    await mapFew(rows, CONCURRENCY, async (row, n) => {
+    await pMap(rows, async (row, n) => {
       const { kind, autonat, peers } = row
 
       try {
@@ -118,12 +111,12 @@ export async function testDiscovery (transport: TransportName): Promise<string[]
         cells[n] = [kind, autonat, `${peers}`, err.message]
         failures.push(`Failed with ${kind}, AutoNAT ${autonat}, ${peers} peers: ${err.message}`)
       }
-    })
+    }, { concurrency: CONCURRENCY })
   } finally {
     await lab.stop()
   }
 
-  print(...formatTable(TABLE, cells), '')
+  print(markdownTable([COLUMNS, ...cells]), '')
 
   return transport === 'reuseportTcp' ? failures : []
 }
@@ -142,15 +135,15 @@ async function startPublicPeers (lab: Lab, count: number): Promise<Array<Script<
 
 async function discover (lab: Lab, transport: TransportName, n: number, { kind, autonat, external }: Row, addresses: string[], stranger: Script<PublicPeer>): Promise<Found> {
   const machine = await lab.hostBehind(kind, n)
-  const node = await machine.start<DiscoveringPeer>(new URL('./discovering-peer.ts', import.meta.url), transport, autonat, `/ip4/0.0.0.0/tcp/${PORT}`)
+  const node = machine.start<DiscoveringPeer>(new URL('./discovering-peer.ts', import.meta.url), transport, autonat, `/ip4/0.0.0.0/tcp/${PORT}`)
 
   try {
-    await node.call('dial', addresses)
+    await node.ask('dial', addresses)
 
     return {
-      announced: await node.call('announced', TIMEOUT),
-      isReachable: await stranger.call('canDial', `${external}/p2p/${await node.call('id')}`),
-      connectionsLeft: await node.call('connectionsLeft', REST)
+      announced: await node.ask('announced', TIMEOUT),
+      isReachable: await stranger.ask('canDial', `${external}/p2p/${await node.ask('id')}`),
+      connectionsLeft: await node.ask('connectionsLeft', REST)
     }
   } finally {
     await node.stop()

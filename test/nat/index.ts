@@ -20,16 +20,15 @@
 
 import { randomInt } from 'node:crypto'
 import { parseArgs } from 'node:util'
-import { print } from '../../examples/ports/print.ts'
-import { choose, parseCount, parseOrExit } from '../fixtures/arguments.ts'
+import { choose, parseCount, parseOrExit } from '../kit/arguments.ts'
+import { end, requireLab } from '../lab/requirements.ts'
 import { testDiscovery } from './discovery.ts'
 import { testHolePunching } from './hole-punching.ts'
 import { testDrops, testLossyPunches } from './lossy-punches.ts'
 import { testMutualDials } from './mutual-dials.ts'
 import { testOtherNets } from './other-nets.ts'
-import { whatIsMissing } from './requirements.ts'
+import type { TransportName } from './discovering-peer.ts'
 import type { DropName } from './lossy-punches.ts'
-import type { TransportName } from './peer.ts'
 
 const PARTS = ['mutual-dials', 'hole-punching', 'other-nets', 'discovery']
 const TRANSPORTS: TransportName[] = ['reuseportTcp', '@libp2p/tcp']
@@ -93,11 +92,7 @@ const { parts, runs, rounds, latencies, loss, jitter, seed, drops, transport } =
   }
 })
 
-const missing = await whatIsMissing()
-
-if (missing.length > 0) {
-  end(['The lab can not be built here:', ...missing.map(what => `- ${what}`)])
-}
+await requireLab()
 
 const failures: string[] = []
 
@@ -134,15 +129,6 @@ if (parts.includes('discovery')) {
 }
 
 end(failures)
-
-/**
- * Nothing has to be cleaned up first, nor when this process is killed: the lab's
- * processes end with this one, and the rest of the lab with them
- */
-function end (failures: string[]): never {
-  print(...failures)
-  process.exit(failures.length > 0 ? 1 : 0)
-}
 
 function parseIfGiven (name: string, value?: string): number | undefined {
   return value == null ? undefined : parseCount(name, value)

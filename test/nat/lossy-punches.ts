@@ -1,10 +1,10 @@
-import { print } from '../../examples/ports/print.ts'
-import { createLab } from './lab.ts'
+import { inMs, print } from '../kit/print.ts'
+import { median } from '../kit/statistics.ts'
+import { createLab } from '../lab/lab.ts'
 import { playPunch } from './punch.ts'
-import { inMs, median, worst } from './times.ts'
-import type { Lab, LabOptions, Weather } from './lab.ts'
 import type { Punch, Role } from './punch.ts'
 import type { Relay } from './relay.ts'
+import type { Lab, LabOptions, Weather } from '../lab/lab.ts'
 
 /**
  * One way, in ms
@@ -151,8 +151,8 @@ async function play (options: LabOptions, rounds: number, playRound: (lab: Lab, 
 
   try {
     const relayHost = await lab.host(`${RELAY}/24`)
-    const relays = await relayHost.start<Relay>(new URL('./relay.ts', import.meta.url), 'limited', `/ip4/${RELAY}/tcp/4001`)
-    const [relay] = await relays.call('addresses')
+    const relays = relayHost.start<Relay>(new URL('./relay.ts', import.meta.url), 'limited', `/ip4/${RELAY}/tcp/4001`)
+    const [relay] = await relays.ask('addresses')
     const machines = [await lab.hostBehind('port-restricted', MACHINES[0]), await lab.hostBehind('port-restricted', MACHINES[1])]
 
     for (let round = 0; round < rounds; round++) {
@@ -179,7 +179,7 @@ function printRounds (rounds: Round[], expected: string): void {
   const times = direct.map(({ time }) => time)
 
   print(
-    `  ${direct.length} of ${rounds.length} direct (${expected}), ${direct.filter(({ failedAttempts }) => failedAttempts === 0).length} of them at the first attempt; median ${inMs(median(times))}, worst ${inMs(worst(times))}`,
+    `  ${direct.length} of ${rounds.length} direct (${expected}), ${direct.filter(({ failedAttempts }) => failedAttempts === 0).length} of them at the first attempt; median ${inMs(median(times))}, worst ${inMs(Math.max(...times))}`,
     ...rounds.flatMap(({ wrong }, i) => wrong.length === 0 ? [] : [`  round ${i + 1}: ${wrong.join('; ')}`]),
     ''
   )

@@ -1,51 +1,33 @@
-import { print } from '../../examples/ports/print.ts'
-import { formatTable } from '../../examples/ports/table.ts'
-import { createLab } from './lab.ts'
-import { inMs, median, worst } from './times.ts'
-import type { Lab } from './lab.ts'
-import type { Peer, TransportName } from './peer.ts'
-import type { Script } from './script.ts'
+import { markdownTable } from 'markdown-table'
+import { dialEachOther, withTwoPeers } from '../interop/two-peers.ts'
+import { inMs, print } from '../kit/print.ts'
+import { median } from '../kit/statistics.ts'
+import type { MutualDial, TwoPeersInit } from '../interop/two-peers.ts'
 
 /**
- * What both peers listen on, and at which address each is dialed by the other. N
- * is 1 for one of them and 2 for the other
+ * At which address each peer is dialed, and what it listens on
  */
 const CASES = [
-  { listen: '/ip4/11.0.0.N/tcp/4001', dial: '/ip4/11.0.0.N/tcp/4001' },
-  { listen: '/ip4/0.0.0.0/tcp/4001', dial: '/ip4/11.0.0.N/tcp/4001' },
-  { listen: '/ip6/2b00::N/tcp/4001', dial: '/ip6/2b00::N/tcp/4001' }
+  { host: '11.0.0.N', bind: '11.0.0.N' },
+  { host: '11.0.0.N', bind: '0.0.0.0' },
+  { host: '2b00::N', bind: '2b00::N' }
 ]
-
-const TRANSPORTS: TransportName[] = ['reuseportTcp', '@libp2p/tcp']
 
 /**
- * How long before the instant the peers are told of it, in ms
+ * The transports, and the peer programs that have them
  */
-const NOTICE = 100
+const TRANSPORTS = { reuseportTcp: 'js', '@libp2p/tcp': '@libp2p/tcp' } as const
 
-const TABLE = [
-  { columns: ['transport', 'both listen on', 'one-way latency'] },
-  { title: 'rounds', columns: ['all', 'simultaneous open'] },
-  { title: 'dials', columns: ['all', 'rejected'] },
-  { title: 'time to connected', columns: ['median', 'worst'] },
-  { title: 'pings', columns: ['failed', 'median'] }
-]
+const COLUMNS = ['transport', 'both listen on', 'one-way latency', 'rounds', 'simultaneous opens', 'dials', 'rejected', 'time to connected: median', 'worst', 'echoes failed', 'median']
 
-interface Round {
-  /**
-   * Did the SYNs meet?
-   */
-  simultaneousOpen: boolean
+interface Played {
+  rounds: MutualDial[]
+  simultaneousOpens: number
+}
 
-  /**
-   * From the common instant until connected, in ms
-   */
-  dials: Array<PromiseSettledResult<number>>
-
-  /**
-   * Round-trip times in ms, from each end
-   */
-  pings: Array<PromiseSettledResult<number>>
+interface Outcomes {
+  values: number[]
+  errors: string[]
 }
 
 /**
@@ -63,93 +45,66 @@ export async function testMutualDials (latencies: number[], rounds: number): Pro
 
   for (const latency of latencies) {
     for (const addresses of CASES) {
-      for (const transport of TRANSPORTS) {
-        const played = await play(transport, addresses, latency, rounds)
-        rows.push([transport, addresses.listen, `${latency} ms`, ...cells(played)])
+      for (const [transport, peer] of Object.entries(TRANSPORTS)) {
+        const played = await play({ ours: peer, theirs: peer, latency, ...addresses }, rounds)
+        rows.push([transport, addresses.bind, `${latency} ms`, ...cells(played)])
 
         if (transport === 'reuseportTcp') {
-          failures.push(...whatFailed(played).map(failure => `Failed with ${addresses.listen} at ${latency} ms: ${failure}`))
+          failures.push(...whatFailed(played).map(failure => `Failed with ${addresses.bind} at ${latency} ms: ${failure}`))
         }
       }
     }
   }
 
-  print(...formatTable(TABLE, rows), '')
+  print(markdownTable([COLUMNS, ...rows]), '')
 
   return failures
 }
 
-async function play (transport: TransportName, { listen, dial }: typeof CASES[0], latency: number, rounds: number): Promise<Round[]> {
-  const lab = createLab({ latency })
-  const played: Round[] = []
+async function play (init: TwoPeersInit, count: number): Promise<Played> {
+  return withTwoPeers(init, async peers => {
+    const rounds: MutualDial[] = []
+    let simultaneousOpens = 0
 
-  try {
-    const peers = await Promise.all([1, 2].map(async n => {
-      const host = await lab.host(`11.0.0.${n}/24`, `2b00::${n}/64`)
-
-      return host.start<Peer>(new URL('./peer.ts', import.meta.url), transport, listen.replace('N', `${n}`))
-    }))
-
-    const addresses = await Promise.all(peers.map(async (peer, i) => `${dial.replace('N', `${i + 1}`)}/p2p/${await peer.call('id')}`))
-
-    while (played.length < rounds) {
-      played.push(await playRound(lab, peers, addresses.toReversed()))
+    while (rounds.length < count) {
+      const before = await peers.lab.simultaneousOpens()
+      rounds.push(await dialEachOther(peers))
+      simultaneousOpens += await peers.lab.simultaneousOpens() > before ? 1 : 0
     }
-  } finally {
-    await lab.stop()
-  }
 
-  return played
+    return { rounds, simultaneousOpens }
+  })
 }
 
-async function playRound (lab: Lab, peers: Array<Script<Peer>>, targets: string[]): Promise<Round> {
-  const opensBefore = await lab.simultaneousOpens()
-  const at = Date.now() + NOTICE
-
-  const dials = await Promise.allSettled(peers.map(async (peer, i) => peer.call('dial', targets[i], at)))
-  const pings = await Promise.allSettled(peers.map(async peer => peer.call('ping')))
-  await Promise.all(peers.map(async peer => peer.call('hangUp')))
-
-  return { simultaneousOpen: await lab.simultaneousOpens() > opensBefore, dials, pings }
-}
-
-function cells (rounds: Round[]): string[] {
-  const dials = outcomes(rounds.flatMap(({ dials }) => dials))
-  const pings = outcomes(rounds.flatMap(({ pings }) => pings))
+function cells ({ rounds, simultaneousOpens }: Played): string[] {
+  const { dials, echoes } = outcomesOf(rounds)
 
   return [
     `${rounds.length}`,
-    `${simultaneousOpens(rounds)}`,
+    `${simultaneousOpens}`,
     `${rounds.length * 2}`,
     `${dials.errors.length}`,
     inMs(median(dials.values)),
-    inMs(worst(dials.values)),
-    `${pings.errors.length}`,
-    inMs(median(pings.values))
+    inMs(Math.max(...dials.values)),
+    `${echoes.errors.length}`,
+    inMs(median(echoes.values))
   ]
 }
 
-function whatFailed (rounds: Round[]): string[] {
-  const errors = {
-    dials: outcomes(rounds.flatMap(({ dials }) => dials)).errors,
-    pings: outcomes(rounds.flatMap(({ pings }) => pings)).errors
-  }
-
-  const failures = Object.entries(errors)
-    .filter(([, messages]) => messages.length > 0)
-    .map(([name, messages]) => `${messages.length} ${name} (${[...new Set(messages)].join('; ')})`)
+function whatFailed ({ rounds, simultaneousOpens }: Played): string[] {
+  const failures = Object.entries(outcomesOf(rounds))
+    .filter(([, { errors }]) => errors.length > 0)
+    .map(([name, { errors }]) => `${errors.length} ${name} (${[...new Set(errors)].join('; ')})`)
 
   // if the race did not happen, the rest proves nothing
-  return simultaneousOpens(rounds) === 0 ? [...failures, 'no simultaneous open was seen'] : failures
+  return simultaneousOpens === 0 ? [...failures, 'no simultaneous open was seen'] : failures
 }
 
-function simultaneousOpens (rounds: Round[]): number {
-  return rounds.filter(({ simultaneousOpen }) => simultaneousOpen).length
-}
-
-function outcomes (settled: Array<PromiseSettledResult<number>>): { values: number[], errors: string[] } {
-  return {
+function outcomesOf (rounds: MutualDial[]): Record<keyof MutualDial, Outcomes> {
+  const outcomes = (settled: Array<PromiseSettledResult<number>>): Outcomes => ({
     values: settled.filter(result => result.status === 'fulfilled').map(({ value }) => value),
     errors: settled.filter(result => result.status === 'rejected').map(({ reason }) => reason.message)
-  }
+  })
+
+  return { dials: outcomes(rounds.flatMap(({ dials }) => dials)), echoes: outcomes(rounds.flatMap(({ echoes }) => echoes)) }
 }

@@ -1,5 +1,5 @@
-import type { NatKind } from './nat-rules.ts'
 import type { NatMapping } from '../../src/index.ts'
+import type { NatKind } from '../lab/nat-rules.ts'
 
 export type Outcome = 'direct' | 'relayed'
 

@@ -1,14 +1,14 @@
-import { print } from '../../examples/ports/print.ts'
-import { formatTable } from '../../examples/ports/table.ts'
-import { createLab } from './lab.ts'
-import { mapFew } from './map-few.ts'
+import { markdownTable } from 'markdown-table'
+import pMap from 'p-map'
+import { inMs, print } from '../kit/print.ts'
+import { median } from '../kit/statistics.ts'
+import { createLab } from '../lab/lab.ts'
 import { playPunch } from './punch.ts'
-import { inMs, median } from './times.ts'
-import type { Lab } from './lab.ts'
-import type { Namespace } from './namespace.ts'
 import type { Outcome } from './nat-pairs.ts'
 import type { Punch, Role } from './punch.ts'
 import type { Relay } from './relay.ts'
+import type { Lab } from '../lab/lab.ts'
+import type { Namespace } from '../lab/namespace.ts'
 
 /**
  * One way, in ms, if not said otherwise
@@ -38,10 +38,7 @@ const CONCURRENCY = 3
  */
 const PUBLIC_NODES = ['/ip4/11.0.0.1/tcp/4001,/ip6/2b00::1/tcp/4001', '/ip6/2b00::2/tcp/4001', '/ip4/11.0.0.3/tcp/4001']
 
-const TABLE = [
-  { columns: ['first', 'second', 'dials'] },
-  { title: 'expected', columns: ['', 'direct', 'median', 'because'] }
-]
+const COLUMNS = ['first', 'second', 'dials', 'expected', 'direct', 'median', 'because']
 
 type Family = 'ip4' | 'ip6'
 
@@ -195,9 +192,9 @@ const NETS: Net[] = [
 export async function testOtherNets (runs: number): Promise<string[]> {
   print('Other nets that hole punches meet, in both roles. This takes a minute', '')
 
-  const played = (await mapFew(NETS, CONCURRENCY, async net => play(net, runs))).flat()
+  const played = (await pMap(NETS, async net => play(net, runs), { concurrency: CONCURRENCY })).flat()
 
-  print(...formatTable(TABLE, played.map(cells)), '')
+  print(markdownTable([COLUMNS, ...played.map(cells)]), '')
 
   return played.flatMap(whatFailed)
 }
@@ -210,8 +207,8 @@ async function play (net: Net, maxRuns: number): Promise<Played[]> {
 
   try {
     const publicMachine = await lab.host('11.0.0.1/24', '11.0.0.3/24', '2b00::1/64', '2b00::2/64')
-    const publicNodes = await publicMachine.start<Relay>(new URL('./relay.ts', import.meta.url), 'limited', ...PUBLIC_NODES)
-    const [ip4, ip6, onlyIp6, observer] = await publicNodes.call('addresses')
+    const publicNodes = publicMachine.start<Relay>(new URL('./relay.ts', import.meta.url), 'limited', ...PUBLIC_NODES)
+    const [ip4, ip6, onlyIp6, observer] = await publicNodes.ask('addresses')
     const peers = await net.peers(lab)
 
     for (const roles of [[0, 1], [1, 0]]) {

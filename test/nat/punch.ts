@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Namespace } from './namespace.ts'
 import type { PunchingPeer, StackName } from './punching-peer.ts'
-import type { Script } from './script.ts'
 import type { NatMapping } from '../../src/index.ts'
+import type { Script } from '../kit/processes.ts'
+import type { Namespace } from '../lab/namespace.ts'
 
 /**
  * How much is echoed over the direct connection
@@ -90,35 +90,33 @@ export interface Punch {
  */
 export async function playPunch ({ relayBytes, a, b }: Cast, stack: StackName): Promise<Punch> {
   const script = new URL('./punching-peer.ts', import.meta.url)
-  const [peerA, peerB] = await Promise.all([
-    a.machine.start<PunchingPeer>(script, stack, a.announced ?? '', ...a.listen),
-    b.machine.start<PunchingPeer>(script, stack, b.announced ?? '', ...b.listen, `${b.relay}/p2p-circuit`)
-  ])
+  const peerA = a.machine.start<PunchingPeer>(script, stack, a.announced ?? '', ...a.listen)
+  const peerB = b.machine.start<PunchingPeer>(script, stack, b.announced ?? '', ...b.listen, `${b.relay}/p2p-circuit`)
 
   try {
-    const mappings = await Promise.all([peerA.call('askObservers', a.observers), peerB.call('askObservers', b.observers)])
-    const id = (await peerB.call('relayedAddress')).split('/').at(-1)
-    const relayedAt = await peerA.call('dialRelayed', `${a.relay}/p2p-circuit/p2p/${id}`)
-    const [relayedRoundTrip, outcome] = await Promise.all([peerA.call('relayedRoundTrip'), peerB.call('outcome')])
-    const attempts = await peerB.call('failedAttempts')
+    const mappings = await Promise.all([peerA.ask('askObservers', a.observers), peerB.ask('askObservers', b.observers)])
+    const id = (await peerB.ask('relayedAddress')).split('/').at(-1)
+    const relayedAt = await peerA.ask('dialRelayed', `${a.relay}/p2p-circuit/p2p/${id}`)
+    const [relayedRoundTrip, outcome] = await Promise.all([peerA.ask('relayedRoundTrip'), peerB.ask('outcome')])
+    const attempts = await peerB.ask('failedAttempts')
     const common = { outcome, mappings, relayedRoundTrip, failedAttempts: attempts.length }
 
     if (outcome === 'relayed') {
       return {
         ...common,
         time: Date.now() - relayedAt,
-        remarks: [`A has ${await peerA.call('candidates')} candidates, B ${await peerB.call('candidates')}`, ...attempts],
+        remarks: [`A has ${await peerA.ask('candidates')} candidates, B ${await peerB.ask('candidates')}`, ...attempts],
         failures: await whatIsWrong(peerA, peerB, { direct: 0, relayed: 1 })
       }
     }
 
-    const directAt = await Promise.all([peerA.call('directSince'), peerB.call('directSince')])
+    const directAt = await Promise.all([peerA.ask('directSince'), peerB.ask('directSince')])
     const failures = await whatIsWrong(peerA, peerB, { direct: 1, relayed: 0 })
-    const directRoundTrip = await peerA.call('directRoundTrip')
+    const directRoundTrip = await peerA.ask('directRoundTrip')
     const bytes = relayBytes ?? (async () => 0)
     const before = await whenQuiet(bytes, 4 * directRoundTrip)
-    await peerA.call('echo', ECHO_LENGTH)
-    await peerB.call('echo', ECHO_LENGTH)
+    await peerA.ask('echo', ECHO_LENGTH)
+    await peerB.ask('echo', ECHO_LENGTH)
     const during = await bytes() - before
 
     if (during !== 0) {
@@ -132,7 +130,7 @@ export async function playPunch ({ relayBytes, a, b }: Cast, stack: StackName): 
 }
 
 async function whatIsWrong (peerA: Script<PunchingPeer>, peerB: Script<PunchingPeer>, expected: { direct: number, relayed: number }): Promise<string[]> {
-  const connections = await Promise.all([peerA.call('connections'), peerB.call('connections')])
+  const connections = await Promise.all([peerA.ask('connections'), peerB.ask('connections')])
 
   return connections.flatMap(({ direct, relayed }, i) => {
     return direct === expected.direct && relayed === expected.relayed ? [] : [`${'AB'[i]} has ${direct} direct and ${relayed} relayed connections`]

@@ -1,29 +1,31 @@
 /**
  * A libp2p node that punches holes, to be run in a machine of the lab. It has one
- * partner: the first peer that it is connected to over a relay
+ * partner: the first peer that it is connected to over a relay.
+ *
+ * - `punching-peer.ts STACK ANNOUNCE LISTEN...`: what it is made of, a multiaddr that it has
+ * others believe to be dialable, or nothing, and the multiaddrs to listen on
  */
 
 import { randomBytes } from 'node:crypto'
 import { circuitRelayTransport } from '@libp2p/circuit-relay-v2'
 import { dcutr as libp2pDcutr } from '@libp2p/dcutr'
 import { identify } from '@libp2p/identify'
-import { noise } from '@libp2p/noise'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { isPrivate } from '@libp2p/utils'
 import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import { Circuit } from '@multiformats/multiaddr-matcher'
-import { createLibp2p } from 'libp2p'
 import pDefer from 'p-defer'
 import { pEvent } from 'p-event'
 import { dcutr } from '../../src/hole-punching/dcutr.ts'
 import { reuseportTcp } from '../../src/index.ts'
-import { until } from '../fixtures/until.ts'
-import { echo, roundTrip, serveEcho } from './echo.ts'
-import { relayedAddress } from './relayed-address.ts'
-import { serve } from './script.ts'
-import { watchLog } from './watch-log.ts'
+import { isRelayed, relayedAddress } from '../kit/addresses.ts'
+import { echo, roundTrip, serveEcho } from '../kit/echo.ts'
+import { startNode } from '../kit/node.ts'
+import { serve } from '../kit/serve.ts'
+import { until } from '../kit/wait.ts'
+import { watchLog } from '../kit/watch-log.ts'
 import type { NatMapping } from '../../src/index.ts'
 import type { Connection } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
@@ -49,167 +51,155 @@ interface Opened {
 }
 
 export type StackName = keyof typeof stacks
-export type PunchingPeer = Awaited<ReturnType<typeof startPeer>>
 
-/**
- * @param stack - what it is made of
- * @param announce - a multiaddr that it has others believe to be dialable, or nothing
- * @param listen - the multiaddrs to listen on
- */
-// eslint-disable-next-line @typescript-eslint/explicit-function-return-type
-async function startPeer (stack: string, announce: string, ...listen: string[]) {
-  const { transport, dcutr } = stacks[stack as StackName]
-  const relayed = pDefer<Opened>()
-  const direct = pDefer<Opened>()
-  const gaveUp = pDefer<void>()
-  const failedAttempts: string[] = []
+const [stack, announce, ...listen] = process.argv.slice(2)
+const { transport: createTransport, dcutr: createDcutr } = stacks[stack as StackName]
+const relayed = pDefer<Opened>()
+const direct = pDefer<Opened>()
+const gaveUp = pDefer<void>()
+const failedAttempts: string[] = []
 
-  const node = await createLibp2p({
-    logger: watchLog('libp2p:dcutr', (format, [attempt, retries, err]) => {
-      if (!format.startsWith('error while attempting DCUtR')) {
-        return
-      }
-
-      failedAttempts.push(err.message)
-
-      if (attempt === retries) {
-        gaveUp.resolve()
-      }
-    }),
-    addresses: { listen, appendAnnounce: announce === '' ? [] : [announce] },
-    transports: [transport(), circuitRelayTransport()],
-    connectionEncrypters: [noise()],
-    // a relay that has nothing to do should have nothing to count either
-    streamMuxers: [yamux({ enableKeepAlive: false })],
-    connectionMonitor: { enabled: false },
-    services: { identify: identify(), ping: ping(), dcutr: dcutr() }
-  })
-
-  await serveEcho(node)
-
-  node.addEventListener('connection:open', ({ detail: connection }) => {
-    const opened = { connection, at: Date.now() }
-
-    if (isRelayed(connection)) {
-      relayed.resolve(opened)
-    } else {
-      relayed.promise.then(({ connection: { remotePeer } }) => {
-        if (connection.remotePeer.equals(remotePeer)) {
-          direct.resolve(opened)
-        }
-      }, () => {})
+const node = await startNode({
+  logger: watchLog('libp2p:dcutr', (format, [attempt, retries, err]) => {
+    if (!format.startsWith('error while attempting DCUtR')) {
+      return
     }
-  })
 
-  return {
-    /**
-     * Connects to peers that tell at which address they see this node, and waits
-     * until they have
-     *
-     * @returns how the NAT maps it, if this stack can tell
-     */
-    async askObservers (addresses: string[]): Promise<NatMapping[]> {
-      const signal = AbortSignal.timeout(TIMEOUT)
+    failedAttempts.push(err.message)
 
-      await Promise.all(addresses.map(async address => {
-        const connection = await node.dial(multiaddr(address), { signal })
-        await pEvent<'peer:identify', any>(node, 'peer:identify', {
-          filter: ({ detail }) => detail.connection === connection,
-          signal
-        })
-      }))
+    if (attempt === retries) {
+      gaveUp.resolve()
+    }
+  }),
+  addresses: { listen, appendAnnounce: announce === '' ? [] : [announce] },
+  transports: [createTransport(), circuitRelayTransport()],
+  // a relay that has nothing to do should have nothing to count either
+  streamMuxers: [yamux({ enableKeepAlive: false })],
+  services: { identify: identify(), ping: ping(), dcutr: createDcutr() }
+})
 
-      const service: any = node.services.dcutr
+node.addEventListener('connection:open', ({ detail: connection }) => {
+  const opened = { connection, at: Date.now() }
 
-      return 'natMappings' in service ? Object.values(service.natMappings()) : []
-    },
-
-    /**
-     * The address at which others dial this node over the relay
-     */
-    async relayedAddress (): Promise<string> {
-      return relayedAddress(node, TIMEOUT)
-    },
-
-    /**
-     * @returns when it was connected, in ms
-     */
-    async dialRelayed (address: string): Promise<number> {
-      await node.dial(multiaddr(address), { signal: AbortSignal.timeout(TIMEOUT) })
-
-      return (await relayed.promise).at
-    },
-
-    /**
-     * Returns when there is a direct connection, or none of the attempts succeeded
-     */
-    async outcome (): Promise<'direct' | 'relayed'> {
-      return Promise.race([
-        direct.promise.then(() => 'direct' as const),
-        gaveUp.promise.then(() => 'relayed' as const)
-      ])
-    },
-
-    /**
-     * Why the attempts failed, if this node is the one that makes them
-     */
-    async failedAttempts (): Promise<string[]> {
-      return failedAttempts
-    },
-
-    /**
-     * How many public addresses it offers to its partner
-     */
-    async candidates (): Promise<number> {
-      const service: any = node.services.dcutr
-
-      return 'candidates' in service ? service.candidates().filter((ma: Multiaddr) => !Circuit.matches(ma) && !isPrivate(ma)).length : 0
-    },
-
-    /**
-     * @returns when it was connected, in ms
-     */
-    async directSince (): Promise<number> {
-      return (await direct.promise).at
-    },
-
-    /**
-     * Returns nothing if the relayed connection was closed meanwhile
-     */
-    async relayedRoundTrip (): Promise<number | undefined> {
-      return roundTrip((await relayed.promise).connection, AbortSignal.timeout(TIMEOUT)).catch(() => undefined)
-    },
-
-    async directRoundTrip (): Promise<number> {
-      return roundTrip((await direct.promise).connection, AbortSignal.timeout(TIMEOUT))
-    },
-
-    /**
-     * @throws {Error} if it is not what was sent
-     */
-    async echo (length: number): Promise<void> {
-      await echo((await direct.promise).connection, randomBytes(length), AbortSignal.timeout(TIMEOUT))
-    },
-
-    /**
-     * How many connections to the partner there are, when those that were to be
-     * closed have had the time
-     */
-    async connections (): Promise<{ direct: number, relayed: number }> {
-      const { remotePeer } = (await relayed.promise).connection
-      await until(() => node.getConnections(remotePeer).length === 1, CLOSE_TIMEOUT).catch(() => {})
-      const connections = node.getConnections(remotePeer)
-
-      return {
-        direct: connections.filter(connection => !isRelayed(connection)).length,
-        relayed: connections.filter(isRelayed).length
+  if (isRelayed(connection)) {
+    relayed.resolve(opened)
+  } else {
+    relayed.promise.then(({ connection: { remotePeer } }) => {
+      if (connection.remotePeer.equals(remotePeer)) {
+        direct.resolve(opened)
       }
+    }, () => {})
+  }
+})
+
+await serveEcho(node)
+
+const peer = {
+  /**
+   * Connects to peers that tell at which address they see this node, and waits
+   * until they have
+   *
+   * @returns how the NAT maps it, if this stack can tell
+   */
+  async askObservers (addresses: string[]): Promise<NatMapping[]> {
+    const signal = AbortSignal.timeout(TIMEOUT)
+
+    await Promise.all(addresses.map(async address => {
+      const connection = await node.dial(multiaddr(address), { signal })
+      await pEvent<'peer:identify', any>(node, 'peer:identify', {
+        filter: ({ detail }) => detail.connection === connection,
+        signal
+      })
+    }))
+
+    const service: any = node.services.dcutr
+
+    return 'natMappings' in service ? Object.values(service.natMappings()) : []
+  },
+
+  /**
+   * The address at which others dial this node over the relay
+   */
+  async relayedAddress (): Promise<string> {
+    return relayedAddress(node, TIMEOUT)
+  },
+
+  /**
+   * @returns when it was connected, in ms
+   */
+  async dialRelayed (address: string): Promise<number> {
+    await node.dial(multiaddr(address), { signal: AbortSignal.timeout(TIMEOUT) })
+
+    return (await relayed.promise).at
+  },
+
+  /**
+   * Returns when there is a direct connection, or none of the attempts succeeded
+   */
+  async outcome (): Promise<'direct' | 'relayed'> {
+    return Promise.race([
+      direct.promise.then(() => 'direct' as const),
+      gaveUp.promise.then(() => 'relayed' as const)
+    ])
+  },
+
+  /**
+   * Why the attempts failed, if this node is the one that makes them
+   */
+  async failedAttempts (): Promise<string[]> {
+    return failedAttempts
+  },
+
+  /**
+   * How many public addresses it offers to its partner
+   */
+  async candidates (): Promise<number> {
+    const service: any = node.services.dcutr
+
+    return 'candidates' in service ? service.candidates().filter((ma: Multiaddr) => !Circuit.matches(ma) && !isPrivate(ma)).length : 0
+  },
+
+  /**
+   * @returns when it was connected, in ms
+   */
+  async directSince (): Promise<number> {
+    return (await direct.promise).at
+  },
+
+  /**
+   * Returns nothing if the relayed connection was closed meanwhile
+   */
+  async relayedRoundTrip (): Promise<number | undefined> {
+    return roundTrip((await relayed.promise).connection, AbortSignal.timeout(TIMEOUT)).catch(() => undefined)
+  },
+
+  async directRoundTrip (): Promise<number> {
+    return roundTrip((await direct.promise).connection, AbortSignal.timeout(TIMEOUT))
+  },
+
+  /**
+   * @throws {Error} if it is not what was sent
+   */
+  async echo (length: number): Promise<void> {
+    await echo((await direct.promise).connection, randomBytes(length), AbortSignal.timeout(TIMEOUT))
+  },
+
+  /**
+   * How many connections to the partner there are, when those that were to be
+   * closed have had the time
+   */
+  async connections (): Promise<{ direct: number, relayed: number }> {
+    const { remotePeer } = (await relayed.promise).connection
+    await until(() => node.getConnections(remotePeer).length === 1, CLOSE_TIMEOUT).catch(() => {})
+    const connections = node.getConnections(remotePeer)
+
+    return {
+      direct: connections.filter(connection => !isRelayed(connection)).length,
+      relayed: connections.filter(isRelayed).length
     }
   }
 }
 
-function isRelayed ({ remoteAddr }: Connection): boolean {
-  return Circuit.matches(remoteAddr)
-}
+export type PunchingPeer = typeof peer
 
-await serve(startPeer)
+serve(peer)

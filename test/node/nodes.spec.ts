@@ -1,13 +1,12 @@
 import { circuitRelayServer, circuitRelayTransport } from '@libp2p/circuit-relay-v2'
 import { identify } from '@libp2p/identify'
-import { noise } from '@libp2p/noise'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
-import { yamux } from '@libp2p/yamux'
 import { expect } from 'aegir/chai'
-import { createLibp2p } from 'libp2p'
 import { pEvent } from 'p-event'
 import { reuseportTcp } from '../../src/index.ts'
+import { portOf } from '../kit/addresses.ts'
+import { startNode } from '../kit/node.ts'
 import type { Connection, Libp2p, ServiceMap } from '@libp2p/interface'
 import type { Libp2pOptions } from 'libp2p'
 
@@ -19,24 +18,14 @@ describe('whole nodes', () => {
   })
 
   async function start <T extends ServiceMap> (options: Libp2pOptions<T>): Promise<Libp2p<T>> {
-    const node = await createLibp2p({
-      transports: [reuseportTcp()],
-      connectionEncrypters: [noise()],
-      streamMuxers: [yamux()],
-      connectionGater: { denyDialMultiaddr: () => false },
-      ...options
-    })
+    const node = await startNode({ connectionGater: { denyDialMultiaddr: () => false }, ...options })
     nodes.push(node as Libp2p)
 
     return node
   }
 
   function portsOf (node: Libp2p): number[] {
-    return node.getMultiaddrs().map(portIn)
-  }
-
-  function portIn (ma: { toString(): string }): number {
-    return Number(/\/tcp\/(\d+)/.exec(ma.toString())?.[1])
+    return node.getMultiaddrs().map(portOf)
   }
 
   async function inboundFrom (listener: Libp2p, dialer: Libp2p): Promise<Connection> {
@@ -62,30 +51,29 @@ describe('whole nodes', () => {
       await dialer.dial(addr)
 
       const inbound = await inboundFrom(listener, dialer)
-      expect(portIn(inbound.remoteAddr)).to.be.oneOf(portsOf(dialer))
-      expect(portIn((await identified).detail.observedAddr)).to.be.oneOf(portsOf(dialer))
+      expect(portOf(inbound.remoteAddr)).to.be.oneOf(portsOf(dialer))
+      expect(portOf((await identified).detail.observedAddr)).to.be.oneOf(portsOf(dialer))
       expect(await dialer.services.ping.ping(listener.peerId)).to.be.a('number')
     })
   }
 
   it('talk to nodes with @libp2p/tcp, in both directions', async () => {
-    const plain = await start({ transports: [tcp()], addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] }, services: { identify: identify(), ping: ping() } })
-    const ours = await start({ addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] }, services: { identify: identify(), ping: ping() } })
+    const plain = await start({ transports: [tcp()], services: { identify: identify(), ping: ping() } })
+    const ours = await start({ services: { identify: identify(), ping: ping() } })
 
     await ours.dial(plain.getMultiaddrs())
-    expect(portIn((await inboundFrom(plain, ours)).remoteAddr)).to.be.oneOf(portsOf(ours))
+    expect(portOf((await inboundFrom(plain, ours)).remoteAddr)).to.be.oneOf(portsOf(ours))
     await ours.services.ping.ping(plain.peerId)
     await ours.hangUp(plain.peerId)
 
     await plain.dial(ours.getMultiaddrs())
     await plain.services.ping.ping(ours.peerId)
-    expect(portIn((await inboundFrom(ours, plain)).remoteAddr)).to.not.be.oneOf(portsOf(plain))
+    expect(portOf((await inboundFrom(ours, plain)).remoteAddr)).to.not.be.oneOf(portsOf(plain))
   })
 
   for (const order of ['first', 'last']) {
     it(`that listen on a relay too dial it from their TCP port (TCP transport ${order})`, async () => {
       const relay = await start({
-        addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
         services: { identify: identify(), relay: circuitRelayServer() }
       })
       const transports = [reuseportTcp(), circuitRelayTransport()]
@@ -96,12 +84,12 @@ describe('whole nodes', () => {
       })
 
       const inbound = await inboundFrom(relay, node)
-      expect(portIn(inbound.remoteAddr)).to.be.oneOf(portsOf(node))
+      expect(portOf(inbound.remoteAddr)).to.be.oneOf(portsOf(node))
     })
   }
 
   it('do not take the port of another node', async () => {
-    const first = await start({ addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] } })
+    const first = await start({})
     const [port] = portsOf(first)
 
     await expect(start({ addresses: { listen: [`/ip4/127.0.0.1/tcp/${port}`] } })).to.eventually.be.rejected()

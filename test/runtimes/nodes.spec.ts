@@ -1,15 +1,13 @@
-import { getNetConfig } from '@libp2p/utils'
+import { randomBytes } from 'node:crypto'
 import { expect } from 'aegir/chai'
 import { pEvent } from 'p-event'
-import { echo, sendAndReceive } from './echo.ts'
+import { portOf } from '../kit/addresses.ts'
+import { echo, serveEcho } from '../kit/echo.ts'
 import { startNode } from './node.ts'
 import { reusesPorts, runtime } from './runtime.ts'
 import type { Node } from './node.ts'
 import type { ReuseportTcpDialEvents, SourcePort } from '../../src/index.ts'
 import type { Connection, OpenConnectionProgressEvents } from '@libp2p/interface'
-import type { Multiaddr } from '@multiformats/multiaddr'
-
-const PROTOCOL = '/libp2p-reuseport-tcp/echo'
 
 describe(`nodes in ${runtime}`, function () {
   this.timeout(5_000)
@@ -20,7 +18,7 @@ describe(`nodes in ${runtime}`, function () {
   before(async () => {
     node = await startNode()
     peer = await startNode()
-    await peer.handle(PROTOCOL, echo)
+    await serveEcho(peer)
   })
 
   after(async () => {
@@ -42,10 +40,6 @@ describe(`nodes in ${runtime}`, function () {
     return { connection, source }
   }
 
-  function portOf (ma?: Multiaddr): number | undefined {
-    return ma == null ? undefined : getNetConfig(ma).port
-  }
-
   it(`peers see ${reusesPorts ? 'the listening port' : 'another port than the listening one'}, which the transport tells`, async () => {
     const { connection, source } = await dial()
     const { observedAddr } = await node.services.identify.identify(connection)
@@ -62,7 +56,7 @@ describe(`nodes in ${runtime}`, function () {
 
   it('send and receive', async () => {
     const { connection } = await dial()
-    const echoed = sendAndReceive(await connection.newStream(PROTOCOL))
+    const echoed = echo(connection, randomBytes(100_000), AbortSignal.timeout(4_000))
 
     if (runtime === 'bun') {
       // it has no chacha20-poly1305 cipher, which noise wants from node:crypto for large messages

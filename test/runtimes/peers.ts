@@ -17,7 +17,7 @@ import { once } from 'node:events'
 import http from 'node:http'
 import net from 'node:net'
 import { startServer } from '../fixtures/server.ts'
-import { within } from '../stress/within.ts'
+import { within } from '../kit/wait.ts'
 import type { TestServer } from '../fixtures/server.ts'
 import type { AddressInfo, Socket } from 'node:net'
 

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import path from 'node:path'
 import { text } from 'node:stream/consumers'
 import { expect } from 'aegir/chai'
-import { within } from '../stress/within.ts'
+import { within } from '../kit/wait.ts'
 import { reusesPorts, runtime } from './runtime.ts'
 
 /**

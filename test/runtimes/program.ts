@@ -5,7 +5,7 @@
  * - `program.ts nodes`: whole nodes
  */
 
-import { createTransport } from '../fixtures/transport.ts'
+import { createTransport } from '../kit/transport.ts'
 import { startNode } from './node.ts'
 
 if (process.argv[2] === 'transport') {

@@ -1,4 +1,5 @@
-import { integer, pick, seededRandom } from './random.ts'
+import fc from 'fast-check'
+import { choose } from './random.ts'
 
 /**
  * How a cycle is meant to end
@@ -41,34 +42,24 @@ export interface CyclePlan {
 
 export const MAX_SIZE = 200_000
 
-const GRACEFUL: Fate[] = ['closed by us', 'closed by the peer', 'half-closed by us']
-
-export function planCycle (seed: number, index: number, { peers, offsets, moments }: { peers: number, offsets: number, moments: number }): CyclePlan {
-  const random = seededRandom(seed * 1_000_003 + index)
-  const size = integer(random, 1, MAX_SIZE)
-
-  return {
-    fate: pickFate(random(), pick(random, GRACEFUL)),
-    peer: integer(random, 0, peers - 1),
-    offset: integer(random, 0, offsets - 1),
-    size,
-    // the last byte may have been echoed already
-    cutAt: integer(random, 0, size - 1),
-    moment: integer(random, 0, moments - 1)
-  }
-}
-
 /**
  * A third aborted, a tenth reset
  */
-function pickFate (chance: number, graceful: Fate): Fate {
-  if (chance < 1 / 6) {
-    return 'aborted while connecting'
-  }
+const FATES = fc.oneof<Array<fc.WeightedArbitrary<Fate>>>(
+  { weight: 5, arbitrary: fc.constant('aborted while connecting') },
+  { weight: 5, arbitrary: fc.constant('aborted while echoing') },
+  { weight: 3, arbitrary: fc.constant('reset by the peer') },
+  { weight: 17, arbitrary: fc.constantFrom('closed by us', 'closed by the peer', 'half-closed by us') }
+)
 
-  if (chance < 1 / 3) {
-    return 'aborted while echoing'
-  }
-
-  return chance < 1 / 3 + 1 / 10 ? 'reset by the peer' : graceful
+export function planCycle (seed: number, index: number, { peers, offsets, moments }: { peers: number, offsets: number, moments: number }): CyclePlan {
+  return choose(seed * 1_000_003 + index, fc.integer({ min: 1, max: MAX_SIZE }).chain(size => fc.record({
+    fate: FATES,
+    peer: fc.nat(peers - 1),
+    offset: fc.nat(offsets - 1),
+    size: fc.constant(size),
+    // the last byte may have been echoed already
+    cutAt: fc.nat(size - 1),
+    moment: fc.nat(moments - 1)
+  })))
 }

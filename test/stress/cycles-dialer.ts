@@ -5,17 +5,18 @@
 
 import { getEventListeners } from 'node:events'
 import { multiaddr } from '@multiformats/multiaddr'
+import pMap from 'p-map'
 import { toDuplex } from '../../src/index.ts'
-import { createTransport } from '../fixtures/transport.ts'
+import { tell } from '../kit/serve.ts'
+import { createTransport } from '../kit/transport.ts'
+import { within } from '../kit/wait.ts'
 import { count } from './counting.ts'
 import { MAX_SIZE, planCycle } from './cycle-plan.ts'
 import { orderFor, startEcho } from './echo.ts'
-import { inParallel } from './in-parallel.ts'
 import { toMultiaddr } from './loopback.ts'
-import { serve, tellProgress } from './participant.ts'
-import { bytes, seededRandom } from './random.ts'
-import { leftOver, openResources, usedMemory } from './resources.ts'
-import { within } from './within.ts'
+import { bytes } from './random.ts'
+import { leftOver, startWatching, usedMemory } from './resources.ts'
+import { serve } from './troubles.ts'
 import type { Counts } from './counting.ts'
 import type { CyclePlan } from './cycle-plan.ts'
 import type { PeerAddress } from './loopback.ts'
@@ -54,7 +55,6 @@ const lasting = new AbortController()
 
 const { transport, listen } = createTransport()
 let payloads: Uint8Array = new Uint8Array()
-let before: Counts = {}
 
 const commands = {
   async listen (): Promise<number> {
@@ -70,19 +70,19 @@ const commands = {
    */
   async run (seed: number, peers: PeerAddress[], first: number, end: number): Promise<{ results: Counts, sources: Counts, off: string[] }> {
     if (payloads.byteLength === 0) {
-      payloads = bytes(seededRandom(seed), PAYLOADS + MAX_SIZE)
-      before = openResources()
+      payloads = bytes(seed, PAYLOADS + MAX_SIZE)
+      startWatching()
     }
 
     const off: string[] = []
     const sources: string[] = []
     const indices = Array.from({ length: end - first }, (_, i) => first + i)
 
-    const results = await inParallel(CONCURRENCY, indices, async index => {
+    const results = await pMap(indices, async index => {
       const plan = planCycle(seed, index, { peers: peers.length, offsets: PAYLOADS, moments: MOMENTS.length })
 
       if (index % 100 === 0) {
-        tellProgress(`${index.toLocaleString('en')} cycles begun`)
+        tell('progress', `${index.toLocaleString('en')} cycles begun`)
       }
 
       try {
@@ -92,12 +92,12 @@ const commands = {
 
         return 'OFF'
       }
-    })
+    }, { concurrency: CONCURRENCY })
 
     return { results: count(results), sources: count(sources), off }
   },
 
-  leftOver: async () => leftOver(before),
+  leftOver,
   abortListeners: () => getEventListeners(lasting.signal, 'abort').length,
   usedMemory
 }

@@ -46,7 +46,7 @@ export async function cycles (stage: Stage): Promise<void> {
     // only a 4-tuple that is in use is a reason not to use the listening port
     stage.expect(/^loopback$|EADDRNOTAVAIL|EADDRINUSE/.test(source), `dialed from: ${source}`)
   })
-  Object.entries(left).forEach(([kind, n]) => { stage.expectEqual(`${kind} left over`, n, 0) })
+  stage.expectNothing('left over', left)
   stage.expectEqual('connections that did not come from the port that the dialer said', seen.fromUnexpectedPort, 0)
   stage.expectEqual('unexpected errors of the peers', seen.errors, 0)
   stage.expectEqual('resets by the peers', seen.resets, results['reset by the peer'])

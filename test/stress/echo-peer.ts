@@ -5,11 +5,9 @@
 
 import { once } from 'node:events'
 import net from 'node:net'
-import { ORDER_LENGTH, decodeOrder } from './echo-order.ts'
-import { serve } from './participant.ts'
-import { leftOver, openFilesLimit, openResources } from './resources.ts'
-import type { Counts } from './counting.ts'
-import type { EchoOrder } from './echo-order.ts'
+import { leftOver, openFilesLimit, startWatching } from './resources.ts'
+import { serve } from './troubles.ts'
+import type { EchoOrder } from './echo.ts'
 import type { PeerAddress } from './loopback.ts'
 import type { AddressInfo, Socket } from 'node:net'
 
@@ -22,7 +20,6 @@ const EXPECTED_ERRORS = ['ECONNRESET', 'EPIPE']
 
 const seen = { connections: 0, fromListeningPort: 0, fromEphemeralPort: 0, fromUnexpectedPort: 0, resets: 0, errors: 0 }
 let open = 0
-let before: Counts = {}
 
 const commands = {
   openFilesLimit,
@@ -41,12 +38,12 @@ const commands = {
       addresses.push({ host, port: (server.address() as AddressInfo).port })
     }
 
-    before = openResources()
+    startWatching()
 
     return addresses
   },
   seen: () => ({ ...seen, open }),
-  leftOver: async () => leftOver(before)
+  leftOver
 }
 
 serve(commands)
@@ -54,7 +51,7 @@ serve(commands)
 function accept (socket: Socket, dialerPort: number): void {
   const { remotePort } = socket
   let head = Buffer.alloc(0)
-  let order: EchoOrder | undefined
+  let order: Omit<EchoOrder, 'from'> | undefined
   let received = 0
 
   open++
@@ -72,16 +69,18 @@ function accept (socket: Socket, dialerPort: number): void {
   socket.on('data', chunk => {
     if (order == null) {
       head = Buffer.concat([head, chunk])
+      const end = head.indexOf('\n')
 
-      if (head.byteLength < ORDER_LENGTH) {
+      if (end === -1) {
         return
       }
 
-      order = decodeOrder(head)
-      chunk = head.subarray(ORDER_LENGTH)
+      const { from, ...rest }: EchoOrder = JSON.parse(head.toString('utf8', 0, end))
+      order = rest
+      chunk = head.subarray(end + 1)
 
       // one that was reset before it was accepted has a message, but no peer any more
-      if (remotePort != null && order.from !== remotePort) {
+      if (remotePort != null && from !== remotePort) {
         seen.fromUnexpectedPort++
       }
     }

@@ -1,7 +1,31 @@
-import { getNetConfig } from '@libp2p/utils'
-import { encodeOrder } from './echo-order.ts'
-import type { EchoOrder } from './echo-order.ts'
+import { portOf } from '../kit/addresses.ts'
 import type { RawConnection } from '../../src/index.ts'
+
+/**
+ * What a dialer asks an echo peer to do with a connection. It is sent as a line of JSON,
+ * ahead of the bytes to echo
+ */
+export interface EchoOrder {
+  /**
+   * The port that the dialer believes to dial from
+   */
+  from: number
+
+  /**
+   * How many bytes follow
+   */
+  size: number
+
+  /**
+   * Close the connection when all of them are echoed
+   */
+  close?: boolean
+
+  /**
+   * Reset the connection once this many have arrived
+   */
+  resetAt?: number
+}
 
 /**
  * A connection whose peer echoes, under observation
@@ -80,5 +104,5 @@ export function startEcho (connection: RawConnection, { payload, onReceived, ...
 }
 
 export function orderFor ({ localAddr }: RawConnection, order: Omit<EchoOrder, 'from'>): Uint8Array {
-  return encodeOrder({ ...order, from: localAddr == null ? 0 : getNetConfig(localAddr).port ?? 0 })
+  return Buffer.from(`${JSON.stringify({ ...order, from: portOf(localAddr) })}\n`)
 }

@@ -2,25 +2,18 @@
  * Our end of the exchanges, as a process of its own
  */
 
-import { defaultLogger } from '@libp2p/logger'
 import { getNetConfig } from '@libp2p/utils'
-import { multiaddr } from '@multiformats/multiaddr'
-import { reuseportTcp, toDuplex } from '../../src/index.ts'
+import { toDuplex } from '../../src/index.ts'
+import { createTransport, rawUpgrader } from '../kit/transport.ts'
 import { check, exchangeOf, hostOf, inPieces, numberOf } from './half-close-plan.ts'
-import { serve } from './participant.ts'
-import { leftOver, openResources } from './resources.ts'
-import type { Counts } from './counting.ts'
+import { leftOver, startWatching } from './resources.ts'
+import { serve } from './troubles.ts'
 import type { Exchange } from './half-close-plan.ts'
 import type { RawConnection } from '../../src/index.ts'
-import type { Upgrader } from '@libp2p/interface'
 
 export type HalfCloseNode = typeof commands
 
-const transport = reuseportTcp()({ logger: defaultLogger() })
-const listener = transport.createListener({
-  upgrader: { upgradeInbound: async (connection: RawConnection) => { accept(connection) } } as unknown as Upgrader
-})
-let before: Counts = {}
+const { listen, connect } = createTransport()
 let firstSeed = 0
 
 const commands = {
@@ -29,10 +22,10 @@ const commands = {
    */
   async listen (seed: number): Promise<number> {
     firstSeed = seed
-    await listener.listen(multiaddr('/ip4/127.0.0.1/tcp/0'))
-    before = openResources()
+    const { port } = await listen('/ip4/127.0.0.1/tcp/0', rawUpgrader(connection => { accept(connection as RawConnection) }))
+    startWatching()
 
-    return getNetConfig(listener.getAddrs()[0]).port ?? 0
+    return port
   },
 
   /**
@@ -40,11 +33,11 @@ const commands = {
    */
   async dial (port: number, n: number): Promise<void> {
     const exchange = exchangeOf(firstSeed, n)
-    const connection = await transport.connect(multiaddr(`/ip4/${hostOf(n)}/tcp/${port}`))
+    const { connection } = await connect(`/ip4/${hostOf(n)}/tcp/${port}`)
 
     await (exchange.dialerRequests ? request(connection, exchange) : reply(connection, exchange))
   },
-  leftOver: async () => leftOver(before)
+  leftOver
 }
 
 serve(commands)

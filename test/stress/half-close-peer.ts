@@ -6,7 +6,7 @@ import { once } from 'node:events'
 import net from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { check, exchangeOf, hostOf, inPieces, numberOf } from './half-close-plan.ts'
-import { serve } from './participant.ts'
+import { serve } from './troubles.ts'
 import type { Exchange } from './half-close-plan.ts'
 import type { AddressInfo, Socket } from 'node:net'
 

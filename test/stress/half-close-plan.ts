@@ -1,4 +1,5 @@
-import { bytes, integer, pick, seededRandom } from './random.ts'
+import fc from 'fast-check'
+import { bytes, choose } from './random.ts'
 
 /**
  * What one exchange is like: the requester sends its request and a FIN, and reads on; the
@@ -30,22 +31,27 @@ export interface Exchange {
   slow: boolean
 }
 
+const SHAPES = fc.record({
+  dialerRequests: fc.boolean(),
+  request: fc.integer({ min: 1, max: 500_000 }),
+  reply: upToOneOf(1, 10_000, 1_000_000, 5_000_000),
+  piece: upToOneOf(100, 2_000, 200_000),
+  end: fc.constantFrom('send', 'close', 'closeWrite', 'duplex'),
+  slow: fc.boolean()
+})
+
 /**
  * Even ones are dialed by us, odd ones by the plain end
  */
 export function exchangeOf (firstSeed: number, n: number): Exchange {
   const seed = firstSeed + n
-  const random = seededRandom(seed)
+  const shape = choose(seed, SHAPES)
 
-  return {
-    seed,
-    dialerRequests: pick(random, [true, false]),
-    request: bytes(random, integer(random, 1, 500_000)),
-    reply: bytes(random, integer(random, 1, pick(random, [10_000, 1_000_000, 5_000_000]))),
-    piece: integer(random, 100, pick(random, [2_000, 200_000])),
-    end: pick(random, ['send', 'close', 'closeWrite', 'duplex'] as const),
-    slow: pick(random, [true, false])
-  }
+  return { ...shape, seed, request: bytes(`request ${seed}`, shape.request), reply: bytes(`reply ${seed}`, shape.reply) }
+}
+
+function upToOneOf (min: number, ...limits: number[]): fc.Arbitrary<number> {
+  return fc.oneof(...limits.map(max => fc.integer({ min, max })))
 }
 
 export function * inPieces (data: Uint8Array, { piece }: Exchange): Generator<Uint8Array> {

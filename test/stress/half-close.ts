@@ -1,4 +1,4 @@
-import { inParallel } from './in-parallel.ts'
+import pMap from 'p-map'
 import type { HalfCloseNode } from './half-close-node.ts'
 import type { HalfClosePeer } from './half-close-peer.ts'
 import type { Stage } from './stage.ts'
@@ -16,12 +16,12 @@ export async function halfClose (stage: Stage): Promise<void> {
   const [nodePort, peerPort] = [await node.ask('listen', stage.seed), await peer.ask('listen', stage.seed)]
   let started = 0
 
-  await inParallel(AT_ONCE, Array.from({ length: EXCHANGES }, (_, n) => n), async n => {
+  await pMap(Array.from({ length: EXCHANGES }, (_, n) => n), async n => {
     stage.progress(`exchange ${started++}`)
 
     await (n % 2 === 0 ? node.ask('dial', peerPort, n) : peer.ask('dial', nodePort, n))
       .catch(err => { stage.expect(false, `exchange ${n} failed: ${err.message}`) })
-  })
+  }, { concurrency: AT_ONCE })
 
   const done = await peer.ask('done')
   const left = await node.ask('leftOver')
@@ -29,5 +29,5 @@ export async function halfClose (stage: Stage): Promise<void> {
 
   stage.print(`${done.length} exchanges with a peer that half-closes, or that we half-close to, ${(bytes / 1e6).toFixed()} MB, every byte compared`)
   stage.expectEqual('complete exchanges', done.length, EXCHANGES)
-  Object.entries(left).forEach(([kind, n]) => { stage.expectEqual(`${kind} left over`, n, 0) })
+  stage.expectNothing('left over', left)
 }

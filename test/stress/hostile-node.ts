@@ -3,19 +3,17 @@
  */
 
 import { multiaddr } from '@multiformats/multiaddr'
-import { startNode } from './node.ts'
-import { serve } from './participant.ts'
-import { leftOver, openResources } from './resources.ts'
-import type { Counts } from './counting.ts'
+import { startEchoNode } from './node.ts'
+import { leftOver, startWatching } from './resources.ts'
+import { serve } from './troubles.ts'
 
 export type HostileNode = typeof commands
 
-const node = await startNode()
-let before: Counts = {}
+const node = await startEchoNode()
 
 const commands = {
   address (): string {
-    before = openResources()
+    startWatching()
 
     return node.getMultiaddrs()[0].toString()
   },
@@ -47,7 +45,7 @@ const commands = {
     await node.services.ping.ping(remotePeer, { signal })
     await node.hangUp(remotePeer, { signal })
   },
-  leftOver: async () => ({ connection: node.getConnections().length, ...await leftOver(before) })
+  leftOver: async () => ({ connection: node.getConnections().length, ...await leftOver() })
 }
 
 serve(commands)

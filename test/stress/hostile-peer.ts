@@ -5,11 +5,10 @@
 
 import { once } from 'node:events'
 import net from 'node:net'
+import { within } from '../kit/wait.ts'
 import { MISBEHAVIOURS } from './misbehaviours.ts'
-import { serve } from './participant.ts'
-import { leftOver, openResources } from './resources.ts'
-import { within } from './within.ts'
-import type { Counts } from './counting.ts'
+import { leftOver, startWatching } from './resources.ts'
+import { serve } from './troubles.ts'
 import type { PeerAddress } from './loopback.ts'
 import type { Misbehaviour } from './misbehaviours.ts'
 import type { AddressInfo, Socket } from 'node:net'
@@ -17,7 +16,6 @@ import type { AddressInfo, Socket } from 'node:net'
 export type HostilePeer = typeof commands
 
 const seen = { fromListeningPort: 0, fromEphemeralPort: 0 }
-let before: Counts = {}
 
 const commands = {
   /**
@@ -38,7 +36,7 @@ const commands = {
       addresses[name] = { host: '127.0.0.1', port: (server.address() as AddressInfo).port }
     }
 
-    before = openResources()
+    startWatching()
 
     return addresses
   },
@@ -63,7 +61,7 @@ const commands = {
     return performance.now() - start
   },
   seen: () => seen,
-  leftOver: async () => leftOver(before)
+  leftOver
 }
 
 serve(commands)

@@ -1,13 +1,12 @@
-import { getNetConfig } from '@libp2p/utils'
-import { multiaddr } from '@multiformats/multiaddr'
+import { portOf } from '../kit/addresses.ts'
 import { add, count, format } from './counting.ts'
 import { toMultiaddr } from './loopback.ts'
 import { UPGRADE_LIMIT } from './node.ts'
 import type { HostileNode } from './hostile-node.ts'
 import type { HostilePeer } from './hostile-peer.ts'
 import type { PeerAddress } from './loopback.ts'
-import type { Participant } from './processes.ts'
 import type { Stage } from './stage.ts'
+import type { Script } from '../kit/processes.ts'
 
 const TIMES = 5
 
@@ -28,8 +27,8 @@ const GREET_LIMIT = 5_000
 
 interface Hostilities {
   stage: Stage
-  node: Participant<HostileNode>
-  hostile: Participant<HostilePeer>
+  node: Script<HostileNode>
+  hostile: Script<HostilePeer>
   addresses: Record<string, PeerAddress>
 }
 
@@ -104,11 +103,7 @@ async function expectNothingLeftOver ({ stage, node, hostile }: Hostilities, whe
   const left = add(await Promise.all([node.ask('leftOver'), hostile.ask('leftOver')]))
 
   stage.print(`the good peer is fine ${when}; left over: ${format(Object.fromEntries(Object.entries(left).filter(([, n]) => n > 0))) || 'nothing'}`)
-  Object.entries(left).forEach(([kind, n]) => { stage.expectEqual(`${kind} left over ${when}`, n, 0) })
-}
-
-function portOf (address: string): number {
-  return getNetConfig(multiaddr(address)).port ?? 0
+  stage.expectNothing(`left over ${when}`, left)
 }
 
 function slowest (took: number[]): string {

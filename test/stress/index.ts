@@ -8,14 +8,14 @@
  */
 
 import { parseArgs } from 'node:util'
-import { choose, parseCount, parseOrExit } from '../fixtures/arguments.ts'
+import { choose, parseCount, parseOrExit } from '../kit/arguments.ts'
 import { cycles } from './cycles.ts'
 import { halfClose } from './half-close.ts'
 import { hostile } from './hostile.ts'
 import { live } from './live.ts'
 import { mutual } from './mutual.ts'
 import { createStage } from './stage.ts'
-import { troublesOf } from './troubles.ts'
+import { onTrouble } from './troubles.ts'
 import type { Stage } from './stage.ts'
 
 const PARTS: Record<string, (stage: Stage) => Promise<void>> = { cycles, live, mutual, hostile, 'half-close': halfClose }
@@ -41,7 +41,7 @@ setTimeout(() => {
 }, LIFETIME).unref()
 
 const off: string[] = []
-troublesOf(process, trouble => { off.push(`the main process: ${trouble}`) })
+onTrouble(trouble => { off.push(`the main process: ${trouble}`) })
 
 process.stdout.write(`Node ${process.version}, seed ${seed}\n`)
 

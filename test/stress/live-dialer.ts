@@ -3,19 +3,19 @@
  * once, all from its one listening port
  */
 
-import { multiaddr } from '@multiformats/multiaddr'
-import { createTransport } from '../fixtures/transport.ts'
+import pMap from 'p-map'
+import { tell } from '../kit/serve.ts'
+import { createTransport } from '../kit/transport.ts'
+import { within } from '../kit/wait.ts'
 import { count } from './counting.ts'
 import { startEcho } from './echo.ts'
-import { inParallel } from './in-parallel.ts'
 import { toMultiaddr } from './loopback.ts'
-import { serve, tellProgress } from './participant.ts'
-import { bytes, seededRandom } from './random.ts'
-import { leftOver, openFilesLimit, openResources } from './resources.ts'
-import { within } from './within.ts'
+import { bytes } from './random.ts'
+import { leftOver, openFilesLimit, startWatching } from './resources.ts'
+import { serve } from './troubles.ts'
 import type { Counts } from './counting.ts'
 import type { PeerAddress } from './loopback.ts'
-import type { RawConnection, ReuseportTcpDialEvents } from '../../src/index.ts'
+import type { RawConnection } from '../../src/index.ts'
 
 export type LiveDialer = typeof commands
 
@@ -31,15 +31,14 @@ const LIMIT = 10_000
 
 const PAYLOAD_SIZE = 1_000
 
-const { transport, listen } = createTransport()
+const { connect, listen } = createTransport()
 let connections: RawConnection[] = []
-let before: Counts = {}
 
 const commands = {
   openFilesLimit,
   async listen (): Promise<number> {
     const { port } = await listen('/ip4/127.0.0.1/tcp/0')
-    before = openResources()
+    startWatching()
 
     return port
   },
@@ -50,38 +49,33 @@ const commands = {
   async dial (peers: PeerAddress[]): Promise<Counts> {
     const sources: string[] = []
 
-    connections = await inParallel(CONCURRENCY, peers, async peer => {
+    connections = await pMap(peers, async peer => {
       if (sources.length % 100 === 0) {
-        tellProgress(`${sources.length.toLocaleString('en')} connections`)
+        tell('progress', `${sources.length.toLocaleString('en')} connections`)
       }
 
-      return within(LIMIT, transport.connect(multiaddr(toMultiaddr(peer)), {
-        onProgress: (event: ReuseportTcpDialEvents) => {
-          if (event.type === 'tcp:source-port') {
-            sources.push(event.detail.because ?? event.detail.reason)
-          }
-        }
-      }), `the dial to ${toMultiaddr(peer)}`)
-    })
+      const { connection, source } = await within(LIMIT, connect(toMultiaddr(peer)), `the dial to ${toMultiaddr(peer)}`)
+      sources.push(source.because ?? source.reason)
+
+      return connection
+    }, { concurrency: CONCURRENCY })
 
     return count(sources)
   },
   async echo (seed: number): Promise<number> {
-    const random = seededRandom(seed)
-
-    const complete = await inParallel(CONCURRENCY, connections, async connection => {
-      await within(LIMIT, startEcho(connection, { payload: bytes(random, PAYLOAD_SIZE) }).complete, `the echo of ${connection.remoteAddr}`)
-    })
+    const complete = await pMap(connections, async (connection, i) => {
+      await within(LIMIT, startEcho(connection, { payload: bytes(`${seed} ${i}`, PAYLOAD_SIZE) }).complete, `the echo of ${connection.remoteAddr}`)
+    }, { concurrency: CONCURRENCY })
 
     return complete.length
   },
   open: () => connections.filter(({ status }) => status === 'open').length,
   async close (): Promise<Counts> {
-    await inParallel(CONCURRENCY, connections, async connection => within(LIMIT, connection.close(), `closing ${connection.remoteAddr}`))
+    await pMap(connections, async connection => within(LIMIT, connection.close(), `closing ${connection.remoteAddr}`), { concurrency: CONCURRENCY })
 
     return count(connections.map(({ status }) => status))
   },
-  leftOver: async () => leftOver(before)
+  leftOver
 }
 
 serve(commands)

@@ -49,5 +49,5 @@ export async function live (stage: Stage): Promise<void> {
   stage.expectEqual('closed connections', closed.closed, CONNECTIONS)
   stage.expectEqual('open connections of the peers afterwards', after.open, 0)
   stage.expectEqual('unexpected errors of the peers', after.errors, 0)
-  Object.entries(left).forEach(([kind, n]) => { stage.expectEqual(`${kind} left over`, n, 0) })
+  stage.expectNothing('left over', left)
 }

@@ -2,16 +2,15 @@
  * One of the two nodes of the part `mutual`
  */
 
-import { getNetConfig } from '@libp2p/utils'
 import { multiaddr } from '@multiformats/multiaddr'
-import { echo, startNode } from './node.ts'
-import { serve } from './participant.ts'
-import { bytes, seededRandom } from './random.ts'
-import { leftOver, openResources } from './resources.ts'
-import type { Counts } from './counting.ts'
+import { portOf } from '../kit/addresses.ts'
+import { echo } from '../kit/echo.ts'
+import { startEchoNode } from './node.ts'
+import { bytes } from './random.ts'
+import { leftOver, startWatching } from './resources.ts'
+import { serve } from './troubles.ts'
 import type { ReuseportTcpDialEvents } from '../../src/index.ts'
 import type { OpenConnectionProgressEvents } from '@libp2p/interface'
-import type { Multiaddr } from '@multiformats/multiaddr'
 
 export type MutualNode = typeof commands
 
@@ -20,9 +19,8 @@ export type MutualNode = typeof commands
  */
 const LIMIT = 5_000
 
-const node = await startNode()
+const node = await startEchoNode()
 const inboundPorts: number[] = []
-let before: Counts = {}
 
 node.addEventListener('connection:open', ({ detail: { direction, remoteAddr } }) => {
   if (direction === 'inbound') {
@@ -32,7 +30,7 @@ node.addEventListener('connection:open', ({ detail: { direction, remoteAddr } })
 
 const commands = {
   address (): string {
-    before = openResources()
+    startWatching()
 
     return node.getMultiaddrs()[0].toString()
   },
@@ -70,7 +68,7 @@ const commands = {
    * Echoes on all connections
    */
   async talk (seed: number): Promise<{ echoes: number, errors: string[] }> {
-    const payload = bytes(seededRandom(seed), 1_000)
+    const payload = bytes(seed, 1_000)
     const results = await Promise.allSettled(node.getConnections().map(async connection => echo(connection, payload, AbortSignal.timeout(LIMIT))))
 
     return {
@@ -85,7 +83,7 @@ const commands = {
   /**
    * Waits until no connection is left
    */
-  leftOver: async () => ({ connection: node.getConnections().length, ...await leftOver(before) }),
+  leftOver: async () => ({ connection: node.getConnections().length, ...await leftOver() }),
 
   /**
    * The ports that inbound connections came from
@@ -106,8 +104,4 @@ async function spinUntil (start: number): Promise<void> {
   while (now() < start) {
     // the two nodes are to dial within microseconds
   }
-}
-
-function portOf (ma: Multiaddr): number {
-  return getNetConfig(ma).port ?? 0
 }

@@ -1,5 +1,4 @@
-import { getNetConfig } from '@libp2p/utils'
-import { multiaddr } from '@multiformats/multiaddr'
+import { portOf } from '../kit/addresses.ts'
 import { count, format } from './counting.ts'
 import type { MutualNode } from './mutual-node.ts'
 import type { Stage } from './stage.ts'
@@ -41,11 +40,11 @@ export async function mutual (stage: Stage): Promise<void> {
 
     const errors = [...dials.map(({ error }) => error), ...talks.flatMap(talk => talk.errors)]
     errors.filter(error => error != null).forEach(error => { stage.expect(false, `round ${round}: ${error}`) })
-    left.flatMap(Object.entries).forEach(([kind, n]) => { stage.expectEqual(`round ${round}: ${kind} left over`, n, 0) })
+    left.forEach(counts => { stage.expectNothing(`left over in round ${round}`, counts) })
   }
 
   const inboundPorts = await Promise.all(nodes.map(async node => node.ask('inboundPorts')))
-  const fromListeningPort = inboundPorts.flatMap((ports, i) => ports.filter(port => port === getNetConfig(multiaddr(peers[i])).port)).length
+  const fromListeningPort = inboundPorts.flatMap((ports, i) => ports.filter(port => port === portOf(peers[i]))).length
 
   const dialedFrom = count(sources)
 

@@ -1,34 +1,17 @@
-/**
- * Gives numbers from 0 up to, but without, 1
- */
-export type Random = () => number
+import { createHash } from 'node:crypto'
+import fc from 'fast-check'
+import type { Arbitrary } from 'fast-check'
 
 /**
- * The same seed gives the same numbers (mulberry32)
+ * The same seed gives the same choice
  */
-export function seededRandom (seed: number): Random {
-  let state = seed
-
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
+export function choose <T> (seed: number, arbitrary: Arbitrary<T>): T {
+  return fc.sample(arbitrary, { seed, numRuns: 1, unbiased: true })[0]
 }
 
 /**
- * An integer from `min` to `max`, both included
+ * The same seed gives the same bytes
  */
-export function integer (random: Random, min: number, max: number): number {
-  return min + Math.floor(random() * (max - min + 1))
-}
-
-export function pick <T> (random: Random, values: readonly T[]): T {
-  return values[integer(random, 0, values.length - 1)]
-}
-
-export function bytes (random: Random, length: number): Uint8Array {
-  return Uint8Array.from({ length }, () => integer(random, 0, 255))
+export function bytes (seed: number | string, length: number): Uint8Array {
+  return createHash('shake256', { outputLength: length }).update(`${seed}`).digest()
 }

@@ -8,11 +8,20 @@ import type { Counts } from './counting.ts'
  */
 const SETTLE_LIMIT = 5_000
 
+const before: Counts = {}
+
+/**
+ * What is opened from now on must not be left over
+ */
+export function startWatching (): void {
+  Object.assign(before, openResources())
+}
+
 /**
  * What keeps this process running, by kind, and its open sockets, as the kernel
  * counts them
  */
-export function openResources (): Counts {
+function openResources (): Counts {
   // is opened by its first use, which may be by node:net when a socket closes
   process.stderr.write('')
 
@@ -23,11 +32,11 @@ export function openResources (): Counts {
 }
 
 /**
- * Waits until nothing is open that was not open `before`
+ * Waits until nothing is open that was not open before
  *
  * @returns what is still open
  */
-export async function leftOver (before: Counts): Promise<Counts> {
+export async function leftOver (): Promise<Counts> {
   const deadline = performance.now() + SETTLE_LIMIT
 
   while (true) {

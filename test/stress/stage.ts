@@ -1,6 +1,12 @@
-import { startParticipant } from './processes.ts'
-import type { Commands } from './participant.ts'
-import type { Participant } from './processes.ts'
+import { startScript } from '../kit/processes.ts'
+import type { Counts } from './counting.ts'
+import type { Script } from '../kit/processes.ts'
+import type { Functions } from '../kit/serve.ts'
+
+/**
+ * How long a process may take for what it is asked, in ms
+ */
+const LIMIT = 4 * 60_000
 
 /**
  * What a part of the test has to work with
@@ -12,7 +18,7 @@ export interface Stage {
    * Starts a script of this directory in a process of its own, which ends with
    * the part. All that goes wrong in it counts as off
    */
-  start<C extends Commands>(script: string, nodeOptions?: string[]): Participant<C>
+  start<F extends Functions>(script: string, nodeOptions?: string[]): Script<F>
 
   /**
    * Prints a line of counts
@@ -29,6 +35,7 @@ export interface Stage {
    */
   expect(ok: boolean, complaint: string): void
   expectEqual(what: string, actual: number, expected: number): void
+  expectNothing(what: string, counts: Counts): void
 
   /**
    * Ends the processes and says how long it took
@@ -40,7 +47,7 @@ export interface Stage {
 
 export function createStage (name: string, seed: number): Stage {
   const off: string[] = []
-  const participants: Array<Participant<any>> = []
+  const scripts: Array<{ name: string, script: Script<any> }> = []
   const started = performance.now()
   const toTerminal = (text: string): void => {
     if (process.stdout.isTTY) {
@@ -50,15 +57,21 @@ export function createStage (name: string, seed: number): Stage {
 
   const stage: Stage = {
     seed,
-    start (script, nodeOptions) {
-      const participant = startParticipant<any>(script, {
-        nodeOptions,
-        onTrouble: trouble => { off.push(`${script}: ${trouble}`) },
-        onProgress: stage.progress
+    start (name, execArgv) {
+      const script = startScript<any>(new URL(name, import.meta.url), [], {
+        execArgv,
+        limit: LIMIT,
+        onNews: (kind, text) => {
+          if (kind === 'progress') {
+            stage.progress(text)
+          } else {
+            off.push(`${name}: ${text}`)
+          }
+        }
       })
-      participants.push(participant)
+      scripts.push({ name, script })
 
-      return participant
+      return script
     },
     print (line) {
       toTerminal('')
@@ -75,8 +88,14 @@ export function createStage (name: string, seed: number): Stage {
     expectEqual (what, actual, expected) {
       stage.expect(actual === expected, `${what}: ${actual}, expected ${expected}`)
     },
+    expectNothing (what, counts) {
+      Object.entries(counts).forEach(([kind, n]) => { stage.expectEqual(`${kind} ${what}`, n, 0) })
+    },
     async end () {
-      await Promise.all(participants.map(async participant => participant.stop()))
+      await Promise.all(scripts.map(async ({ name, script }) => {
+        const how = await script.stop()
+        stage.expect(how === 'code 0', `${name}: it ended: ${how}`)
+      }))
       stage.print(`${off.length === 0 ? 'ok' : `${off.length} OFF`}, ${((performance.now() - started) / 1000).toFixed(1)} s`)
 
       return off

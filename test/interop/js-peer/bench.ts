@@ -5,15 +5,15 @@
  */
 
 import { setTimeout as delay } from 'node:timers/promises'
-import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
-import { createLibp2p } from 'libp2p'
 import pDefer from 'p-defer'
 import { pEvent } from 'p-event'
+import pMap from 'p-map'
 import { Uint8ArrayList } from 'uint8arraylist'
-import { portOf, rawUpgrader } from '../../fixtures/transport.ts'
-import { until } from '../../fixtures/until.ts'
-import { inParallel } from '../../stress/in-parallel.ts'
+import { portOf } from '../../kit/addresses.ts'
+import { startNode } from '../../kit/node.ts'
+import { rawUpgrader } from '../../kit/transport.ts'
+import { until } from '../../kit/wait.ts'
 import { countBytes, messagesOf } from './bench-bytes.ts'
 import { encrypterOf, transportOf } from './node.ts'
 import type { Node, NodeInit } from './node.ts'
@@ -83,7 +83,7 @@ export const BENCHMARKS: Record<string, (args: string[], init: NodeInit) => Prom
 
     const cpuBefore = process.cpuUsage()
     const began = performance.now()
-    const opened = await inParallel<Multiaddr, Connection | MultiaddrConnection>(PARALLEL, addresses, async ma => peer == null ? dial(ma) : connect(ma, peer))
+    const opened = await pMap<Multiaddr, Connection | MultiaddrConnection>(addresses, async ma => peer == null ? dial(ma) : connect(ma, peer), { concurrency: PARALLEL })
     const seconds = secondsSince(began)
     const { user, system } = process.cpuUsage(cpuBefore)
     held.push(...opened)
@@ -200,12 +200,10 @@ async function start (init: NodeInit): Promise<Dialer> {
 }
 
 async function startDialer ({ security, transport }: NodeInit): Promise<Dialer> {
-  const { services: { transports } } = await createLibp2p<{ transports: Transports }>({
+  const { services: { transports } } = await startNode<{ transports: Transports }>({
+    addresses: {},
     transports: [transportOf(transport)],
     connectionEncrypters: [encrypterOf(security)],
-    streamMuxers: [yamux()],
-    connectionManager: { maxConnections: Infinity },
-    connectionMonitor: { enabled: false },
     services: {
       transports: ({ transportManager }): Transports => ({
         only: () => transportManager.getTransports()[0],

@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
 import { serveBenchmarks } from './bench.ts'
 import { runCommand } from './commands.ts'
-import { startNode } from './node.ts'
+import { startPeer } from './node.ts'
 import type { NodeInit } from './node.ts'
 
 const { values } = parseArgs({
@@ -27,7 +27,7 @@ const init: NodeInit = {
   seed: values.seed == null ? undefined : Number(values.seed),
   relayServer: values['relay-server']
 }
-const node = await startNode(init)
+const node = await startPeer(init)
 await serveBenchmarks(node)
 
 commands.on('line', line => { void runCommand(node, init, line) })

@@ -5,13 +5,13 @@ import { noise } from '@libp2p/noise'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { tls } from '@libp2p/tls'
-import { yamux } from '@libp2p/yamux'
 import { CODE_P2P } from '@multiformats/multiaddr'
-import { createLibp2p } from 'libp2p'
 import { dcutr } from '../../../src/hole-punching/dcutr.ts'
 import { reuseportTcp } from '../../../src/index.ts'
-import { serveEcho } from '../../nat/echo.ts'
-import { watchLog } from '../../nat/watch-log.ts'
+import { isRelayed } from '../../kit/addresses.ts'
+import { serveEcho } from '../../kit/echo.ts'
+import { startNode } from '../../kit/node.ts'
+import { watchLog } from '../../kit/watch-log.ts'
 import { tell } from './events.ts'
 import type { Connection, ConnectionEncrypter, Libp2p, Transport } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
@@ -46,17 +46,14 @@ const HOLE_PUNCH_STATES = {
   'no hole to': 'failed'
 }
 
-export async function startNode ({ listen, transport, security, seed, relayServer }: NodeInit): Promise<Node> {
-  const node = await createLibp2p({
+export async function startPeer ({ listen, transport, security, seed, relayServer }: NodeInit): Promise<Node> {
+  const node = await startNode({
     start: false,
     privateKey: seed == null ? await generateKeyPair('Ed25519') : await generateKeyPairFromSeed('Ed25519', new Uint8Array(32).fill(seed)),
     logger: watchLog('libp2p:reuseport-tcp:dcutr', tellHolePunch),
     addresses: { listen },
     transports: [transportOf(transport), circuitRelayTransport()],
     connectionEncrypters: [encrypterOf(security)],
-    streamMuxers: [yamux()],
-    connectionManager: { inboundConnectionThreshold: Infinity, maxIncomingPendingConnections: Infinity, maxConnections: Infinity },
-    connectionMonitor: { enabled: false },
     services: {
       identify: identify(),
       ping: ping(),
@@ -103,10 +100,6 @@ export function transportOf (name: string): (components: any) => Transport {
 
 export function encrypterOf (security: string): (components: any) => ConnectionEncrypter {
   return security === 'tls' ? tls() : noise()
-}
-
-export function isRelayed ({ remoteAddr }: Connection): boolean {
-  return remoteAddr.toString().includes('/p2p-circuit')
 }
 
 function describe (connection: Connection): Record<string, unknown> {

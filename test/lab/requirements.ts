@@ -1,6 +1,7 @@
 import { constants } from 'node:fs'
 import { access } from 'node:fs/promises'
-import { run } from './run.ts'
+import { execa } from 'execa'
+import { print } from '../kit/print.ts'
 
 const TOOLS = {
   ip: { package: 'iproute2', try: ['-Version'] },
@@ -12,9 +13,28 @@ const TOOLS = {
 }
 
 /**
- * What the lab needs and this machine does not have, each in a line
+ * Ends the process with exit code 1 if this machine does not have what the lab needs
  */
-export async function whatIsMissing (): Promise<string[]> {
+export async function requireLab (): Promise<void> {
+  const missing = await whatIsMissing()
+
+  if (missing.length > 0) {
+    end(['The lab can not be built here:', ...missing.map(what => `- ${what}`)])
+  }
+}
+
+/**
+ * Ends the process, with exit code 1 if there are failures.
+ *
+ * Nothing has to be cleaned up first, nor when this process is killed: the lab's
+ * processes end with this one, and the rest of the lab with them
+ */
+export function end (failures: string[]): never {
+  print(...failures)
+  process.exit(failures.length > 0 ? 1 : 0)
+}
+
+async function whatIsMissing (): Promise<string[]> {
   if (process.platform !== 'linux') {
     return [`it is made of Linux network namespaces, this is ${process.platform}`]
   }
@@ -26,7 +46,7 @@ export async function whatIsMissing (): Promise<string[]> {
   const missing: string[] = []
 
   for (const [tool, { package: name, try: args }] of Object.entries(TOOLS)) {
-    await run(tool, args).catch((err: Error) => missing.push(`${tool} (Debian package ${name}): ${err.message.trim()}`))
+    await execa(tool, args).catch(err => missing.push(`${tool} (Debian package ${name}): ${err.shortMessage}`))
   }
 
   await access('/dev/net/tun', constants.R_OK | constants.W_OK).catch((err: Error) => missing.push(err.message))

@@ -1,7 +1,12 @@
-import { startHelper } from './helper.ts'
-import { run } from './run.ts'
-import { startScript } from './script.ts'
-import type { Functions, Script } from './script.ts'
+import { execa } from 'execa'
+import { startHelper, startScript } from '../kit/processes.ts'
+import type { Script } from '../kit/processes.ts'
+import type { Functions } from '../kit/serve.ts'
+
+/**
+ * How long a command may take, in ms
+ */
+const TIMEOUT = 10_000
 
 /**
  * A network namespace: a machine, as far as the network is concerned. It has no
@@ -27,9 +32,9 @@ export interface Namespace {
   run(command: string, ...args: string[]): Promise<string>
 
   /**
-   * Starts a script in it, which must call `serve`
+   * Starts a script in it
    */
-  start<T extends Functions>(script: URL, ...args: string[]): Promise<Script<T>>
+  start<F extends Functions>(script: URL, ...args: string[]): Script<F>
   stop(): Promise<void>
 }
 
@@ -42,14 +47,15 @@ export async function createNamespace (): Promise<Namespace> {
   const enter = [`--net=/proc/${holder.pid}/ns/net`, '--']
   // a script that still loads its modules can't notice that this process was killed
   const endWithUs = ['setpriv', '--pdeathsig', 'KILL', '--']
-  await run('nsenter', [...enter, 'ip', 'link', 'set', 'lo', 'up'])
+  const run = async (...command: string[]): Promise<string> => (await execa('nsenter', [...enter, ...command], { timeout: TIMEOUT })).stdout
+  await run('ip', 'link', 'set', 'lo', 'up')
 
   return {
     pid: holder.pid,
     commandLine: (command, ...args) => ['nsenter', [...enter, ...endWithUs, command, ...args]],
-    run: async (command, ...args) => run('nsenter', [...enter, command, ...args]),
-    start: async (url, ...args) => {
-      const script = await startScript<any>(url, args, { execPath: 'nsenter', execArgv: [...enter, ...endWithUs, process.execPath] })
+    run,
+    start: (url, ...args) => {
+      const script = startScript<any>(url, args, { execPath: 'nsenter', execArgv: [...enter, ...endWithUs, process.execPath] })
       scripts.push(script)
 
       return script

@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url'
-import { startHelper } from './helper.ts'
+import { startHelper } from '../kit/processes.ts'
 import { createNamespace } from './namespace.ts'
 import { hasIPv6, hostAddress, lanPrefix, putBehind, setUpRouter } from './router.ts'
 import type { Namespace } from './namespace.ts'

@@ -1,3 +1,0 @@
-export function print (...lines: string[]): void {
-  process.stdout.write(lines.map(line => `${line}\n`).join(''))
-}

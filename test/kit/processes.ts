@@ -1,0 +1,176 @@
+/**
+ * Other processes. They end when this one does, however it ends
+ */
+
+import { fork, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import pDefer from 'p-defer'
+import pTimeout from 'p-timeout'
+import { within } from './wait.ts'
+import type { Call, Functions, Said } from './serve.ts'
+import type { ChildProcess, ChildProcessByStdio, ForkOptions } from 'node:child_process'
+import type { Readable, Writable } from 'node:stream'
+import type { DeferredPromise } from 'p-defer'
+
+/**
+ * How long an answer may take, in ms, and how long a process may take to end
+ */
+const ANSWER_LIMIT = 30_000
+const END_LIMIT = 5_000
+
+/**
+ * A TypeScript file that runs in a process of its own, and calls `serve`
+ */
+export interface Script<F extends Functions> {
+  /**
+   * Calls one of its functions
+   *
+   * @throws {Error} what the function threw, or if there is no answer in time
+   */
+  ask<Name extends keyof F & string>(name: Name, ...args: Parameters<F[Name]>): Promise<Awaited<ReturnType<F[Name]>>>
+
+  /**
+   * @returns how it ended: `code 0` if all was well
+   */
+  stop(): Promise<string>
+}
+
+export interface ScriptOptions {
+  /**
+   * How long an answer may take, in ms. 30,000 by default
+   */
+  limit?: number
+
+  /**
+   * Invoked with what it says without being asked
+   */
+  onNews?(kind: string, text: string): void
+}
+
+export function startScript <F extends Functions> (script: URL, args: string[] = [], { limit, onNews, ...options }: ScriptOptions & ForkOptions = {}): Script<F> {
+  return talkTo(fork(script, args, options), `${script.pathname.split('/').at(-1)}`, { limit, onNews })
+}
+
+/**
+ * The same with a process that runs already
+ */
+export function talkTo <F extends Functions> (child: ChildProcess, name: string, { limit = ANSWER_LIMIT, onNews }: ScriptOptions = {}): Script<F> {
+  const calls = new Map<number, DeferredPromise<any>>()
+  let lastId = 0
+
+  child.on('message', (said: Said) => {
+    if ('news' in said) {
+      onNews?.(said.news, said.text)
+    } else if ('error' in said) {
+      calls.get(said.id)?.reject(Object.assign(new Error(said.error.message), said.error))
+    } else {
+      calls.get(said.id)?.resolve(said.result)
+    }
+  })
+
+  const ended = endOf(child, 'exit')
+  void ended.then(how => { calls.forEach(call => { call.reject(new Error(`${name} ended: ${how}`)) }) })
+
+  return {
+    async ask (command, ...args) {
+      const call: Call = { id: ++lastId, name: command, args }
+      const answer = pDefer<any>()
+
+      calls.set(call.id, answer)
+      child.send(call, err => {
+        if (err != null) {
+          answer.reject(err)
+        }
+      })
+
+      return within(limit, answer.promise, `${name}: ${command}`).finally(() => calls.delete(call.id))
+    },
+    async stop () {
+      if (child.connected) {
+        child.disconnect()
+      }
+
+      return killIfLate(child, ended)
+    }
+  }
+}
+
+/**
+ * A command that reads lines and says lines, and ends when its stdin does
+ */
+export interface Program {
+  readonly pid: number
+
+  /**
+   * Resolves when it has ended, with how
+   */
+  readonly ended: Promise<string>
+  tell(line: string): void
+  signal(signal: NodeJS.Signals): void
+  stop(): Promise<string>
+}
+
+export function startProgram (command: string, args: string[], onLine: (line: string) => void, stderr: 'inherit' | 'ignore' = 'inherit'): Program {
+  const child: ChildProcessByStdio<Writable, Readable, null> = spawn(command, args, { stdio: ['pipe', 'pipe', stderr as 'inherit'] })
+  // when all that it said was read, too
+  const ended = endOf(child, 'close')
+
+  // if it has gone, the answer that does not come says so
+  child.stdin.on('error', () => {})
+  createInterface({ input: child.stdout }).on('line', onLine)
+
+  return {
+    pid: child.pid ?? 0,
+    ended,
+    tell: line => { child.stdin.write(`${line}\n`) },
+    signal: signal => { child.kill(signal) },
+    stop: async () => {
+      child.stdin.end()
+
+      return killIfLate(child, ended)
+    }
+  }
+}
+
+/**
+ * A program that answers each line with a line
+ */
+export interface Helper extends Program {
+  /**
+   * @throws {Error} if it ends without an answer, or takes too long
+   */
+  ask(line: string): Promise<string>
+}
+
+export function startHelper (command: string, args: string[]): Helper {
+  const asked: Array<DeferredPromise<string>> = []
+  const program = startProgram(command, args, line => { asked.shift()?.resolve(line) })
+  void program.ended.then(how => { asked.forEach(answer => { answer.reject(new Error(`${command} ended: ${how}`)) }) })
+
+  return {
+    ...program,
+    async ask (line) {
+      const answer = pDefer<string>()
+      asked.push(answer)
+      program.tell(line)
+
+      return within(ANSWER_LIMIT, answer.promise, `${command}: ${line}`)
+    }
+  }
+}
+
+async function endOf (child: ChildProcess, event: 'exit' | 'close'): Promise<string> {
+  return once(child, event).then(([code, signal]) => signal ?? `code ${code}`, (err: Error) => err.message)
+}
+
+async function killIfLate (child: ChildProcess, ended: Promise<string>): Promise<string> {
+  return pTimeout(ended, {
+    milliseconds: END_LIMIT,
+    fallback: async () => {
+      child.kill('SIGKILL')
+
+      return ended
+    }
+  })
+}
