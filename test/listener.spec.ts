@@ -6,8 +6,8 @@ import path from 'node:path'
 import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
 import pDefer from 'p-defer'
-import { startChild } from './fixtures/child.ts'
 import { startServer } from './fixtures/server.ts'
+import { startOtherTransport } from './fixtures/start-other-transport.ts'
 import { HAS_SO_REUSEPORT } from './fixtures/system.ts'
 import { portOf } from './kit/addresses.ts'
 import { createTransport, rawUpgrader } from './kit/transport.ts'
@@ -45,10 +45,10 @@ describe('listener', () => {
    * Has another process listen with SO_REUSEPORT and returns its port
    */
   async function listenElsewhere (port: number = 0): Promise<number> {
-    const child = startChild('other-process.ts', [`${port}`])
+    const child = startOtherTransport({ sharePort: true })
     cleanup.push(async () => child.kill())
 
-    return child.message()
+    return child.ask('listen', `/ip4/127.0.0.1/tcp/${port}`)
   }
 
   function countEvents (listener: Listener): Record<string, number> {
@@ -211,9 +211,9 @@ describe('listener', () => {
     })
 
     it('is EADDRINUSE for the wildcard when another process has one of its addresses, although we have another one', async () => {
-      const child = startChild('other-process.ts', ['0'])
+      const child = startOtherTransport({ sharePort: true })
       cleanup.push(async () => child.kill())
-      const port = await child.message()
+      const port = await child.ask('listen', '/ip4/127.0.0.1/tcp/0')
       const { listener } = await local.listen(`/ip4/127.0.0.2/tcp/${port}`)
 
       const err = await local.listen(`/ip4/0.0.0.0/tcp/${port}`).then(() => undefined, err => err)

@@ -34,6 +34,11 @@ export interface Script<F extends Functions> {
    * @returns how it ended: `code 0` if all was well
    */
   stop(): Promise<string>
+
+  /**
+   * By SIGKILL, so that it can't clean up
+   */
+  kill(): Promise<void>
 }
 
 export interface ScriptOptions {
@@ -92,6 +97,10 @@ export function talkTo <F extends Functions> (child: ChildProcess, name: string,
       }
 
       return killIfLate(child, ended)
+    },
+    async kill () {
+      child.kill('SIGKILL')
+      await ended
     }
   }
 }

@@ -5,12 +5,13 @@ import path from 'node:path'
 import { expect } from 'aegir/chai'
 import { freePort } from '../fixtures/free-port.ts'
 import { startServer } from '../fixtures/server.ts'
+import { NODE_OPTIONS } from '../fixtures/start-other-transport.ts'
 import { HAS_SO_REUSEPORT } from '../fixtures/system.ts'
 import { talkTo } from '../kit/processes.ts'
 import { createTransport } from '../kit/transport.ts'
 import { until } from '../kit/wait.ts'
 import type { ReuseportTcpInit } from '../../src/index.ts'
-import type { ClusterWorker } from '../fixtures/cluster-worker.ts'
+import type { OtherTransport } from '../fixtures/other-transport.ts'
 import type { Script } from '../kit/processes.ts'
 import type { Socket } from 'node:net'
 
@@ -21,14 +22,14 @@ describe('the workers of a cluster', () => {
     await Promise.all(cleanup.splice(0).map(fn => fn()))
   })
 
-  function startWorker (init: ReuseportTcpInit = {}): Script<ClusterWorker> {
+  function startWorker (init: ReuseportTcpInit = {}): Script<OtherTransport> {
     cluster.setupPrimary({
-      exec: path.join(import.meta.dirname, '../fixtures/cluster-worker.ts'),
+      exec: path.join(import.meta.dirname, '../fixtures/other-transport.ts'),
       args: [JSON.stringify(init)],
-      execArgv: ['--experimental-strip-types', '--no-warnings']
+      execArgv: NODE_OPTIONS
     })
 
-    const worker = talkTo<ClusterWorker>(cluster.fork().process, 'the worker')
+    const worker = talkTo<OtherTransport>(cluster.fork().process, 'the worker')
     cleanup.push(async () => worker.stop())
 
     return worker
@@ -45,8 +46,8 @@ describe('the workers of a cluster', () => {
     const server = await startServer()
     const server2 = await startServer()
     cleanup.push(async () => server.stop(), async () => server2.stop())
-    expect(await workers[0].ask('dial', `/ip4/127.0.0.1/tcp/${server.port}`)).to.equal(port)
-    expect(await workers[1].ask('dial', `/ip4/127.0.0.1/tcp/${server2.port}`)).to.equal(port)
+    expect(await workers[0].ask('dial', `/ip4/127.0.0.1/tcp/${server.port}`)).to.have.property('port', port)
+    expect(await workers[1].ask('dial', `/ip4/127.0.0.1/tcp/${server2.port}`)).to.have.property('port', port)
     expect([...server.ports, ...server2.ports]).to.deep.equal([port, port])
 
     const sockets: Socket[] = []

@@ -1,13 +1,14 @@
 import { once } from 'node:events'
 import net from 'node:net'
 import { expect } from 'aegir/chai'
-import { startChild } from '../fixtures/child.ts'
 import { closed, startServer } from '../fixtures/server.ts'
-import type { Child } from '../fixtures/child.ts'
+import { startOtherTransport } from '../fixtures/start-other-transport.ts'
+import type { OtherTransport } from '../fixtures/other-transport.ts'
 import type { TestServer } from '../fixtures/server.ts'
+import type { Script } from '../kit/processes.ts'
 
 describe('a process that is out of descriptors', () => {
-  let child: Child
+  let child: Script<OtherTransport>
   let server: TestServer
 
   before(function () {
@@ -19,6 +20,7 @@ describe('a process that is out of descriptors', () => {
 
   beforeEach(async () => {
     server = await startServer()
+    child = startOtherTransport({}, 64)
   })
 
   afterEach(async () => {
@@ -26,46 +28,46 @@ describe('a process that is out of descriptors', () => {
     await server.stop()
   })
 
-  async function start (...args: string[]): Promise<void> {
-    child = startChild('out-of-descriptors.ts', args, 64)
-    await child.message()
+  async function dial (): Promise<string> {
+    return child.ask('dial', `/ip4/127.0.0.1/tcp/${server.port}`).then(async ({ reason }) => {
+      await child.ask('hangUp')
+
+      return reason
+    }, err => err.code)
   }
 
   it('does not take that for a system on which ports can not be reused', async () => {
-    const address = `/ip4/127.0.0.1/tcp/${server.port}`
-    await start('full')
+    await child.ask('fill')
+    expect(await dial()).to.equal('EMFILE')
 
-    expect(await child.ask(address)).to.equal('EMFILE')
-    expect(await child.ask('free')).to.equal('freed')
-    await child.ask('listen')
-    expect(await child.ask(address)).to.equal('loopback')
+    await child.ask('free')
+    await child.ask('listen', '/ip4/127.0.0.1/tcp/0')
+    expect(await dial()).to.equal('loopback')
   })
 
   it('fails to dial with the error of the system, refuses who connects, and recovers', async () => {
-    const address = `/ip4/127.0.0.1/tcp/${server.port}`
-    await start()
-    const port = await child.ask('listen')
-    expect(await child.ask(address)).to.equal('loopback')
+    const port = await child.ask('listen', '/ip4/127.0.0.1/tcp/0')
+    expect(await dial()).to.equal('loopback')
 
     for (let round = 1; round <= 3; round++) {
-      expect(await child.ask('fill')).to.equal('filled')
-      expect(await child.ask(address)).to.equal('EMFILE')
-      expect(await child.ask(address)).to.equal('EMFILE')
+      await child.ask('fill')
+      expect(await dial()).to.equal('EMFILE')
+      expect(await dial()).to.equal('EMFILE')
 
       const refused = net.connect(port, '127.0.0.1')
       refused.on('error', () => {})
       refused.resume()
       await closed(refused)
 
-      expect(await child.ask('free')).to.equal('freed')
-      expect(await child.ask(address)).to.equal('loopback')
+      await child.ask('free')
+      expect(await dial()).to.equal('loopback')
 
       const accepted = net.connect(port, '127.0.0.1')
       await once(accepted, 'connect')
 
       // the message is on its way through another channel than the connection
       await new Promise(resolve => setTimeout(resolve, 50))
-      expect(await child.ask('inbound')).to.equal(round)
+      expect(await child.ask('accepted')).to.equal(round)
       accepted.destroy()
     }
   })

@@ -1,11 +1,12 @@
 import { once } from 'node:events'
 import { expect } from 'aegir/chai'
-import { startChild } from '../fixtures/child.ts'
 import { freePort } from '../fixtures/free-port.ts'
 import { startServer } from '../fixtures/server.ts'
+import { startOtherTransport } from '../fixtures/start-other-transport.ts'
 import { HAS_SO_REUSEPORT } from '../fixtures/system.ts'
-import type { Child } from '../fixtures/child.ts'
+import type { OtherTransport } from '../fixtures/other-transport.ts'
 import type { TestServer } from '../fixtures/server.ts'
+import type { Script } from '../kit/processes.ts'
 import type { Socket } from 'node:net'
 
 describe('a process that is killed and started again on its port', () => {
@@ -15,10 +16,10 @@ describe('a process that is killed and started again on its port', () => {
     await Promise.all(cleanup.splice(0).map(fn => fn()))
   })
 
-  async function start (port: number, bytes: number = 0): Promise<Child> {
-    const child = startChild('restartable.ts', [`${port}`, `${bytes}`])
+  async function start (port: number): Promise<Script<OtherTransport>> {
+    const child = startOtherTransport()
     cleanup.push(async () => child.kill())
-    expect(await child.message()).to.equal('listening')
+    await child.ask('listen', `/ip4/127.0.0.1/tcp/${port}`)
 
     return child
   }
@@ -43,11 +44,11 @@ describe('a process that is killed and started again on its port', () => {
 
       for (const { address } of peers) {
         // with BSD's rules the connections that died with the process stay in TIME_WAIT
-        expect(await child.ask(address) === port).to.equal(HAS_SO_REUSEPORT || i === 0)
+        expect((await child.ask('dial', address)).port === port).to.equal(HAS_SO_REUSEPORT || i === 0)
       }
 
       const { server, address } = await startPeer(endWithPeer)
-      expect(await child.ask(address)).to.equal(port)
+      expect(await child.ask('dial', address)).to.have.property('port', port)
       expect((await server.socket(0)).remotePort).to.equal(port)
       await child.kill()
     }
@@ -61,17 +62,17 @@ describe('a process that is killed and started again on its port', () => {
     const port = await freePort()
     // the kernel can't get rid of what the dead process had sent
     const { server, address } = await startPeer(socket => { socket.pause() })
-    const first = await start(port, 50_000_000)
-    expect(await first.ask(address)).to.equal(port)
+    const first = await start(port)
+    expect(await first.ask('dial', address, 50_000_000)).to.have.property('port', port)
     const held = await server.socket(0)
     await new Promise(resolve => setTimeout(resolve, 100))
     await first.kill()
 
     const second = await start(port)
-    expect(await second.ask(address)).to.be.a('number').that.does.not.equal(port)
+    expect((await second.ask('dial', address)).port).to.be.greaterThan(0).and.not.equal(port)
 
     held.resetAndDestroy()
     await once(held, 'close')
-    expect(await second.ask(address)).to.equal(port)
+    expect(await second.ask('dial', address)).to.have.property('port', port)
   })
 })
