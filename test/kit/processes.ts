@@ -4,7 +4,6 @@
 
 import { fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createInterface } from 'node:readline'
 import pDefer from 'p-defer'
 import pTimeout from 'p-timeout'
 import { within } from './wait.ts'
@@ -127,7 +126,7 @@ export function startProgram (command: string, args: string[], onLine: (line: st
 
   // if it has gone, the answer that does not come says so
   child.stdin.on('error', () => {})
-  createInterface({ input: child.stdout }).on('line', onLine)
+  onLines(child.stdout, onLine)
 
   return {
     pid: child.pid ?? 0,
@@ -140,6 +139,20 @@ export function startProgram (command: string, args: string[], onLine: (line: st
       return killIfLate(child, ended)
     }
   }
+}
+
+/**
+ * Calls back for each line that has its line feed: the last one of a process that was killed
+ * may be cut off
+ */
+function onLines (input: Readable, onLine: (line: string) => void): void {
+  let rest = ''
+
+  input.setEncoding('utf-8').on('data', (data: string) => {
+    const lines = (rest + data).split('\n')
+    rest = lines.pop() ?? ''
+    lines.forEach(onLine)
+  })
 }
 
 /**
