@@ -121,7 +121,8 @@ export async function startPeer ({ implementation, machine, host, port, bind = h
   const child = startProgram(...commandLine, line => {
     events.push(JSON.parse(line))
     arrivals.emit('event', events.at(-1))
-  }, 'ignore')
+    // nobody reads what Go and Rust log unasked
+  }, process.env.DEBUG == null ? 'ignore' : 'inherit')
   void child.ended.then(how => { ended.abort(new Error(`${implementation} ended: ${how}`)) })
 
   const find = async (matches: (event: PeerEvent) => boolean, wanted: string, since: number, timeout: number): Promise<PeerEvent> => {
