@@ -252,7 +252,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
       connection = toConnection({
         socket,
         direction: 'inbound',
-        ...(ends == null ? { remoteAddr: state.ma, localAddr: state.ma } : { local: ends.local, follower: this.#init.follow(ends.local, ends.remote) }),
+        ...(ends == null ? { remoteAddr: state.ma, localAddr: state.ma } : { follower: this.#init.follow(ends.local, ends.remote) }),
         inactivityTimeout,
         allowHalfOpen,
         metrics: this.#metrics.events,

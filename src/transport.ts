@@ -230,7 +230,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
       const connection = toConnection({
         socket,
         remoteAddr: ma,
-        ...('local' in from ? { local: from.local, follower: this.#follow({ local: from.local, remote: from.remote, dialed: true }) } : {}),
+        follower: 'local' in from ? this.#follow({ local: from.local, remote: from.remote, dialed: true }) : undefined,
         direction: rules.direction,
         inactivityTimeout: outboundSocketInactivityTimeout,
         allowHalfOpen,

@@ -25,14 +25,8 @@ export interface ConnectionInit {
   /** Taken from the socket if not given */
   remoteAddr?: Multiaddr
 
-  /** Taken from `local`, or from the socket, if not given */
+  /** Taken from the socket if not given */
   localAddr?: Multiaddr
-
-  /**
-   * The listening endpoint that the connection came from or arrived at. Where its address has
-   * a zone, it is taken for the local end, as the socket itself does not tell the zone
-   */
-  local?: Endpoint
 
   /** Told of the connection, and when it has closed */
   follower?: ConnectionFollower
@@ -127,10 +121,8 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
     this.#socket = socket
     this.#writer = new BatchWriter(socket, () => { this.safeDispatchEvent('drain') })
     this.#localAddr = init.localAddr
-    this.#local = init.local?.host.includes('%') === true
-      ? init.local
-      // a socket that has closed no longer knows its local end
-      : { host: socket.localAddress, port: socket.localPort }
+    // now, as a socket that has closed no longer knows its local end
+    this.#local = { host: socket.localAddress, port: socket.localPort }
     this.#follower = init.follower
 
     const onData = (data: Uint8Array): void => {
