@@ -20,6 +20,15 @@ const MAX_PER_OBSERVER = 8
 /** How many observations there can be at a time */
 const MAX_OBSERVATIONS = 1_000
 
+/** After how many changes of its word an observer has no vote. A truthful one makes none */
+const MAX_CHANGES = 3
+
+/** How long such an observer has no vote, and how long any change is remembered */
+const CHANGES_KEPT_MS = 10 * 60_000
+
+/** Of how many observers changes are remembered at most. The oldest ones are forgotten first */
+const MAX_CHANGING_OBSERVERS = 1_000
+
 /** What a peer says about one connection */
 export interface Observation {
   /** The listening endpoint that the connection came from or arrived at */
@@ -60,20 +69,41 @@ export class Observations {
   readonly #byConnection = new Map<object, Kept>()
   readonly #byObserver = new Map<string, Set<Kept>>()
   readonly #byEndpoint = new Map<string, ObservedVotes>()
+  readonly #changes = new Changes()
 
   /** By {@link worthOf}, each in the order of time */
   readonly #byWorth: ReadonlyArray<Set<Kept>> = [new Set(), new Set(), new Set(), new Set()]
 
   /**
    * The peer at the other end of `connection` reports what it sees. A later report
-   * replaces an earlier one
+   * replaces an earlier one.
+   *
+   * What a peer truthfully sees on one connection can't change. An observer that reports a
+   * third change, each within ten minutes of the one before, has no vote for the next ten
+   * minutes: all that it said is forgotten, and what it says is ignored. This counts per
+   * observer, so that a new connection does not help
+   *
+   * @returns false if the observer has no vote
    */
-  add (connection: object, observation: Observation, now: number = Date.now()): void {
+  add (connection: object, observation: Observation, now: number = Date.now()): boolean {
+    const { observer, external } = observation
     this.#forget(now)
-    this.#remove(this.#byConnection.get(connection))
+    const earlier = this.#byConnection.get(connection)
+
+    if (earlier != null && !sameEndpoint(earlier.external, external)) {
+      this.#changes.add(observer, now)
+    }
+
+    if (this.#changes.areTooMany(observer, now)) {
+      this.#byObserver.get(observer)?.forEach(kept => { this.#remove(kept) })
+
+      return false
+    }
+
+    this.#remove(earlier)
     this.#insert({ ...observation, connection })
 
-    const ofObserver = [...this.#byObserver.get(observation.observer) ?? []]
+    const ofObserver = [...this.#byObserver.get(observer) ?? []]
 
     if (ofObserver.length > MAX_PER_OBSERVER) {
       this.#remove(ofObserver.reduce((worst, kept) => worthOf(kept) < worthOf(worst) ? kept : worst))
@@ -83,6 +113,8 @@ export class Observations {
       const [worst] = this.#byWorth.find(({ size }) => size > 0) ?? []
       this.#remove(worst)
     }
+
+    return true
   }
 
   /** The connection has closed: its observation will be forgotten in ten minutes */
@@ -180,6 +212,40 @@ export class Observations {
       this.#byEndpoint.set(key, endpoint)
     } else {
       this.#byEndpoint.delete(key)
+    }
+  }
+}
+
+/** How often each observer has changed its word, until it has not done so for ten minutes */
+class Changes {
+  /** In the order of the last change */
+  readonly #byObserver = new Map<string, { readonly count: number, readonly last: number }>()
+
+  add (observer: string, now: number): void {
+    this.#forget(now)
+    const count = (this.#byObserver.get(observer)?.count ?? 0) + 1
+    this.#byObserver.delete(observer)
+    this.#byObserver.set(observer, { count, last: now })
+
+    if (this.#byObserver.size > MAX_CHANGING_OBSERVERS) {
+      const [oldest] = this.#byObserver.keys()
+      this.#byObserver.delete(oldest)
+    }
+  }
+
+  areTooMany (observer: string, now: number): boolean {
+    this.#forget(now)
+
+    return (this.#byObserver.get(observer)?.count ?? 0) >= MAX_CHANGES
+  }
+
+  #forget (now: number): void {
+    for (const [observer, { last }] of this.#byObserver) {
+      if (now - last < CHANGES_KEPT_MS) {
+        break
+      }
+
+      this.#byObserver.delete(observer)
     }
   }
 }

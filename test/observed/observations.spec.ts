@@ -132,6 +132,54 @@ describe('observations', () => {
     expect(addresses(observations)).to.deep.equal([{ local: LOCAL, external: HONEST, observers: 1, dialed: 1 }])
   })
 
+  describe('of a peer that changes its word on one connection', () => {
+    const said: Observation = { local: LOCAL, external: HONEST, observer: 'one', dialed: true }
+
+    function change (observations: Observations, connection: object, times: number, now: number): void {
+      for (let i = 0; i < times; i++) {
+        observations.add(connection, { ...said, external: { ...LIE, port: 1 + i } }, now)
+      }
+    }
+
+    it('count for nothing after the third change, on none of its connections, for ten minutes', () => {
+      const observations = new Observations()
+      observe(observations, 'two', HONEST, 0)
+      observe(observations, 'one', HONEST, 0)
+      const connection = observe(observations, 'one', HONEST, 0)
+
+      change(observations, connection, 2, 0)
+      expect(addresses(observations, 0)).to.have.lengthOf(2)
+
+      change(observations, connection, 1, 0)
+      observe(observations, 'one', LIE, TEN_MINUTES - 1)
+      expect(addresses(observations, TEN_MINUTES - 1)).to.deep.equal([{ local: LOCAL, external: HONEST, observers: 1, dialed: 1 }])
+
+      observe(observations, 'one', HONEST, TEN_MINUTES)
+      expect(addresses(observations, TEN_MINUTES)).to.deep.equal([{ local: LOCAL, external: HONEST, observers: 2, dialed: 2 }])
+    })
+
+    it('are those of one that has changed it, after ten minutes without a change', () => {
+      const observations = new Observations()
+      const connection = observe(observations, 'one', HONEST, 0)
+
+      for (const now of [0, TEN_MINUTES]) {
+        change(observations, connection, 2, now)
+        expect(addresses(observations, now)).to.have.lengthOf(1)
+      }
+    })
+
+    it('are those of one that says the same again, or another address on another connection', () => {
+      const observations = new Observations()
+
+      for (let port = 1; port < 10; port++) {
+        const connection = observe(observations, 'one', { ...HONEST, port }, 0)
+        observations.add(connection, { ...said, external: { ...HONEST, port } }, 0)
+      }
+
+      expect(addresses(observations, 0)).to.have.lengthOf(1)
+    })
+  })
+
   it('tell the NAT mapping only from connections that we dialed', () => {
     const observations = new Observations()
 
@@ -206,9 +254,22 @@ interface NaiveObservation extends Observation {
 class NaiveObservations {
   #kept: NaiveObservation[] = []
   #closings = 0
+  readonly #changes: Array<{ observer: string, now: number }> = []
 
   add (connection: object, observation: Observation, now: number): void {
     this.#forget(now)
+    const { observer, external } = observation
+    const earlier = this.#kept.find(kept => kept.connection === connection)
+
+    if (earlier != null && earlier.external.port !== external.port) {
+      this.#changes.push({ observer, now })
+    }
+
+    if (this.#changesOf(observer, now) >= 3) {
+      this.#kept = this.#kept.filter(kept => kept.observer !== observer)
+      return
+    }
+
     this.#kept = [...this.#kept.filter(kept => kept.connection !== connection), { ...observation, connection }]
     this.#drop(this.#kept.filter(({ observer }) => observer === observation.observer), 8, ({ closed }) => closed == null ? 1 : 0)
     this.#drop(this.#kept, 1_000, ({ closing = Infinity }) => closing)
@@ -237,6 +298,16 @@ class NaiveObservations {
       addresses,
       mapping: natMapping({ observers: votes.filter(({ dialed }) => dialed).length, most: Math.max(0, ...addresses.map(({ dialed }) => dialed)) }, 4)
     }
+  }
+
+  /**
+   * Up to now, without ten minutes between two of them
+   */
+  #changesOf (observer: string, now: number): number {
+    const times = this.#changes.filter(change => change.observer === observer).map(change => change.now)
+    const pause = [...times, now].findLastIndex((time, i, all) => i > 0 && time - all[i - 1] >= TEN_MINUTES)
+
+    return times.slice(Math.max(pause, 0)).length
   }
 
   /**
