@@ -1,3 +1,4 @@
+import { tryGetNetConfig } from '@libp2p/utils'
 import type { Connection, PeerId, PeerStore, Topology } from '@libp2p/interface'
 
 /** What is asked of libp2p about its AutoNAT services, which verify the observed addresses */
@@ -11,10 +12,10 @@ const V1_PROTOCOL = '/libp2p/autonat/1.0.0'
 const V2_PROTOCOL = '/libp2p/autonat/2/dial-request'
 
 /**
- * How many connected peers AutoNAT is told of at most. It needs four that agree, in
- * different networks
+ * How many connected servers AutoNAT is told of at most, each in another network. It needs
+ * four that could dial an address, or eight that could not
  */
-const MAX_ASKED = 32
+const MAX_ASKED = 16
 
 /**
  * Does this node run AutoNAT v1? With an address to verify it costs connections: it asks
@@ -29,7 +30,9 @@ export function runsAutonatV1 ({ registrar }: AutonatComponents): boolean {
 /**
  * Has AutoNAT v2 ask the connected peers to verify the addresses that it does not know to
  * be verified. By itself (@libp2p/autonat-v2 2.0) it asks a peer only when that connects,
- * so those that were there before the address was known would never be asked
+ * so those that were there before the address was known would never be asked.
+ *
+ * Peers that we dialed come first, so that strangers can't take their places
  */
 export async function askConnectedPeers ({ registrar, connectionManager, peerStore }: AutonatComponents): Promise<void> {
   const topologies = registrar?.getTopologies(V2_PROTOCOL) ?? []
@@ -39,12 +42,39 @@ export async function askConnectedPeers ({ registrar, connectionManager, peerSto
   }
 
   const direct = connectionManager?.getConnections().filter(({ status, limits }) => status === 'open' && limits == null) ?? []
+  const [dialed, inbound] = [direct.filter(isOutbound), direct.filter(connection => !isOutbound(connection))]
+  const asked = new Set<string>()
 
-  for (const connection of direct.slice(0, MAX_ASKED)) {
-    const peer = await peerStore?.get(connection.remotePeer)
+  for (const connection of [...dialed, ...inbound]) {
+    const network = networkOf(connection)
 
-    if (peer?.protocols.includes(V2_PROTOCOL) === true) {
-      topologies.forEach(topology => { topology.onConnect?.(connection.remotePeer, connection) })
+    if (asked.size < MAX_ASKED && network != null && !asked.has(network)) {
+      // a peer that has gone meanwhile may be forgotten
+      const peer = await peerStore?.get(connection.remotePeer).catch(() => undefined)
+
+      if (peer?.protocols.includes(V2_PROTOCOL) === true) {
+        asked.add(network)
+        topologies.forEach(topology => { topology.onConnect?.(connection.remotePeer, connection) })
+      }
     }
   }
+}
+
+function isOutbound ({ direction }: Connection): boolean {
+  return direction === 'outbound'
+}
+
+/**
+ * The network that a server is in, as AutoNAT v2 counts them (`getNetworkSegment` of its
+ * client): it sends all that a second server of the same network asks for, and drops the
+ * answer
+ */
+function networkOf ({ remoteAddr }: Connection): string | undefined {
+  const { type, host } = tryGetNetConfig(remoteAddr) ?? {}
+
+  if (type === 'ip4') {
+    return host?.split('.')[0]
+  }
+
+  return type === 'ip6' ? host?.split(':')[0] : undefined
 }
