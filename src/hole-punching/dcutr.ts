@@ -37,11 +37,11 @@
  */
 
 import { DialError, InvalidParametersError, serviceDependencies, start, stop } from '@libp2p/interface'
-import { Queue, isPrivate, tryGetNetConfig } from '@libp2p/utils'
+import { Queue, tryGetNetConfig } from '@libp2p/utils'
 import { CODE_P2P } from '@multiformats/multiaddr'
 import { Circuit } from '@multiformats/multiaddr-matcher'
 import { CONNECTION_ATTEMPT_DELAY_MS, race } from '../dialing/race.ts'
-import { byAgreement } from '../observed/votes.ts'
+import { candidates } from './candidates.ts'
 import { AddressLearner } from './learn-address.ts'
 import { wrapDcutr } from './libp2p-dcutr.ts'
 import { punch } from './punch.ts'
@@ -73,16 +73,6 @@ export interface Dcutr {
   /** How the NAT in front of us maps the listening endpoints, by multiaddr */
   natMappings(): Record<string, NatMapping>
 }
-
-/** How many candidates are offered at most. A DCUtR message has room for 4 KiB */
-const MAX_CANDIDATES = 16
-
-/**
- * How many observed addresses are offered at most for each listening endpoint. It has one,
- * unless the NAT maps it to another one for each destination, and then they are of little
- * use
- */
-const MAX_OBSERVED = 3
 
 /** How many addresses of a peer are dialed at most: it may name anybody's */
 const MAX_DIALS = 8
@@ -190,14 +180,8 @@ class DcutrService implements Dcutr, Startable {
 
   candidates (): Multiaddr[] {
     const { addressManager, peerId } = this.#components
-    const observed = this.#observed()
-      .flatMap(({ addresses }) => addresses.slice(0, MAX_OBSERVED))
-      .sort(byAgreement)
-      .map(({ multiaddr }) => multiaddr.encapsulate(`/p2p/${peerId}`))
-    const announced = addressManager.getAddresses()
-    const candidates = [...announced.filter(isReachable), ...observed, ...announced]
 
-    return [...new Map(candidates.map(ma => [ma.toString(), ma])).values()].slice(0, MAX_CANDIDATES)
+    return candidates({ announced: addressManager.getAddresses(), observed: this.#observed(), peerId })
   }
 
   natMappings (): Record<string, NatMapping> {
@@ -383,11 +367,6 @@ class DcutrService implements Dcutr, Startable {
 /** What is used of `reuseportTcp()` itself */
 interface ObservingTransport extends Transport {
   observed(): ObservedEndpoint[]
-}
-
-/** What is announced is verified, so a public address is one that anybody can dial */
-function isReachable (ma: Multiaddr): boolean {
-  return !Circuit.matches(ma) && !isPrivate(ma)
 }
 
 function reasonOf ({ name, code }: NodeJS.ErrnoException): 'timeout' | 'refused' | 'error' {

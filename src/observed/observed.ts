@@ -16,6 +16,9 @@ import type { TypedEventTarget } from 'main-event'
 /** An external address of a listening endpoint */
 export interface ObservedAddress extends Agreement {
   multiaddr: Multiaddr
+
+  /** Do as many observers agree on it as `observedAddressThreshold` asks for? */
+  agreed: boolean
 }
 
 /** What peers see one of our listening endpoints as */
@@ -101,13 +104,20 @@ export class Observed {
   }
 
   endpoints (): ObservedEndpoint[] {
+    const { threshold } = this.#init
+
     return this.#observations.endpoints()
       .filter(({ local }) => this.#init.isListening(local))
       .map(({ local, votes }) => ({
         local: toMultiaddr(local),
-        mapping: votes.mapping(this.#init.threshold),
+        mapping: votes.mapping(threshold),
         current: this.#observations.isCurrent(local),
-        addresses: votes.addresses.map(({ external, observers, dialed }) => ({ multiaddr: toMultiaddr(external), observers, dialed }))
+        addresses: votes.addresses.map(({ external, observers, dialed }) => ({
+          multiaddr: toMultiaddr(external),
+          observers,
+          dialed,
+          agreed: observers >= threshold
+        }))
       }))
   }
 

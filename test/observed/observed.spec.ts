@@ -63,6 +63,7 @@ describe('observed addresses', () => {
     for (let i = 1; i <= 6; i++) {
       expect(handedOver).to.have.lengthOf(i <= 4 ? 0 : 1)
       identify(await connectTo(`127.0.0.${i}`), `/ip4/11.0.0.9/tcp/4001/p2p/${PEER}`)
+      expect(local.transport.observed()[0].addresses[0]).to.have.property('agreed', i >= 4)
     }
 
     expect(handedOver).to.deep.equal(['/ip4/11.0.0.9/tcp/4001'])
