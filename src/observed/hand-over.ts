@@ -19,7 +19,7 @@
  * addresses that dialed peers name are verified, as those are not asked about. Servers that
  * ask for more than js-libp2p's can make it twice as much. Each listening endpoint adds as
  * much again, up to 60 * 16 * 10 * 100 kB = 960 MB an hour; only this node chooses how many
- * there are. In truth it is less: AutoNAT asks no more about an address when four servers
+ * there are. In practice it is less: AutoNAT stops asking about an address when four servers
  * could dial it or eight could not.
  *
  * AutoNAT v2 by itself also asks each server when that connects, about all addresses that
