@@ -33,7 +33,7 @@ export interface EndpointCounts extends Record<string, number> {
 export function dialerMetrics (metrics: Metrics | undefined, endpoints: () => EndpointCounts): DialerMetrics {
   metrics?.registerMetricGroup('libp2p_reuseport_tcp_endpoints', {
     label: 'kind',
-    help: 'Endpoints that are listened on, those of them that are not dialed from at the moment as peers do not answer them, external addresses that peers observe',
+    help: 'Endpoints that are listened on, those of them that are not dialed from at the moment as several peers could not be reached from them, external addresses that peers observe',
     calculate: endpoints
   })
 
@@ -52,7 +52,7 @@ export function dialerMetrics (metrics: Metrics | undefined, endpoints: () => En
     }),
     reuse: metrics?.registerCounterGroup('libp2p_reuseport_tcp_dialer_events_total', {
       label: 'event',
-      help: 'Dials that an ephemeral port won, listening endpoints that were suspended, dials repeated after a simultaneous open'
+      help: 'Dials that connected only from an ephemeral port, listening endpoints that were suspended, dials repeated after a simultaneous open'
     })
   }
 }

@@ -80,8 +80,14 @@ export interface ReuseportTcpInit {
    * How long a dial from a listening port may be without an answer, in ms, before
    * one from an ephemeral port starts beside it. If that connects first, the listening
    * port has as long again as it took, from 100 ms to 1 s, and is preferred if it connects
-   * by then. `Infinity`: never. Not for dials with `initiator`: a hole punch has one port
-   * only.
+   * by then. `Infinity`: never.
+   *
+   * A dial from a listening port that fails before, with ECONNREFUSED for instance, is
+   * repeated once from an ephemeral port, whatever the timeout. A network may refuse the
+   * listening port only.
+   *
+   * Neither is done for a dial with `initiator`, or with `reusePort: 'require'`: a hole punch
+   * has one port only.
    *
    * The kernel sends a lost SYN again after 1,000 ms (RFC 6298, section 2). With the
    * default, the answer to that one can arrive before anything else is tried.

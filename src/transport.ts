@@ -222,7 +222,8 @@ export class ReuseportTcp implements ReuseportTcpTransport {
 
     const { socket, from } = await this.#counted(this.#dialer.dial(target, {
       reusePort: options.reusePort ?? reusePort,
-      reusePortTimeout: rules.mayRace ? reusePortTimeout : Infinity,
+      reusePortTimeout,
+      mayRace: rules.mayRace,
       socketOptions,
       signal
     }))

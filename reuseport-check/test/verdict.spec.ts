@@ -25,7 +25,7 @@ describe('the verdict of reuseport-check', () => {
     }
   }
 
-  const ephemeral = { address: '/ip4/10.0.0.2/tcp/51000', port: 51000, reused: false, reason: 'ephemeral', because: 'peers do not answer the listening port' } as const
+  const ephemeral = { address: '/ip4/10.0.0.2/tcp/51000', port: 51000, reused: false, reason: 'ephemeral', because: 'several peers could be reached from an ephemeral port, but not from the listening port' } as const
   const overIPv6 = { address: '/ip6/2b00::2/tcp/4001' }
 
   function seen (observed: Partial<ObservedResult> = {}): ObservedResult {
@@ -104,7 +104,7 @@ describe('the verdict of reuseport-check', () => {
     const observed = [{ listening: IP4, ...UNSEEN }]
 
     expect(judge([peer(ephemeral)], observed)).to.deep.include({ ok: false, portsReused: 'none', because: [ephemeral.because], holePunching: 'unlikely' })
-    expect(text([peer(ephemeral)], observed)).to.include('Ports are not reused: peers do not answer the listening port.')
+    expect(text([peer(ephemeral)], observed)).to.include('Ports are not reused: several peers could be reached from an ephemeral port, but not from the listening port.')
       .and.include('unknown: no dial came from the port that is listened on.')
       .and.include('Hole punching is unlikely to work: ')
   })
@@ -115,7 +115,7 @@ describe('the verdict of reuseport-check', () => {
 
     expect(judge(peers, observed)).to.include({ ok: false, portsReused: 'some', holePunching: 'likely' })
     expect(judge(peers, observed).endpoints.map(({ holePunching }) => holePunching)).to.deep.equal(['unknown', 'likely'])
-    expect(text(peers, observed)).to.include('Ports are reused for 2 of 3 dials; otherwise peers do not answer the listening port.')
+    expect(text(peers, observed)).to.include('Ports are reused for 2 of 3 dials; otherwise several peers could be reached from an ephemeral port, but not from the listening port.')
       .and.include('is unknown, because not all dials came from the port that is listened on.')
   })
 

@@ -13,11 +13,15 @@ export type DialedFrom =
 /** Why no listening port was used */
 export interface BecauseOf {
   /**
-   * Port reuse is turned off or not to be had here, no listener can be dialed from, peers do
-   * not answer the listening port, it can't be used for this destination, or the ephemeral
-   * port was faster
+   * - `turned_off`: port reuse is turned off
+   * - `unavailable`: it is not possible on this machine
+   * - `no_listener`: no listener can be dialed from
+   * - `suspended`: several peers could not be reached from the listening port
+   * - `unusable`: the listening port can't be used for this destination
+   * - `faster`: it got no answer, and the ephemeral port connected
+   * - `refused`: it was refused, and the ephemeral port connected
    */
-  readonly because: 'turned_off' | 'unavailable' | 'no_listener' | 'suspended' | 'unusable' | 'faster'
+  readonly because: 'turned_off' | 'unavailable' | 'no_listener' | 'suspended' | 'unusable' | 'faster' | 'refused'
 
   /** The same for people */
   readonly message: string

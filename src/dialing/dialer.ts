@@ -11,6 +11,7 @@ import { CONNECTION_ATTEMPT_DELAY_MS, race } from './race.ts'
 import { RecentlyClosed } from './recently-closed.ts'
 import { SuspendedEndpoints } from './suspended-endpoints.ts'
 import type { BecauseOf, DialedFrom } from './dialed-from.ts'
+import type { Rival } from './first-connected.ts'
 import type { Target } from '../address.ts'
 import type { Endpoint } from '../endpoint.ts'
 import type { DialerMetrics } from '../metrics.ts'
@@ -37,9 +38,12 @@ export interface DialOptions {
 
   /**
    * How long a dial from a listening port may be without an answer before one
-   * from an ephemeral port starts beside it, in ms. `Infinity`: never
+   * from an ephemeral port starts beside it, in ms. `Infinity`: for ever
    */
   reusePortTimeout: number
+
+  /** May a dial from an ephemeral port start as well if one from a listening port gets no answer, or fails? */
+  mayRace: boolean
   socketOptions: SocketConstructorOpts
   signal: AbortSignal
 }
@@ -54,6 +58,13 @@ export interface DialedSocket {
  * BSD-derived kernels EADDRINUSE
  */
 const TAKEN = ['EADDRINUSE', 'EADDRNOTAVAIL']
+
+/**
+ * An error that comes later than this is not the network's answer to a SYN. It means that the
+ * kernel has given up: it waits for ARP for 3 s, for an answer to a SYN for two minutes. From
+ * an ephemeral port that would only take as long again
+ */
+const REFUSAL_MS = 2_000
 
 /** How long to wait until it is tried again if the kernel has let go of a 4-tuple */
 const TAKEN_RETRY_MS = 10
@@ -180,7 +191,7 @@ export class Dialer {
         sources,
         because: found.length === 0
           ? { because: 'no_listener', message: `no listener on IPv${familyOf(destination.host)} can be dialed from` }
-          : { because: 'suspended', message: 'peers do not answer the listening port' }
+          : { because: 'suspended', message: 'several peers could be reached from an ephemeral port, but not from the listening port' }
       }
     }
   }
@@ -206,53 +217,74 @@ export class Dialer {
   }
 
   /**
-   * Some networks drop what comes from a listening port (go-tcp-transport issue
-   * 18). If there is no answer for a while, an ephemeral port is tried beside it,
-   * and the first to connect wins
+   * Some networks drop what comes from a listening port (go-tcp-transport issue 18), others
+   * refuse it. So an ephemeral port is tried beside it if there is no answer for a while, and
+   * once after it if it fails. The first to connect wins
    */
-  async #tryDialFrom (source: Source, destination: Endpoint, { reusePort, reusePortTimeout, signal, socketOptions }: DialOptions): Promise<DialedSocket> {
-    throwIfAborted(signal)
-
-    const { log, metrics, portReuse } = this.#init
+  async #tryDialFrom (source: Source, destination: Endpoint, options: DialOptions): Promise<DialedSocket> {
+    const { mayRace, reusePort, reusePortTimeout, signal, socketOptions } = options
     const { host, port, reason } = source
     let socket: Socket
 
+    throwIfAborted(signal)
+
     try {
-      socket = await portReuse().connect(source, destination, socketOptions)
+      socket = await this.#init.portReuse().connect(source, destination, socketOptions)
     } catch (err: any) {
       throw new SourceUnusableError(err)
     }
 
+    const started = Date.now()
+    const rival: Rival = {
+      after: reusePortTimeout,
+      checks: failure => !isTaken(failure) && Date.now() - started < REFUSAL_MS,
+      start: failure => {
+        this.#init.log('dialing %s:%d from an ephemeral port as well: %s', destination.host, destination.port, explain(source, reusePortTimeout, failure))
+
+        return new net.Socket(socketOptions).connect(destination)
+      }
+    }
     let connected: Socket
 
     try {
-      connected = await firstConnected(socket, signal, {
-        after: reusePort === 'require' ? Infinity : reusePortTimeout,
-        start: () => {
-          log('%s:%d did not answer %s:%d within %dms, dialing from an ephemeral port as well', destination.host, destination.port, host, port, reusePortTimeout)
-
-          return new net.Socket(socketOptions).connect(destination)
-        }
-      })
+      connected = await firstConnected(socket, signal, mayRace && reusePort !== 'require' ? rival : undefined)
     } catch (err: any) {
-      throw TAKEN.includes(err.code) ? new SourceUnusableError(err) : err
+      throw isTaken(err) ? new SourceUnusableError(err) : err
     }
 
-    if (connected === socket) {
-      this.#suspended.answered(source)
+    if (connected !== socket) {
+      this.#countEphemeral(source, destination)
 
-      return { socket, from: { reason, local: { host, port }, remote: destination } }
+      return {
+        socket: connected,
+        from: { reason: 'ephemeral', because: socket.errored == null ? 'faster' : 'refused', message: explain(source, reusePortTimeout, socket.errored) }
+      }
     }
+
+    this.#suspended.answered(source)
+
+    return { socket, from: { reason, local: { host, port }, remote: destination } }
+  }
+
+  /** Only a dial from an ephemeral port has connected */
+  #countEphemeral (source: Source, { host }: Endpoint): void {
+    const { log, metrics } = this.#init
 
     metrics.reuse?.increment({ ephemeral_won: true })
 
-    if (this.#suspended.unanswered(source, destination.host)) {
+    if (this.#suspended.unanswered(source, host)) {
       metrics.reuse?.increment({ endpoint_suspended: true })
-      log('several peers in a row answered an ephemeral port, but not %s:%d: not dialing from it for ten minutes', host, port)
+      log('several peers in a row could be reached from an ephemeral port, but not from %s:%d: not dialing from it for ten minutes', source.host, source.port)
     }
-
-    return { socket: connected, from: { reason: 'ephemeral', because: 'faster', message: `no answer to ${host}:${port} within ${reusePortTimeout}ms` } }
   }
+}
+
+function isTaken ({ code = '' }: NodeJS.ErrnoException): boolean {
+  return TAKEN.includes(code)
+}
+
+function explain ({ host, port }: Source, timeout: number, failure?: Error | null): string {
+  return failure == null ? `no answer to ${host}:${port} within ${timeout}ms` : `${host}:${port} was refused: ${failure.message}`
 }
 
 /** The source of a dial can't be used for this destination; another one may */

@@ -1,76 +1,99 @@
 import pDefer from 'p-defer'
 import { abortError } from '../abort.ts'
-import { allFailed } from './race.ts'
 import type { Socket } from 'node:net'
 
 /**
- * How much longer the socket has when its rival is connected: as long as the rival took,
- * within these bounds. The kernel sends a SYN that got no answer again after 1,000 ms
+ * How much longer the socket has when its rival has connected or failed: as long as the rival
+ * took, within these bounds. The kernel sends a SYN that got no answer again after 1,000 ms
  * (RFC 6298, section 2), so the socket may have set out anew when the rival did
  */
 const MIN_GRACE_MS = 100
 const MAX_GRACE_MS = 1_000
 
 export interface Rival {
-  /** When the rival starts, in ms. `Infinity`: never */
+  /** How long the socket may be without an answer before the rival starts, in ms. `Infinity`: for ever */
   after: number
 
-  /** Makes a socket that connects, too */
-  start(): Socket
+  /** Does the rival start at once if the socket fails with this error before that? */
+  checks(failure: Error): boolean
+
+  /**
+   * Makes a socket that connects, too
+   *
+   * @param failure - the error of the socket, if it has failed
+   */
+  start(failure?: Error): Socket
 }
 
 /**
- * Waits until the socket is connected, or a rival that is started beside it if that takes
- * long. If the rival is first, the socket is still preferred when it connects a moment
- * later. The one that is not the result is destroyed.
- *
- * A failure is the result at once if the other one is not under way.
+ * Waits until the socket is connected, or a rival. The rival starts beside the socket if that
+ * gets no answer, or after it if that fails. If the rival connects or fails first, the socket
+ * is still preferred when it connects a moment later. The one that is not the result is
+ * destroyed.
  *
  * @throws {AbortError} when the signal aborts
- * @throws {Error} the system's error of a lone socket; an AggregateError with the `code`
- * of the first failure when both have failed
+ * @throws {Error} the system's error: that of the socket, or that of the rival if the socket
+ * has got no answer
  */
 export async function firstConnected (socket: Socket, signal: AbortSignal, rival?: Rival): Promise<Socket> {
-  const winner = pDefer<Socket>()
-  const sockets: Socket[] = []
-  const errors: Error[] = []
-  let connectedRival: Socket | undefined
+  const result = pDefer<Socket>()
+  const sockets = [socket]
+  let isOver = false
+  let failure: Error | undefined
+  let endWithRival: (() => void) | undefined
   let grace: ReturnType<typeof setTimeout> | undefined
 
-  const enter = (socket: Socket, onConnect: () => void): void => {
-    sockets.push(socket)
-    socket.on('connect', onConnect)
-    // not removed: an error of the socket before a connection takes it over would end the process
-    socket.on('error', err => {
-      errors.push(err)
-
-      if (errors.length === sockets.length) {
-        winner.reject(allFailed(errors))
-      } else if (connectedRival != null) {
-        winner.resolve(connectedRival)
-      }
-    })
+  const succeed = (winner: Socket): void => {
+    isOver = true
+    result.resolve(winner)
   }
-  const enterRival = (rival: Socket): void => {
-    const started = Date.now()
+  const fail = (err: Error): void => {
+    isOver = true
+    result.reject(err)
+  }
 
+  const startRival = ({ start }: Rival): void => {
+    const started = Date.now()
+    const opponent = start(failure)
+    const endSoon = (end: () => void): void => {
+      clearTimeout(grace)
+      endWithRival = end
+
+      if (failure != null) {
+        end()
+      } else if (!isOver) {
+        grace = setTimeout(end, Math.min(Math.max(Date.now() - started, MIN_GRACE_MS), MAX_GRACE_MS))
+      }
+    }
+
+    sockets.push(opponent)
     // nobody takes what it receives before it has won
-    rival.pause()
-    enter(rival, () => {
-      const took = Date.now() - started
-      const socketHasFailed = errors.length > 0
-      connectedRival = rival
-      grace = setTimeout(winner.resolve, socketHasFailed ? 0 : Math.min(Math.max(took, MIN_GRACE_MS), MAX_GRACE_MS), rival)
-    })
+    opponent.pause()
+    opponent.on('connect', () => { endSoon(() => { succeed(opponent) }) })
+    opponent.on('error', err => { endSoon(() => { fail(failure ?? err) }) })
   }
   const onTimeout = (): void => {
     if (rival != null) {
-      enterRival(rival.start())
+      startRival(rival)
     }
   }
-  const onAbort = (): void => { winner.reject(abortError(signal)) }
+  const onAbort = (): void => { fail(abortError(signal)) }
 
-  enter(socket, () => { winner.resolve(socket) })
+  socket.on('connect', () => { succeed(socket) })
+  // not removed: an error of the socket before a connection takes it over would end the process
+  socket.on('error', err => {
+    failure = err
+
+    if (endWithRival != null) {
+      endWithRival()
+    } else if (!isOver && sockets.length === 1) {
+      if (rival?.checks(err) === true) {
+        startRival(rival)
+      } else {
+        fail(err)
+      }
+    }
+  })
 
   if (rival != null && rival.after !== Infinity) {
     // setTimeout(0) would mean never
@@ -86,16 +109,16 @@ export async function firstConnected (socket: Socket, signal: AbortSignal, rival
       onAbort()
     }
 
-    connected = await winner.promise
+    connected = await result.promise
 
     return connected
   } finally {
     clearTimeout(grace)
     socket.off('timeout', onTimeout)
 
-    for (const socket of sockets) {
-      if (socket !== connected) {
-        socket.destroy()
+    for (const each of sockets) {
+      if (each !== connected) {
+        each.destroy()
       }
     }
 

@@ -1,4 +1,4 @@
-import { AbortError } from '@libp2p/interface'
+import { AbortError, InvalidParametersError } from '@libp2p/interface'
 import pDefer from 'p-defer'
 import { abortError, throwIfAborted } from '../abort.ts'
 
@@ -31,11 +31,17 @@ export interface RaceOptions<T> {
  * one has failed (RFC 8305, section 5). The first to succeed wins and the others are
  * aborted.
  *
- * @throws {AbortError} when `signal` aborts; the error of a lone attempt; an
- * AggregateError with the `code` of the first failure when several failed
+ * @throws {AbortError} when `signal` aborts
+ * @throws {InvalidParametersError} if there are no attempts
+ * @throws {Error} the error of a lone attempt; an AggregateError with the `code` of the first
+ * failure when several failed
  */
 export async function race <T> (attempts: Array<Attempt<T>>, { delay, signal, discard }: RaceOptions<T>): Promise<T> {
   throwIfAborted(signal)
+
+  if (attempts.length === 0) {
+    throw new InvalidParametersError('A race needs one attempt or more, there are none')
+  }
 
   if (attempts.length === 1) {
     return attempts[0](signal)
@@ -106,11 +112,7 @@ export async function race <T> (attempts: Array<Attempt<T>>, { delay, signal, di
 const OVER = new AbortError('Another attempt was faster')
 
 /** One error for all */
-export function allFailed (errors: Error[]): Error {
-  if (errors.length === 1) {
-    return errors[0]
-  }
-
+function allFailed (errors: Error[]): Error {
   const code = errors.map((err: NodeJS.ErrnoException) => err.code).find(code => code != null)
 
   return Object.assign(new AggregateError(errors, errors.map(err => err.message).join('; ')), { code })

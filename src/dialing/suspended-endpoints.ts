@@ -1,30 +1,39 @@
 import { keyOf, siteOf } from '../endpoint.ts'
 import type { Endpoint } from '../endpoint.ts'
 
-/** How many sites in a row must be out of reach for an endpoint before it is suspended */
+/** How many sites in a row must be out of reach from an endpoint before it is suspended */
 const UNANSWERING_SITES = 3
 
 /** How long a suspended endpoint is not dialed from */
 const SUSPENSION_MS = 10 * 60_000
 
 interface Suspect {
-  /** Who did not answer the endpoint, but answered an ephemeral port, see {@link siteOf} */
+  /** Who could be reached from an ephemeral port only, see {@link siteOf} */
   readonly sites: Set<string>
   suspendedUntil?: number
 }
 
 /**
- * Notices that a network does not like connections from a listening port
- * (go-tcp-transport issue 18): several destinations in a row gave it no answer
- * and answered an ephemeral port. It is then left alone for ten minutes. One
- * dial from it that connects clears the suspicion.
+ * Notices that a network drops or refuses connections from a listening port (go-tcp-transport
+ * issue 18): several sites in a row could be reached from an ephemeral port, but not from
+ * this one. It is then left alone for ten minutes. One dial from it that connects clears the
+ * suspicion.
+ *
+ * Three hostile sites that we dial in a row, without another dial from that port that connects
+ * in between, can suspend it on purpose. That costs little enough to be borne. Meanwhile:
+ *
+ * - Plain dials come from an ephemeral port, as those of `@libp2p/tcp` always do. None fails.
+ * - Peers that are dialed then do not see the listening port. What others have observed counts
+ * as before, see `observed/observations.ts`.
+ * - Hole punches, and the dials that learn an address for them, require the listening port.
+ * They don't ask here, and the first of them to connect ends the suspension
  */
 export class SuspendedEndpoints {
   readonly #suspects = new Map<string, Suspect>()
 
   /**
-   * `host` did not answer a dial from `source`, but answered one from an
-   * ephemeral port
+   * A dial from `source` got no answer from `host` or failed, and one from an ephemeral port
+   * connected
    *
    * @returns whether that suspends the endpoint, from now on
    */

@@ -21,6 +21,10 @@ describe('race', () => {
     expect(getEventListeners(controller.signal, 'abort')).to.be.empty()
   })
 
+  it('fails without attempts', async () => {
+    await expect(race([], options())).to.eventually.be.rejected().with.property('name', 'InvalidParametersError')
+  })
+
   it('does not start the second attempt if the first is quick', async () => {
     let started = false
 
