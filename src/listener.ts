@@ -100,8 +100,8 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
   /**
    * With SO_REUSEPORT, two cases of another process of the same user on this port are not
    * noticed: it starts to listen within the same microseconds, or it listens on an address
-   * that no interface has (127.0.0.3, say) while we listen on another address with that port
-   * and then on the wildcard.
+   * that libuv does not list (127.0.0.3, say, or that of an interface without carrier) while
+   * we listen on another address with that port and then on the wildcard.
    *
    * @throws {AlreadyStartedError} if it listens already
    * @throws {InvalidParametersError} if the multiaddr can't be listened on

@@ -5,7 +5,7 @@ import { throwIfAborted, untilAborted } from '../abort.ts'
 import { resolveName, toDestination } from '../address.ts'
 import { familyOf } from '../endpoint.ts'
 import { chooseSources, needsRoute } from '../port-reuse/choose-source.ts'
-import { isOwnAddress, routeSource } from '../port-reuse/route.ts'
+import { routeSource } from '../port-reuse/route.ts'
 import { firstConnected } from './first-connected.ts'
 import { CONNECTION_ATTEMPT_DELAY_MS, race } from './race.ts'
 import { RecentlyClosed } from './recently-closed.ts'
@@ -179,7 +179,7 @@ export class Dialer {
     while (true) {
       const starting = pool.nextStart()
       const route = needsRoute(pool.endpoints, destination) ? await untilAborted(routeSource(destination), signal) : undefined
-      const found = chooseSources(pool.endpoints, destination, { routeSource: route, isOwnAddress })
+      const found = chooseSources(pool.endpoints, destination, route)
       const sources = reusePort === 'require' ? found : found.filter(source => !this.#suspended.has(source))
 
       if (sources.length === 0 && starting != null) {
@@ -199,8 +199,8 @@ export class Dialer {
   /**
    * Tries again while the kernel may still hold a connection that the peer has closed
    *
-   * @throws {SourceUnusableError} if nothing can be bound for this source, or if there is
-   * such a connection already
+   * @throws {SourceUnusableError} if nothing can be bound for this source, if there is such a
+   * connection already, or if the socket connected to itself
    */
   async #dialFrom (source: Source, destination: Endpoint, options: DialOptions): Promise<DialedSocket> {
     while (true) {
@@ -261,6 +261,12 @@ export class Dialer {
       }
     }
 
+    if (isConnectedToItself(socket)) {
+      // nobody else has that connection
+      socket.resetAndDestroy()
+      throw new SourceUnusableError(new DialError(`the socket connected to itself at ${destination.host}:${destination.port}`))
+    }
+
     this.#suspended.answered(source)
 
     return { socket, from: { reason, local: { host, port }, remote: destination } }
@@ -277,6 +283,16 @@ export class Dialer {
       log('several peers in a row could be reached from an ephemeral port, but not from %s:%d: not dialing from it for ten minutes', source.host, source.port)
     }
   }
+}
+
+/**
+ * Whoever dials a listening address of its own from the same port meets its own SYN: that is
+ * a simultaneous open (RFC 9293, section 3.5), of which the listener hears nothing. Only the
+ * finished connection tells. libuv does not list all addresses of a host: not those of
+ * interfaces without carrier, and not those of AnyIP routes
+ */
+function isConnectedToItself ({ localAddress, localPort, remoteAddress, remotePort }: Socket): boolean {
+  return localPort === remotePort && localAddress === remoteAddress
 }
 
 function isTaken ({ code = '' }: NodeJS.ErrnoException): boolean {

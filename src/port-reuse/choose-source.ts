@@ -1,4 +1,4 @@
-import { familyOf, isLoopback, isWildcard, sameEndpoint } from '../endpoint.ts'
+import { familyOf, isLoopback, isWildcard } from '../endpoint.ts'
 import type { Endpoint } from '../endpoint.ts'
 
 /** Which rule of `chooseSources` selected a listening endpoint */
@@ -9,18 +9,6 @@ export interface Source extends Endpoint {
   readonly reason: ReuseReason
 }
 
-/** What this host knows about a destination and a pure function does not */
-export interface DestinationFacts {
-  /**
-   * The local address that the kernel would use to reach the destination, see
-   * {@link needsRoute}
-   */
-  routeSource?: string
-
-  /** Is this address, which is not loopback, assigned to this host? */
-  isOwnAddress(host: string): boolean
-}
-
 /**
  * The listening endpoints that a dial to `destination` should come from, best
  * first. An empty list means that only an ephemeral port will do.
@@ -29,17 +17,18 @@ export interface DestinationFacts {
  * 2. The endpoints on the address that the kernel would use as source, in random order.
  * 3. The wildcard endpoints, in random order.
  *
- * Never an endpoint of the other address family, a loopback endpoint for a
- * destination that is not loopback (Linux refuses it with EINVAL), or one from
- * which the socket would connect to itself instead of to the listener (same
- * address and port at both ends).
+ * Never an endpoint of the other address family, or a loopback endpoint for a
+ * destination that is not loopback (Linux refuses it with EINVAL).
  *
  * The order is that of go-libp2p's `reuseport` transport.
+ *
+ * @param listening
+ * @param destination
+ * @param routeSource - the local address that the kernel would use to reach the destination,
+ * see {@link needsRoute}
  */
-export function chooseSources (listening: readonly Endpoint[], destination: Endpoint, facts: DestinationFacts): Source[] {
-  const usable = shuffle(listening.filter(endpoint => {
-    return familyOf(endpoint.host) === familyOf(destination.host) && !wouldConnectToItself(endpoint, destination, facts)
-  }))
+export function chooseSources (listening: readonly Endpoint[], destination: Endpoint, routeSource?: string): Source[] {
+  const usable = shuffle(listening.filter(({ host }) => familyOf(host) === familyOf(destination.host)))
 
   const matching = (reason: ReuseReason, matches: (host: string) => boolean): Source[] => {
     return usable.filter(({ host }) => matches(host)).map(({ host, port }) => ({ host, port, reason }))
@@ -47,7 +36,7 @@ export function chooseSources (listening: readonly Endpoint[], destination: Endp
 
   return [
     ...(isLoopback(destination.host) ? matching('loopback', isLoopback) : []),
-    ...matching('route', host => host === facts.routeSource && !isLoopback(host)),
+    ...matching('route', host => host === routeSource && !isLoopback(host)),
     ...matching('wildcard', isWildcard)
   ]
 }
@@ -61,19 +50,6 @@ export function needsRoute (listening: readonly Endpoint[], destination: Endpoin
   return !isLoopback(destination.host) && listening.some(({ host }) => {
     return familyOf(host) === familyOf(destination.host) && !isLoopback(host) && !isWildcard(host)
   })
-}
-
-function wouldConnectToItself (source: Endpoint, destination: Endpoint, facts: DestinationFacts): boolean {
-  if (source.port !== destination.port) {
-    return false
-  }
-
-  if (isWildcard(source.host)) {
-    // to reach an address of this host, the kernel takes that address as source
-    return isLoopback(destination.host) || facts.isOwnAddress(destination.host)
-  }
-
-  return sameEndpoint(source, destination)
 }
 
 function shuffle <T> (values: T[]): T[] {

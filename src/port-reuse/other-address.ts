@@ -46,10 +46,6 @@ export function otherAddress (bind: Bind): PortReuse {
 
     connect ({ host, port }, destination, options) {
       if (isLoopback(destination.host)) {
-        if (port === destination.port) {
-          throw new Error('the socket would connect to itself')
-        }
-
         return dial(isWildcard(host) ? destination.host : wildcardOf(host), port, destination, options)
       }
 

@@ -27,7 +27,11 @@ export async function routeSource (destination: Endpoint): Promise<string | unde
   }
 }
 
-/** Is `host` an address of one of this host's network interfaces? */
+/**
+ * Is `host` an address that libp2p announces for a listener on the wildcard? These are the
+ * addresses that libuv lists, which leaves out those of interfaces without carrier, and
+ * AnyIP routes
+ */
 export function isOwnAddress (host: string): boolean {
   const [address] = host.split('%')
 
@@ -36,7 +40,8 @@ export function isOwnAddress (host: string): boolean {
 
 /**
  * The addresses of this host's network interfaces, as they can be bound to: link-local
- * ones with their zone
+ * ones with their zone. libuv leaves out those of interfaces without carrier, and AnyIP
+ * routes
  */
 export function ownAddresses (family: Family): string[] {
   return Object.entries(os.networkInterfaces()).flatMap(([name, addresses = []]) => addresses

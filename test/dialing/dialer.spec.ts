@@ -5,6 +5,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
 import pDefer from 'p-defer'
 import { findPortReuse } from '../../src/port-reuse/strategy.ts'
+import { runInNamespace } from '../fixtures/namespace.ts'
 import { startBlackhole, startServer } from '../fixtures/server.ts'
 import { HAS_SO_REUSEPORT } from '../fixtures/system.ts'
 import { createTransport, rawUpgrader } from '../kit/transport.ts'
@@ -525,6 +526,24 @@ describe('dialer', () => {
         expect(await inbound.promise).to.equal(connection.localAddr?.toString())
         expect(source).to.have.property('reason', 'ephemeral')
       })
+    })
+
+    it('reaches the listener also by an address that no interface lists', async function () {
+      const addresses = `
+        ip address add 11.0.0.1/32 dev lo
+        ip link add without type veth peer name carrier
+        ip address add 172.31.0.1/24 dev without
+        ip route add local 198.51.100.0/24 dev lo
+      `
+      const expected = (host: string): object => {
+        const dialed = `ephemeral: the socket connected to itself at ${host}:PORT`
+
+        return { required: 'DialError', dialed: [dialed, dialed], accepted: true }
+      }
+
+      expect(await runInNamespace(this, addresses, 'own-addresses.ts')).to.deep.equal(
+        Object.fromEntries(['127.0.0.1', '11.0.0.1', '172.31.0.1', '198.51.100.7'].map(host => [host, expected(host)]))
+      )
     })
   })
 

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { chooseSources, needsRoute } from '../../src/port-reuse/choose-source.ts'
 import { PortPool } from '../../src/port-reuse/port-pool.ts'
 import type { Endpoint } from '../../src/endpoint.ts'
-import type { DestinationFacts, Source } from '../../src/port-reuse/choose-source.ts'
+import type { Source } from '../../src/port-reuse/choose-source.ts'
 
 const LOOPBACK: Endpoint = { host: '127.0.0.1', port: 1001 }
 const LOOPBACK_2: Endpoint = { host: '127.0.0.2', port: 1002 }
@@ -16,8 +16,8 @@ const SPECIFIC_2: Endpoint = { host: '10.1.0.5', port: 3002 }
 const SPECIFIC_6: Endpoint = { host: 'fd00::5', port: 3003 }
 const EVERYWHERE = [LOOPBACK, LOOPBACK_2, LOOPBACK_6, WILDCARD, WILDCARD_2, WILDCARD_6, SPECIFIC, SPECIFIC_2, SPECIFIC_6]
 
-function choose (listening: Endpoint[], host: string, facts: Partial<DestinationFacts & { port: number }> = {}): Source[] {
-  return chooseSources(listening, { host, port: facts.port ?? 4001 }, { isOwnAddress: () => false, ...facts })
+function choose (listening: Endpoint[], host: string, { routeSource, port = 4001 }: { routeSource?: string, port?: number } = {}): Source[] {
+  return chooseSources(listening, { host, port }, routeSource)
 }
 
 function ports (sources: Source[]): number[] {
@@ -59,15 +59,7 @@ describe('port-pool', () => {
       expect(choose([LOOPBACK_6, WILDCARD_6, SPECIFIC_6], '10.1.0.9')).to.be.empty()
     })
 
-    it('never lets a socket connect to itself', () => {
-      expect(choose([LOOPBACK], '127.0.0.1', { port: 1001 })).to.be.empty()
-      expect(choose([WILDCARD], '127.0.0.1', { port: 2001 })).to.be.empty()
-      expect(choose([WILDCARD], '127.0.0.7', { port: 2001 })).to.be.empty()
-      expect(choose([SPECIFIC], '10.0.0.5', { port: 3001, routeSource: '10.0.0.5' })).to.be.empty()
-      expect(choose([WILDCARD], '10.0.0.5', { port: 2001, isOwnAddress: host => host === '10.0.0.5' })).to.be.empty()
-    })
-
-    it('uses the same port number as the destination has when that is another host', () => {
+    it('uses the same port number as the destination has', () => {
       expect(ports(choose([WILDCARD], '10.0.0.9', { port: 2001 }))).to.deep.equal([2001])
     })
 
@@ -84,16 +76,13 @@ describe('port-pool', () => {
     const port = fc.integer({ min: 1, max: 4 })
     const endpoint = fc.record({ host: fc.constantFrom(...hosts4, ...hosts6), port })
     const destination = fc.record({ host: fc.constantFrom('127.0.0.1', '127.0.0.2', '127.9.9.9', '10.0.0.5', '10.0.0.9', '203.0.113.7', '::1', 'fd00::5', 'fd00::9', 'fe80::1%eth0'), port })
-    const facts = fc.record({
-      routeSource: fc.option(fc.constantFrom('127.0.0.1', '::1', '10.0.0.5', '10.1.0.5', 'fd00::5', 'fd01::5', 'fe80::1%eth0'), { nil: undefined }),
-      own: fc.subarray(['10.0.0.5', '10.1.0.5', 'fd00::5', 'fe80::1%eth0'])
-    })
+    const route = fc.option(fc.constantFrom('127.0.0.1', '::1', '10.0.0.5', '10.1.0.5', 'fd00::5', 'fd01::5', 'fe80::1%eth0'), { nil: undefined })
 
     /**
      * The rules once more, as plainly as they can be written: which endpoints may
      * come first?
      */
-    function bestSources (listening: Endpoint[], to: Endpoint, routeSource: string | undefined, own: string[]): Endpoint[] {
+    function bestSources (listening: Endpoint[], to: Endpoint, routeSource: string | undefined): Endpoint[] {
       const is6 = to.host.includes(':')
       const toLoopback = to.host === '::1' || to.host.startsWith('127.')
       const wildcard = is6 ? '::' : '0.0.0.0'
@@ -107,11 +96,7 @@ describe('port-pool', () => {
         }
 
         if (from.host === wildcard) {
-          if (from.port !== to.port || !(toLoopback || own.includes(to.host))) {
-            wild.push(from)
-          }
-        } else if (from.host === to.host && from.port === to.port) {
-          continue
+          wild.push(from)
         } else if (from.host === '::1' || from.host.startsWith('127.')) {
           if (toLoopback) {
             loopback.push(from)
@@ -125,9 +110,9 @@ describe('port-pool', () => {
     }
 
     it('obeys the rules', () => {
-      fc.assert(fc.property(fc.uniqueArray(endpoint, { selector: ({ host, port }) => `${host} ${port}` }), destination, facts, (listening, to, { routeSource, own }) => {
-        const sources = chooseSources(listening, to, { routeSource, isOwnAddress: host => own.includes(host) })
-        const best = bestSources(listening, to, routeSource, own)
+      fc.assert(fc.property(fc.uniqueArray(endpoint, { selector: ({ host, port }) => `${host} ${port}` }), destination, route, (listening, to, routeSource) => {
+        const sources = chooseSources(listening, to, routeSource)
+        const best = bestSources(listening, to, routeSource)
 
         expect(new Set(sources).size).to.equal(sources.length)
         expect(sources.length > 0).to.equal(best.length > 0)
@@ -144,16 +129,15 @@ describe('port-pool', () => {
         for (const source of sources) {
           expect(listening).to.deep.include({ host: source.host, port: source.port })
           expect(source.host.includes(':')).to.equal(to.host.includes(':'))
-          expect(`${source.host} ${source.port}`).to.not.equal(`${to.host} ${to.port}`)
         }
       }), { numRuns: 5_000 })
     })
 
     it('chooses each of the best ones, sooner or later, and nothing else', () => {
-      fc.assert(fc.property(fc.uniqueArray(endpoint, { maxLength: 6, selector: ({ host, port }) => `${host} ${port}` }), destination, facts, (listening, to, { routeSource, own }) => {
-        const best = bestSources(listening, to, routeSource, own)
+      fc.assert(fc.property(fc.uniqueArray(endpoint, { maxLength: 6, selector: ({ host, port }) => `${host} ${port}` }), destination, route, (listening, to, routeSource) => {
+        const best = bestSources(listening, to, routeSource)
         const chosen = new Set(Array.from({ length: 40 * best.length }, () => {
-          const [{ host, port }] = chooseSources(listening, to, { routeSource, isOwnAddress: host => own.includes(host) })
+          const [{ host, port }] = chooseSources(listening, to, routeSource)
 
           return `${host} ${port}`
         }))
