@@ -9,6 +9,7 @@ import { untilAborted } from './abort.ts'
 import { parseListenAddr, resolveName } from './address.ts'
 import { callBack } from './callback.ts'
 import { toConnection } from './connection/connection.ts'
+import { familyOf } from './endpoint.ts'
 import { listenerMetrics } from './metrics.ts'
 import type { Target } from './address.ts'
 import type { ConnectionFollower, RawConnection } from './connection/connection.ts'
@@ -212,6 +213,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     }
 
     try {
+      entry.starting(familyOf(target.endpoint.host))
       const bound = portReuse().listen(this.#server, target.endpoint, { backlog, sharePort, isOurs: endpoint => pool.holds(endpoint) })
 
       if (bound != null) {

@@ -160,8 +160,8 @@ export class Dialer {
 
   /**
    * What to dial from, and why an ephemeral port is used if none of that can be. Waits for
-   * listeners that are still starting only if those that listen already are of no use for
-   * this destination
+   * listeners of this family that are about to be bound only if those that listen already are
+   * of no use for this destination
    */
   async #findSources (destination: Endpoint, { reusePort, signal }: DialOptions): Promise<{ sources: Source[], because: BecauseOf }> {
     const { pool, portReuse, isTurnedOff } = this.#init
@@ -177,7 +177,7 @@ export class Dialer {
     }
 
     while (true) {
-      const starting = pool.nextStart()
+      const starting = pool.nextStart(familyOf(destination.host))
       const route = needsRoute(pool.endpoints, destination) ? await untilAborted(routeSource(destination), signal) : undefined
       const found = chooseSources(pool.endpoints, destination, route)
       const sources = reusePort === 'require' ? found : found.filter(source => !this.#suspended.has(source))

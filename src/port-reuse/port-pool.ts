@@ -1,10 +1,16 @@
 import pDefer from 'p-defer'
 import { familyOf, isWildcard, keyOf, sameEndpoint } from '../endpoint.ts'
-import type { Endpoint } from '../endpoint.ts'
+import type { Endpoint, Family } from '../endpoint.ts'
 import type { DeferredPromise } from 'p-defer'
 
-/** A listener's place in the pool, from the moment that it begins to listen */
+/** A listener's place in the pool */
 export interface PoolEntry {
+  /**
+   * The listener is about to be bound. Until it says where, is paused or is removed, dials of
+   * this family that have no other source wait for it, see {@link PortPool.nextStart}
+   */
+  starting(family: Family): void
+
   /** The listener is bound to `endpoint`: dials may use it from now on */
   listening(endpoint: Endpoint): void
 
@@ -26,17 +32,15 @@ export interface PoolEntry {
  * in, dials ask it for a source.
  */
 export class PortPool {
-  readonly #starting = new Set<PoolEntry>()
+  readonly #starting = new Map<PoolEntry, Family>()
   #nextStart: DeferredPromise<void> = pDefer()
   readonly #entries = new Map<PoolEntry, { readonly endpoint: Endpoint, readonly paused: boolean }>()
   #endpoints: readonly Endpoint[] = []
 
-  /**
-   * A listener begins to listen. Until the entry says where, or is removed, dials that
-   * have no other source wait for it, see {@link PortPool.nextStart}
-   */
+  /** Makes room for a listener, of which dials know nothing yet */
   add (): PoolEntry {
     const entry: PoolEntry = {
+      starting: family => { this.#starting.set(entry, family) },
       listening: endpoint => {
         this.#entries.set(entry, { endpoint, paused: false })
         this.#update(entry)
@@ -46,6 +50,7 @@ export class PortPool {
 
         if (endpoint != null) {
           this.#entries.set(entry, { endpoint, paused: true })
+          this.#update(entry)
         }
       },
       remove: () => {
@@ -53,8 +58,6 @@ export class PortPool {
         this.#update(entry)
       }
     }
-
-    this.#starting.add(entry)
 
     return entry
   }
@@ -65,11 +68,11 @@ export class PortPool {
   }
 
   /**
-   * Resolves when the next listener has started, or failed to; `undefined` when none is
-   * starting
+   * Resolves when the next listener has started, or failed to; `undefined` when none of this
+   * family is starting
    */
-  nextStart (): Promise<void> | undefined {
-    return this.#starting.size === 0 ? undefined : this.#nextStart.promise
+  nextStart (family: Family): Promise<void> | undefined {
+    return [...this.#starting.values()].includes(family) ? this.#nextStart.promise : undefined
   }
 
   /** Is exactly this endpoint listened on? */

@@ -1,18 +1,21 @@
 import diagnostics from 'node:diagnostics_channel'
 import dns from 'node:dns/promises'
 import { once } from 'node:events'
+import { defaultLogger } from '@libp2p/logger'
 import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
 import pDefer from 'p-defer'
 import { findPortReuse } from '../../src/port-reuse/strategy.ts'
+import { ReuseportTcp } from '../../src/transport.ts'
 import { runInNamespace } from '../fixtures/namespace.ts'
 import { startBlackhole, startServer } from '../fixtures/server.ts'
 import { HAS_SO_REUSEPORT } from '../fixtures/system.ts'
+import { portOf } from '../kit/addresses.ts'
 import { createTransport, rawUpgrader } from '../kit/transport.ts'
 import type { ConnectOptions, RawConnection, SourcePort } from '../../src/index.ts'
 import type { TestServer } from '../fixtures/server.ts'
 import type { TestTransport } from '../kit/transport.ts'
-import type { MultiaddrConnection } from '@libp2p/interface'
+import type { Listener, MultiaddrConnection } from '@libp2p/interface'
 import type { Socket } from 'node:net'
 
 /**
@@ -47,6 +50,28 @@ describe('dialer', () => {
     expect(connection.localAddr?.toString()).to.match(new RegExp(`/tcp/${remotePort}$`))
 
     return Number(remotePort)
+  }
+
+  /**
+   * A transport whose listener is about to be bound until `bind` is called, as a worker of a
+   * cluster has it from its primary a moment later
+   */
+  function startListening (address: string): { transport: ReuseportTcp, bind(): void, listening: Promise<void>, listener: Listener } {
+    const strategy = findPortReuse()
+    let bind = (): void => {}
+    const transport = new ReuseportTcp({ logger: defaultLogger() }, {}, () => ({
+      ...strategy,
+      listen: (listening, endpoint, options) => {
+        bind = () => { strategy.listen(listening, endpoint, options) }
+
+        return undefined
+      }
+    }))
+    const listener = transport.createListener({ upgrader: rawUpgrader() })
+    const listening = listener.listen(multiaddr(address))
+    cleanup.push(async () => listener.close())
+
+    return { transport, listener, listening, bind: () => { bind() } }
   }
 
   describe('source port', () => {
@@ -180,7 +205,7 @@ describe('dialer', () => {
       expect(seen).to.equal((await listening).port)
     })
 
-    it('is that of a listener that is still resolving its name', async () => {
+    it('is ephemeral while the only listener looks its name up, and then that of the listener', async () => {
       const { lookup } = dns
       const answer = pDefer<void>()
       cleanup.push(() => { dns.lookup = lookup })
@@ -190,31 +215,52 @@ describe('dialer', () => {
       }) as typeof lookup
 
       const listening = local.listen('/dns4/localhost/tcp/0')
-      const dialing = dialServer()
-      await new Promise(resolve => setTimeout(resolve, 50))
-      expect(server.sockets).to.be.empty()
+      const { source } = await local.connect(`/ip4/127.0.0.1/tcp/${server.port}`)
+      expect(source).to.have.property('reason', 'ephemeral')
 
       answer.resolve()
-      expect(await dialing).to.equal((await listening).port)
-    })
-
-    it('is that of a listener that listens, whatever another one is waiting for', async () => {
-      const { lookup } = dns
-      cleanup.push(() => { dns.lookup = lookup })
-      dns.lookup = (async () => new Promise(() => {})) as unknown as typeof lookup
-
-      const stuck = local.transport.createListener({ upgrader: rawUpgrader() })
-      const listening = stuck.listen(multiaddr('/dns4/slow.test/tcp/0'))
-      // at first none of the listeners is of use, then one is
-      const waiting = dialServer()
-      const { port } = await local.listen('/ip4/127.0.0.1/tcp/0')
-      expect(await waiting).to.equal(port)
-
+      const { port } = await listening
       const another = await startServer()
       cleanup.push(async () => another.stop())
       expect(await dialServer(another)).to.equal(port)
+    })
+
+    it('is that of a listener that is about to be bound', async () => {
+      const { transport, listener, listening, bind } = startListening('/ip4/127.0.0.1/tcp/0')
+      const dialing = transport.connect(multiaddr(`/ip4/127.0.0.1/tcp/${server.port}`))
+      await new Promise(resolve => setTimeout(resolve, 50))
+      expect(server.sockets).to.be.empty()
+
+      bind()
+      await listening
+      const connection = await dialing
+      cleanup.push(() => { connection.abort(new Error('The test is over')) })
+      expect(portOf(connection.localAddr)).to.equal(portOf(listener))
+    })
+
+    it('is that of the first listener to be bound, whatever another one waits for', async () => {
+      const { transport, listener: stuck, listening, bind } = startListening('/ip4/127.0.0.1/tcp/0')
+      const dialing = transport.connect(multiaddr(`/ip4/127.0.0.1/tcp/${server.port}`))
+      const second = transport.createListener({ upgrader: rawUpgrader() })
+      const secondListening = second.listen(multiaddr('/ip4/127.0.0.1/tcp/0'))
+      cleanup.push(async () => second.close())
+
+      bind()
+      await secondListening
+      const connection = await dialing
+      expect(portOf(connection.localAddr)).to.equal(portOf(second))
+      connection.abort(new Error('seen'))
 
       await stuck.close()
+      await expect(listening).to.eventually.be.rejected().with.property('name', 'AbortError')
+    })
+
+    it('does not wait for a listener of the other family', async () => {
+      const { transport, listener, listening } = startListening('/ip6/::1/tcp/0')
+      const connection = await transport.connect(multiaddr(`/ip4/127.0.0.1/tcp/${server.port}`))
+      connection.abort(new Error('seen'))
+
+      await listener.close()
       await expect(listening).to.eventually.be.rejected().with.property('name', 'AbortError')
     })
 
@@ -695,13 +741,9 @@ describe('dialer', () => {
     })
 
     it('while a listener is starting ends the dial', async () => {
-      const { lookup } = dns
-      cleanup.push(() => { dns.lookup = lookup })
-      dns.lookup = (async () => new Promise(() => {})) as unknown as typeof lookup
-      const listener = local.transport.createListener({ upgrader: rawUpgrader() })
-      const listening = listener.listen(multiaddr('/dns4/slow.test/tcp/0'))
+      const { transport, listener, listening } = startListening('/ip4/127.0.0.1/tcp/0')
 
-      await expect(local.connect(`/ip4/127.0.0.1/tcp/${server.port}`, { signal: AbortSignal.timeout(20) })).to.eventually.be.rejected()
+      await expect(transport.connect(multiaddr(`/ip4/127.0.0.1/tcp/${server.port}`), { signal: AbortSignal.timeout(20) })).to.eventually.be.rejected()
         .with.property('name', 'AbortError')
 
       await listener.close()

@@ -165,21 +165,41 @@ describe('port-pool', () => {
 
     it('tells when the next listener has started or failed to', async () => {
       const pool = new PortPool()
-      expect(pool.nextStart()).to.equal(undefined)
-
       const [first, second] = [pool.add(), pool.add()]
-      const start = pool.nextStart()
+      expect(pool.nextStart(4)).to.equal(undefined)
+
+      first.starting(4)
+      second.starting(4)
+      const start = pool.nextStart(4)
       first.listening(LOOPBACK)
       await start
 
       let failed = false
-      const failure = pool.nextStart()?.then(() => { failed = true })
+      const failure = pool.nextStart(4)?.then(() => { failed = true })
       await Promise.resolve()
       expect(failed).to.equal(false)
 
       second.remove()
       await failure
-      expect(pool.nextStart()).to.equal(undefined)
+      expect(pool.nextStart(4)).to.equal(undefined)
+    })
+
+    it('tells of starts by address family, also of one that begins anew', async () => {
+      const pool = new PortPool()
+      const entry = pool.add()
+      entry.starting(6)
+      expect(pool.nextStart(4)).to.equal(undefined)
+      expect(pool.nextStart(6)).to.be.a('promise')
+
+      entry.listening(WILDCARD_6)
+      entry.paused()
+      expect(pool.nextStart(6)).to.equal(undefined)
+
+      entry.starting(6)
+      const start = pool.nextStart(6)
+      entry.paused()
+      await start
+      expect(pool.nextStart(6)).to.equal(undefined)
     })
 
     it('dials from a paused listener, but does not hold its port', () => {
