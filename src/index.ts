@@ -38,6 +38,7 @@ export { toDuplex } from './connection/duplex.ts'
 
 export type { RawConnection } from './connection/connection.ts'
 export type { ConnectionDuplex } from './connection/duplex.ts'
+export type { EphemeralReason } from './dialing/dialed-from.ts'
 export type { NatMapping } from './observed/nat-mapping.ts'
 export type { AutonatComponents } from './observed/autonat.ts'
 export type { ObservedAddressManager } from './observed/hand-over.ts'

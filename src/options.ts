@@ -1,4 +1,5 @@
 import { InvalidParametersError } from '@libp2p/interface'
+import type { EphemeralReason } from './dialing/dialed-from.ts'
 import type { ReuseReason } from './port-reuse/choose-source.ts'
 import type { AbortOptions, CreateListenerOptions, DialTransportOptions, OutboundConnectionUpgradeEvents } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
@@ -158,6 +159,9 @@ export interface SourcePort {
 
   /** Why no listening port was used, if none was */
   because?: string
+
+  /** The same in one word, as the metrics have it */
+  code?: EphemeralReason
 }
 
 /** What `onProgress` is told of a dial */

@@ -224,6 +224,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
       reusePort: options.reusePort ?? reusePort,
       reusePortTimeout,
       mayRace: rules.mayRace,
+      ephemeral: rules.ephemeral,
       socketOptions,
       signal
     }))
@@ -240,12 +241,15 @@ export class ReuseportTcp implements ReuseportTcpTransport {
         log: this.#connectionLog
       })
 
+      const ephemeral = from.reason === 'ephemeral' ? from : undefined
+
       this.#metrics.sources?.increment({ [sourceLabel(from)]: true })
       this.#log('connected to %a, source port: %s', ma, from.reason)
       this.#progress(options, () => new CustomProgressEvent('tcp:source-port', {
         localAddr: connection.localAddr,
         reason: from.reason,
-        because: from.reason === 'ephemeral' ? from.message : undefined
+        because: ephemeral?.message,
+        code: ephemeral?.because
       }))
       throwIfAborted(signal)
 

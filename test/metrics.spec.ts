@@ -10,7 +10,7 @@ import { expect } from 'aegir/chai'
 import { TypedEventEmitter } from 'main-event'
 import { Registry } from 'prom-client'
 import { startBlackhole, startServer } from './fixtures/server.ts'
-import { createTransport } from './kit/transport.ts'
+import { createTransport, rawUpgrader } from './kit/transport.ts'
 import { until } from './kit/wait.ts'
 import type { TestTransport } from './kit/transport.ts'
 import type { Libp2pEvents } from '@libp2p/interface'
@@ -107,6 +107,34 @@ describe('metrics', () => {
     expect(await scrape('libp2p_reuseport_tcp_dials_total')).to.deep.equal({ ephemeral_faster: 3, ephemeral_suspended: 1 })
     expect(await scrape('libp2p_reuseport_tcp_dialer_events_total')).to.deep.equal({ ephemeral_won: 3, endpoint_suspended: 1 })
     expect(await scrape('libp2p_reuseport_tcp_endpoints')).to.deep.equal({ listening: 1, suspended: 1, observed: 0 })
+  })
+
+  it('tell a dial that follows a simultaneous open', async () => {
+    await local.listen('/ip4/127.0.0.1/tcp/0')
+    let connections = 0
+    const server = await startServer('127.0.0.1', 0, socket => {
+      if (connections++ === 0) {
+        // another proposal than ours: the peer is an initiator, too
+        socket.write('\x13/multistream/1.0.0\n\x0b/tls/1.0.0\n')
+      }
+    })
+    cleanup.push(async () => server.stop())
+    let upgrades = 0
+    const upgrader = {
+      ...rawUpgrader(async connection => {
+        if (upgrades++ === 0) {
+          await once(connection, 'message')
+          throw new Error('no handshake')
+        }
+
+        connection.abort(new Error('seen'))
+      }),
+      getConnectionEncrypters: () => new Map([['/noise', {}]])
+    } as any
+
+    await local.transport.dial(multiaddr(`/ip4/127.0.0.1/tcp/${server.port}`), { upgrader, signal: AbortSignal.timeout(5_000) })
+    expect(await scrape('libp2p_reuseport_tcp_dials_total')).to.deep.equal({ reused_loopback: 1, ephemeral_simultaneous_open: 1 })
+    expect(await scrape('libp2p_reuseport_tcp_dialer_events_total')).to.deep.equal({ simultaneous_open: 1 })
   })
 
   it('show how many addresses peers observe', async () => {

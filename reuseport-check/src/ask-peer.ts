@@ -66,10 +66,10 @@ export async function askPeer (node: Node, address: Multiaddr, { timeout, signal
   return answer
 }
 
-function toSource ({ localAddr, reason, because }: SourcePort): Answer['source'] {
+function toSource ({ localAddr, reason, because, code }: SourcePort): Answer['source'] {
   return localAddr == null
     ? null
-    : { address: localAddr.toString(), port: getNetConfig(localAddr).port ?? 0, reused: reason !== 'ephemeral', reason, because: because ?? null }
+    : { address: localAddr.toString(), port: getNetConfig(localAddr).port ?? 0, reused: reason !== 'ephemeral', reason, because: because ?? null, code: code ?? null }
 }
 
 /**

@@ -2,7 +2,7 @@ import { tryGetNetConfig } from '@libp2p/utils'
 import { multiaddr } from '@multiformats/multiaddr'
 import { markdownTable } from 'markdown-table'
 import { endpointOf } from './command-line.ts'
-import { OBSERVERS_NEEDED, dialedFrom, ipVersion, portsReused } from './verdict.ts'
+import { OBSERVERS_NEEDED, dialedFrom, ipVersion, portsReused, telling } from './verdict.ts'
 import type { CheckResult, EndpointVerdict, PeerResult, Verdict } from './result.ts'
 
 /**
@@ -81,7 +81,7 @@ function verdict ({ libp2pTcpListening, localPeers, peers, verdict }: CheckResul
 }
 
 function reuse (peers: PeerResult[], { because, portsReused }: Verdict): string {
-  const dialed = peers.filter(({ source }) => source != null)
+  const dialed = telling(peers)
   const all = ['the dial', 'both dials'][dialed.length - 1] ?? `all ${dialed.length} dials`
 
   switch (portsReused) {
@@ -90,7 +90,7 @@ function reuse (peers: PeerResult[], { because, portsReused }: Verdict): string 
     case 'none':
       return `Ports are not reused: ${because.join('; ')}.`
     default:
-      return `Ports are reused for ${dialed.filter(({ source }) => source?.reused === true).length} of ${count(dialed.length, 'dial')}; otherwise ${because.join('; ')}.`
+      return `Ports are reused for ${dialed.filter(({ reused }) => reused).length} of ${count(dialed.length, 'dial')}; otherwise ${because.join('; ')}.`
   }
 }
 
@@ -115,7 +115,7 @@ function seenFromOutside (endpoint: EndpointVerdict, dialed: PeerResult[]): stri
   }
 
   const why = {
-    unknown: `no peer was reached over ${version}`,
+    unknown: dialed.length === 0 ? `no peer was reached over ${version}` : 'the peers dialed this node at the same moment',
     none: 'no dial came from the port that is listened on',
     some: 'no peer sees this node at a public address',
     all: 'no peer sees this node at a public address'

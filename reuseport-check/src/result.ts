@@ -1,4 +1,4 @@
-import type { NatMapping, SourcePort } from 'libp2p-reuseport-tcp'
+import type { EphemeralReason, NatMapping, SourcePort } from 'libp2p-reuseport-tcp'
 
 /**
  * What the command finds out. With `--json` this is what it prints, so a field that
@@ -49,7 +49,7 @@ export interface Answer {
    * The local end of the connection, and why it is another port than the one that is
    * listened on. `@libp2p/tcp` does not tell it
    */
-  source: { address: string, port: number, reused: boolean, reason: SourcePort['reason'], because: string | null } | null
+  source: { address: string, port: number, reused: boolean, reason: SourcePort['reason'], because: string | null, code: EphemeralReason | null } | null
 
   /**
    * Where the peer says it was dialed from

@@ -14,10 +14,19 @@ export function judge (peers: PeerResult[], observed: ObservedResult[]): Verdict
   return {
     ok: peers.every(({ reached, source }) => reached && source?.reused === true),
     portsReused: portsReused(peers),
-    because: [...new Set(peers.map(({ source }) => source?.because).filter(because => because != null))],
+    because: [...new Set(telling(peers).map(({ because }) => because).filter(because => because != null))],
     endpoints,
     holePunching: best(endpoints)
   }
+}
+
+/**
+ * What the dials came from, of those that tell whether ports are reused. A peer that was not
+ * reached over TCP tells nothing. Neither does one that dialed us at the same moment: the dial
+ * from the listening port reached it, and only the second one came from another port
+ */
+export function telling (peers: PeerResult[]): Array<NonNullable<PeerResult['source']>> {
+  return peers.map(({ source }) => source).filter(source => source != null).filter(({ code }) => code !== 'simultaneous_open')
 }
 
 /**
@@ -25,7 +34,7 @@ export function judge (peers: PeerResult[], observed: ObservedResult[]): Verdict
  * dialed from a listening port
  */
 export function portsReused (peers: PeerResult[]): Share {
-  const sources = peers.map(({ source }) => source).filter(source => source != null)
+  const sources = telling(peers)
   const reused = sources.filter(({ reused }) => reused)
 
   if (sources.length === 0) {

@@ -135,7 +135,7 @@ describe('reuseport-check', () => {
       address,
       peerId: peer.peerId.toString(),
       reached: true,
-      source: { address: `/ip4/127.0.0.1/tcp/${port}`, port, reused: true, reason: 'wildcard', because: null },
+      source: { address: `/ip4/127.0.0.1/tcp/${port}`, port, reused: true, reason: 'wildcard', because: null, code: null },
       observed: `/ip4/127.0.0.1/tcp/${port}`,
       error: null
     })

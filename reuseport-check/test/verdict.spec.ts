@@ -15,7 +15,7 @@ describe('the verdict of reuseport-check', () => {
       address: `/ip4/11.0.0.${++n}/tcp/4001`,
       peerId: null,
       reached: true,
-      source: { address: '/ip4/10.0.0.2/tcp/4001', port: 4001, reused: true, reason: 'wildcard', because: null, ...source },
+      source: { address: '/ip4/10.0.0.2/tcp/4001', port: 4001, reused: true, reason: 'wildcard', because: null, code: null, ...source },
       observed: null,
       connectMs: 80,
       latencyMs: 40,
@@ -25,7 +25,7 @@ describe('the verdict of reuseport-check', () => {
     }
   }
 
-  const ephemeral = { address: '/ip4/10.0.0.2/tcp/51000', port: 51000, reused: false, reason: 'ephemeral', because: 'several peers could be reached from an ephemeral port, but not from the listening port' } as const
+  const ephemeral = { address: '/ip4/10.0.0.2/tcp/51000', port: 51000, reused: false, reason: 'ephemeral', because: 'several peers could be reached from an ephemeral port, but not from the listening port', code: 'suspended' } as const
   const overIPv6 = { address: '/ip6/2b00::2/tcp/4001' }
 
   function seen (observed: Partial<ObservedResult> = {}): ObservedResult {
@@ -117,6 +117,21 @@ describe('the verdict of reuseport-check', () => {
     expect(judge(peers, observed).endpoints.map(({ holePunching }) => holePunching)).to.deep.equal(['unknown', 'likely'])
     expect(text(peers, observed)).to.include('Ports are reused for 2 of 3 dials; otherwise several peers could be reached from an ephemeral port, but not from the listening port.')
       .and.include('is unknown, because not all dials came from the port that is listened on.')
+  })
+
+  it('a peer that dialed us at the same moment: tells nothing', () => {
+    const crossed = { ...ephemeral, because: 'the peer dialed us at the same moment', code: 'simultaneous_open' } as const
+    const unseen = { listening: IP4, ...UNSEEN }
+
+    expect(judge([peer(crossed)], [unseen])).to.deep.include({ portsReused: 'unknown', because: [], holePunching: 'unknown' })
+    expect(text([peer(crossed)], [unseen])).to.include('not from a listening port: the peer dialed us at the same moment\n')
+      .and.not.include('unlikely')
+    expect(text([peer(crossed), peer(overIPv6)], [unseen])).to.include('Ports are reused: the dial came from the port that is listened on.')
+      .and.include('Over IPv4, external address and NAT are unknown: the peers dialed this node at the same moment.')
+      .and.not.include('unlikely')
+
+    expect(judge([peer(crossed), peer()], [seen()])).to.include({ portsReused: 'all', holePunching: 'likely' })
+    expect(judge([peer(crossed), peer(ephemeral)], [seen()])).to.include({ portsReused: 'none', holePunching: 'unlikely' })
   })
 
   it('nobody reached: nothing to say', () => {

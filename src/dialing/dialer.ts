@@ -36,6 +36,9 @@ export interface DialOptions {
   /** Dial from a listening port? `require`: or not at all */
   reusePort: boolean | 'require'
 
+  /** Dial from an ephemeral port, whatever `reusePort` says, for this reason */
+  ephemeral?: BecauseOf
+
   /**
    * How long a dial from a listening port may be without an answer before one
    * from an ephemeral port starts beside it, in ms. `Infinity`: for ever
@@ -163,8 +166,12 @@ export class Dialer {
    * listeners of this family that are about to be bound only if those that listen already are
    * of no use for this destination
    */
-  async #findSources (destination: Endpoint, { reusePort, signal }: DialOptions): Promise<{ sources: Source[], because: BecauseOf }> {
+  async #findSources (destination: Endpoint, { ephemeral, reusePort, signal }: DialOptions): Promise<{ sources: Source[], because: BecauseOf }> {
     const { pool, portReuse, isTurnedOff } = this.#init
+
+    if (ephemeral != null) {
+      return { sources: [], because: ephemeral }
+    }
 
     if (isTurnedOff || reusePort === false) {
       return { sources: [], because: { because: 'turned_off', message: 'port reuse is turned off' } }

@@ -1,4 +1,5 @@
 import { dialedSilence } from './time-limits.ts'
+import type { BecauseOf } from '../dialing/dialed-from.ts'
 import type { MessageStreamDirection } from '@libp2p/interface'
 
 /**
@@ -19,6 +20,9 @@ export interface DialRules {
    * only: the one that the peer was told
    */
   readonly mayRace: boolean
+
+  /** Why it has to come from an ephemeral port, if it does */
+  readonly ephemeral?: BecauseOf
 
   /**
    * May the peer, who knows nothing of this dial, happen to dial us at the same moment? Then

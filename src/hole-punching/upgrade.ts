@@ -5,7 +5,7 @@ import { ACCEPTED_SILENCE_MS, ACCEPTED_UPGRADE_MS } from './time-limits.ts'
 import type { DialRules } from './roles.ts'
 import type { Target } from '../address.ts'
 import type { RawConnection } from '../connection/connection.ts'
-import type { DialedFrom } from '../dialing/dialed-from.ts'
+import type { BecauseOf, DialedFrom } from '../dialing/dialed-from.ts'
 import type { Endpoint } from '../endpoint.ts'
 import type { DialerMetrics } from '../metrics.ts'
 import type { ReuseportTcpDialOptions } from '../options.ts'
@@ -32,6 +32,9 @@ export interface DialedConnection {
  */
 const DENIED = ['ConnectionInterceptedError', 'ConnectionDeniedError']
 
+/** Why a dial is repeated: nothing can collide with one from an ephemeral port */
+const SIMULTANEOUS_OPEN: BecauseOf = { because: 'simultaneous_open', message: 'the peer dialed us at the same moment' }
+
 /** Upgrades connections in the role that this end has, or turns out to have */
 export class RoleUpgrader {
   readonly #init: RoleUpgraderInit
@@ -43,7 +46,7 @@ export class RoleUpgrader {
 
   /**
    * Dials and upgrades. Dials once more, from an ephemeral port, if the peer has dialed us at
-   * the same moment: there is nothing that such a dial could meet
+   * the same moment
    *
    * @param ma - what is dialed
    * @param target - what that stands for
@@ -99,7 +102,7 @@ export class RoleUpgrader {
     log('%a dialed us at the same moment and both ends acted as initiator, dialing once more', ma)
     metrics.reuse?.increment({ simultaneous_open: true })
 
-    return this.dial(ma, target, { ...options, reusePort: false }, open)
+    return this.dial(ma, target, options, async (dialOptions, dialRules) => open(dialOptions, { ...dialRules, ephemeral: SIMULTANEOUS_OPEN }))
   }
 
   /**

@@ -6,6 +6,7 @@ import { expect } from 'aegir/chai'
 import { startServer } from '../fixtures/server.ts'
 import { startNode } from '../kit/node.ts'
 import { createTransport, rawUpgrader } from '../kit/transport.ts'
+import type { ReuseportTcpDialEvents, SourcePort } from '../../src/index.ts'
 import type { TestServer } from '../fixtures/server.ts'
 import type { TestTransport } from '../kit/transport.ts'
 import type { Libp2p, MultiaddrConnection, Upgrader } from '@libp2p/interface'
@@ -58,19 +59,25 @@ describe('simultaneous open', () => {
       } as any
     }
 
-    async function countDials (peerSends: Uint8Array, encrypter: string, options = {}): Promise<{ dials: number, ports: number[], port: number }> {
+    async function countDials (peerSends: Uint8Array, encrypter: string, options = {}): Promise<{ dials: number, ports: number[], port: number, sources: SourcePort[] }> {
       const server = await startServer('127.0.0.1', 0, socket => { socket.write(peerSends) })
       local = createTransport()
       cleanup.push(async () => local.stop(), async () => server.stop())
       const { port } = await local.listen('/ip4/127.0.0.1/tcp/0')
 
+      const sources: SourcePort[] = []
       await expect(local.transport.dial(multiaddr(`/ip4/127.0.0.1/tcp/${server.port}`), {
         signal: AbortSignal.timeout(5_000),
         upgrader: failingUpgrader(encrypter, peerSends.byteLength),
+        onProgress: (event: ReuseportTcpDialEvents) => {
+          if (event.type === 'tcp:source-port') {
+            sources.push(event.detail)
+          }
+        },
         ...options
       })).to.eventually.be.rejected().with.property('message', 'can not upgrade')
 
-      return { dials: server.sockets.length, ports: server.ports, port }
+      return { dials: server.sockets.length, ports: server.ports, port, sources }
     }
 
     const initiators = {
@@ -82,11 +89,12 @@ describe('simultaneous open', () => {
 
     Object.entries(initiators).forEach(([name, [bytes, encrypter]]) => {
       it(`dials once more, from an ephemeral port, after ${name}`, async () => {
-        const { dials, ports, port } = await countDials(bytes, encrypter)
+        const { dials, ports, port, sources } = await countDials(bytes, encrypter)
 
         expect(dials).to.equal(2)
         expect(ports[0]).to.equal(port)
         expect(ports[1]).to.not.equal(port)
+        expect(sources[1]).to.include({ reason: 'ephemeral', code: 'simultaneous_open', because: 'the peer dialed us at the same moment' })
       })
     })
 
