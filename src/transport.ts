@@ -217,10 +217,12 @@ export class ReuseportTcp implements ReuseportTcpTransport {
     const { allowHalfOpen, ...socketOptions } = withDefaults(dialOpts, options)
     const signal = options.signal ?? new AbortController().signal
 
+    // such a dial is neither counted nor told of, as with @libp2p/tcp
+    throwIfAborted(signal)
     this.#progress(options, () => new CustomProgressEvent('tcp:open-connection'))
     this.#log('dialing %a', ma)
 
-    const { socket, from } = await this.#counted(this.#dialer.dial(target, {
+    const { socket, from } = await this.#counted(ma, this.#dialer.dial(target, {
       reusePort: options.reusePort ?? reusePort,
       reusePortTimeout,
       mayRace: rules.mayRace,
@@ -280,14 +282,21 @@ export class ReuseportTcp implements ReuseportTcpTransport {
     }
   }
 
-  async #counted <T> (dialing: Promise<T>): Promise<T> {
+  async #counted <T> (ma: Multiaddr, dialing: Promise<T>): Promise<T> {
     try {
       const result = await dialing
       this.#metrics.events?.increment({ connect: true })
 
       return result
     } catch (err: any) {
-      this.#metrics.events?.increment(err.name === 'AbortError' ? { abort: true } : { error: true })
+      if (err.name === 'AbortError') {
+        this.#log('dial to %a aborted', ma)
+        this.#metrics.events?.increment({ abort: true })
+      } else {
+        this.#log.error('dial to %a errored - %e', ma, err)
+        this.#metrics.events?.increment({ error: true })
+      }
+
       throw err
     }
   }

@@ -1,8 +1,10 @@
 import fs from 'node:fs/promises'
 import net from 'node:net'
 import { isTransport, serviceCapabilities } from '@libp2p/interface'
+import { tcp } from '@libp2p/tcp'
 import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
+import { reuseportTcp } from '../src/index.ts'
 import { ReuseportTcp as BrowserTransport } from '../src/transport.browser.ts'
 import { closed, startServer } from './fixtures/server.ts'
 import { createTransport, rawUpgrader } from './kit/transport.ts'
@@ -10,6 +12,7 @@ import { until } from './kit/wait.ts'
 import type { TestServer } from './fixtures/server.ts'
 import type { TestTransport } from './kit/transport.ts'
 import type { TCPSocketOptions } from '../src/index.ts'
+import type { ComponentLogger, Logger, Transport } from '@libp2p/interface'
 
 const PEER = '12D3KooWJRSrypvnpHgc6ZAgyCni4KcSmbV7uGRaMw5LgMKT18fq'
 
@@ -190,6 +193,12 @@ describe('transport', () => {
       expect(counted.libp2p_tcp_dialer_events_total).to.deep.equal({ connect: 1, end: 1, _remote_close: 1 })
 
       await measured.connect(`/ip4/127.0.0.1/tcp/${server.port}`, { signal: AbortSignal.abort() }).catch(() => {})
+      expect(counted.libp2p_tcp_dialer_events_total).to.not.have.property('abort')
+
+      const controller = new AbortController()
+      const aborted = measured.connect(`/ip4/127.0.0.1/tcp/${server.port}`, { signal: controller.signal }).catch(() => {})
+      controller.abort()
+      await aborted
       expect(counted.libp2p_tcp_dialer_events_total).to.have.property('abort', 1)
 
       await measured.transport.dial(multiaddr(`/ip4/127.0.0.1/tcp/${server.port}`), {
@@ -211,6 +220,43 @@ describe('transport', () => {
       await closed.stop()
       await measured.connect(`/ip4/127.0.0.1/tcp/${closed.port}`).catch(() => {})
       expect(counted.libp2p_tcp_dialer_events_total).to.have.property('error', 1)
+    })
+  })
+
+  describe('the error log', () => {
+    /**
+     * The lines that a transport writes to it, without the errors
+     */
+    async function errorsOf (create: (components: { logger: ComponentLogger }) => Transport<any>): Promise<string[]> {
+      const lines: string[] = []
+      const log: Logger = Object.assign(() => {}, {
+        enabled: false,
+        trace: Object.assign(() => {}, { enabled: false }),
+        error: Object.assign((format: string) => { lines.push(format.replace(/( to %a)? - %e$/, '')) }, { enabled: true }),
+        newScope: () => log
+      }) as any
+      const transport = create({ logger: { forComponent: () => log } })
+      const fails = rawUpgrader(() => { throw new Error('not upgraded') })
+      const closed = await startServer()
+      await closed.stop()
+
+      for (const [address, upgrader, signal] of [
+        [`/ip4/127.0.0.1/tcp/${closed.port}`, rawUpgrader(), AbortSignal.timeout(5_000)],
+        ['/unix/%2Fnowhere%2Fa', rawUpgrader(), AbortSignal.timeout(5_000)],
+        [`/ip4/127.0.0.1/tcp/${server.port}`, fails, AbortSignal.timeout(5_000)],
+        [`/ip4/127.0.0.1/tcp/${server.port}`, rawUpgrader(), AbortSignal.abort()]
+      ] as const) {
+        await transport.dial(multiaddr(address), { upgrader, signal }).catch(() => {})
+      }
+
+      return lines
+    }
+
+    it('has failed dials and upgrades, as that of @libp2p/tcp', async () => {
+      const expected = ['dial to %a errored', 'dial to %a errored', 'error upgrading outbound connection', 'abort with error']
+
+      expect(await errorsOf(tcp())).to.deep.equal(expected)
+      expect(await errorsOf(reuseportTcp())).to.deep.equal(expected)
     })
   })
 

@@ -84,7 +84,7 @@ export class RoleUpgrader {
       return await upgrader.upgradeOutbound(connection, role)
     } catch (err: any) {
       metrics.errors?.increment({ outbound_upgrade: true })
-      log('could not upgrade the connection to %a - %e', ma, err)
+      log.error('error upgrading outbound connection to %a - %e', ma, err)
 
       if (signal?.aborted === true) {
         onAbort()
