@@ -1,4 +1,5 @@
 import dns from 'node:dns/promises'
+import net from 'node:net'
 import path from 'node:path'
 import { InvalidParametersError } from '@libp2p/interface'
 import { getNetConfig, isLinkLocalIp } from '@libp2p/utils'
@@ -93,13 +94,17 @@ export function toDestination ({ host, port }: Endpoint): Endpoint {
 }
 
 /**
- * The distinct endpoints behind a name, from the system's resolver. The families take
- * turns, beginning with the one that the resolver prefers (RFC 8305, section 4)
+ * The distinct endpoints behind a name, from the system's resolver, in the order of
+ * `dns.setDefaultResultOrder()` and `--dns-result-order`. The families take turns, beginning
+ * with the first one's (RFC 8305, section 4).
+ *
+ * Only the first endpoint if Node is to try no others: `net.setDefaultAutoSelectFamily(false)`
+ * and `--no-network-family-autoselection`
  *
  * @throws {Error} the system's error (ENOTFOUND, EAI_AGAIN…) or {@link AbortError}
  */
 export async function resolveName (name: string, port: number, family: Family | undefined, signal: AbortSignal): Promise<Endpoint[]> {
-  const found = await untilAborted(dns.lookup(name, { all: true, family: family ?? 0, order: 'verbatim' }), signal)
+  const found = await untilAborted(dns.lookup(name, { all: true, family: family ?? 0 }), signal)
   const hosts = [...new Set(found.map(({ address }) => canonicalHost(address)))]
   const preferred = hosts.filter(host => familyOf(host) === familyOf(hosts[0]))
   const others = hosts.filter(host => familyOf(host) !== familyOf(hosts[0]))
@@ -107,6 +112,7 @@ export async function resolveName (name: string, port: number, family: Family | 
   return hosts
     .flatMap((_, i) => [preferred[i], others[i]])
     .filter(host => host != null)
+    .slice(0, net.getDefaultAutoSelectFamily() ? Infinity : 1)
     .map(host => ({ host, port }))
 }
 
