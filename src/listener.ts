@@ -18,14 +18,14 @@ import type { RoleUpgrader } from './hole-punching/upgrade.ts'
 import type { ListenerMetrics } from './metrics.ts'
 import type { CloseServerOnMaxConnectionsOpts } from './options.ts'
 import type { PoolEntry, PortPool } from './port-reuse/port-pool.ts'
-import type { PortReuse } from './port-reuse/strategy.ts'
+import type { Look, PortReuse } from './port-reuse/strategy.ts'
 import type { AbortOptions, ComponentLogger, Listener, ListenerEvents, Logger, Metrics, Upgrader } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { Server, Socket } from 'node:net'
 
 export interface ListenerInit {
   pool: PortPool
-  portReuse(): PortReuse
+  portReuse(look: Look): PortReuse
   upgrader: Upgrader
   roleUpgrader: RoleUpgrader
   logger: ComponentLogger
@@ -214,7 +214,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
 
     try {
       entry.starting(familyOf(target.endpoint.host))
-      const bound = portReuse().listen(this.#server, target.endpoint, { backlog, sharePort, isOurs: endpoint => pool.holds(endpoint) })
+      const bound = portReuse('now').listen(this.#server, target.endpoint, { backlog, sharePort, isOurs: endpoint => pool.holds(endpoint) })
 
       if (bound != null) {
         entry.listening(bound)

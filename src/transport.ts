@@ -24,7 +24,7 @@ import type { AutonatComponents } from './observed/autonat.ts'
 import type { ObservedAddressManager } from './observed/hand-over.ts'
 import type { ObservedEndpoint, OwnConnection } from './observed/observed.ts'
 import type { ConnectOptions, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit, ReuseportTcpSettings } from './options.ts'
-import type { PortReuse, PortReuseSupport } from './port-reuse/strategy.ts'
+import type { Look, PortReuse, PortReuseSupport } from './port-reuse/strategy.ts'
 import type { ComponentLogger, Connection, Libp2pEvents, Listener, Logger, Metrics, Transport } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { TypedEventTarget } from 'main-event'
@@ -84,17 +84,20 @@ export interface ReuseportTcpTransport extends Transport<ReuseportTcpDialEvents>
   observed(): ObservedEndpoint[]
 
   /**
-   * How ports are reused on this machine, or why they are not. It does not say whether the
-   * option `reusePort` is on
+   * How ports are reused on this machine, or why they are not. The latter can change if the
+   * reason passes, such as a lack of descriptors. It does not say whether the option `reusePort`
+   * is on
    */
   portReuse(): PortReuseSupport
 }
 
+const TURNED_OFF = noReuse('port reuse is turned off by LIBP2P_TCP_REUSEPORT')
+
 /**
- * How ports are reused is the same for every transport of the process, so it is said once.
- * Only a lack of descriptors passes, and leaves room for another answer
+ * How ports are reused is the same for every transport of the process, so it is logged once,
+ * and again if it changes
  */
-let saidPortReuse: string | undefined
+let loggedPortReuse: string | undefined
 
 /**
  * The transport hands its port pool to both of its sides, which otherwise know
@@ -111,13 +114,13 @@ export class ReuseportTcp implements ReuseportTcpTransport {
   readonly #connectionLog: Logger
   readonly #libp2pMetrics?: Metrics
   readonly #metrics: DialerMetrics
-  readonly #portReuse: () => PortReuse
+  readonly #portReuse: (look?: Look) => PortReuse
   readonly #pool = new PortPool()
   readonly #dialer: Dialer
   readonly #roleUpgrader: RoleUpgrader
   readonly #observed?: Observed
 
-  constructor (components: ReuseportTcpComponents, init: ReuseportTcpInit = {}, portReuse: () => PortReuse = findPortReuse) {
+  constructor (components: ReuseportTcpComponents, init: ReuseportTcpInit = {}, portReuse: (look?: Look) => PortReuse = findPortReuse) {
     const { logger, metrics, events, addressManager, connectionProtector } = components
     const log = logger.forComponent('libp2p:reuseport-tcp')
     const isTurnedOff = isFalse(process.env.LIBP2P_TCP_REUSEPORT)
@@ -133,7 +136,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
       observed: this.observed().flatMap(({ addresses }) => addresses).length
     }))
     // where no dial may come from its port, a listener need not let others in
-    this.#portReuse = isTurnedOff ? () => noReuse('port reuse is turned off by LIBP2P_TCP_REUSEPORT') : portReuse
+    this.#portReuse = logged(log, isTurnedOff ? () => TURNED_OFF : portReuse)
     this.#dialer = new Dialer({
       pool: this.#pool,
       portReuse: this.#portReuse,
@@ -154,13 +157,8 @@ export class ReuseportTcp implements ReuseportTcpTransport {
       })
     }
 
-    const { name, unavailable } = this.portReuse()
-    const said = unavailable == null ? `ports are reused by ${name}` : `ports can not be reused here, dialing from ephemeral ports: ${unavailable}`
-
-    if (said !== saidPortReuse) {
-      saidPortReuse = said
-      log(said)
-    }
+    // logs it
+    this.#portReuse()
   }
 
   async dial (ma: Multiaddr, options: ReuseportTcpDialOptions): Promise<Connection> {
@@ -305,6 +303,29 @@ export class ReuseportTcp implements ReuseportTcpTransport {
     if (onProgress != null) {
       callBack(this.#log, () => onProgress(event()))
     }
+  }
+}
+
+/** Logs how ports are reused when that is asked for first, and when it has changed */
+function logged (log: Logger, portReuse: (look?: Look) => PortReuse): (look?: Look) => PortReuse {
+  let last: PortReuse | undefined
+
+  return look => {
+    const found = portReuse(look)
+
+    if (found !== last) {
+      const { name, unavailable } = found
+      const line = unavailable == null ? `ports are reused by ${name}` : `ports can not be reused here, dialing from ephemeral ports: ${unavailable}`
+
+      if (line !== loggedPortReuse) {
+        loggedPortReuse = line
+        log(line)
+      }
+
+      last = found
+    }
+
+    return found
   }
 }
 

@@ -38,10 +38,14 @@ export function soReuseport (bind: Bind): PortReuse {
  * A second socket must be able to bind to a port that is listened on. Two
  * sockets that are merely bound prove nothing: SO_REUSEADDR, which libuv always
  * sets, allows that.
+ *
+ * The wildcard can be bound in any case. 127.0.0.1 can't while the loopback interface is down,
+ * early at boot for instance, and a listener that starts then without SO_REUSEPORT could never
+ * be dialed from
  */
 function assertReusesPort (bind: Bind): void {
   const server = net.createServer()
-  const listening = bind({ host: '127.0.0.1', port: 0 }, { reusePort: true })
+  const listening = bind({ host: '0.0.0.0', port: 0 }, { reusePort: true })
   listening.listen(server)
 
   try {

@@ -57,21 +57,45 @@ const BINDS: ReadonlyArray<[name: string, find: () => Bind | undefined]> = [
   ['the TCP handle in net.Socket', findTCPHandle]
 ]
 
-/** What the kernel answers when it is not about ports at all */
-const OUT_OF_RESOURCES = ['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM']
+/**
+ * Errors of a system that can't reuse ports in the way that was tried. All other errors may
+ * pass: no descriptors are left (EMFILE), the loopback interface is down (EADDRNOTAVAIL)…
+ */
+const CONCLUSIVE = ['EADDRINUSE', 'EINVAL', 'ENOPROTOOPT', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP']
 
-let found: PortReuse | undefined
+/**
+ * How soon a dial looks again if no answer was conclusive. A look takes 0.1 ms, about as long
+ * as the dial itself, so not each dial is to pay for it
+ */
+const AGAIN_MS = 1_000
+
+interface Found {
+  readonly portReuse: PortReuse
+
+  /** When a dial looks again, by `performance.now()` */
+  readonly again: number
+}
+
+/** `now`: as a listener does, which could not be dialed from later on if it began without */
+export type Look = 'now' | 'once a second'
+
+let found: Found | undefined
 
 /**
  * How ports are reused here. This is found out once per process, by trying, not by looking
- * at names or version numbers. A process that has no descriptors or memory left to try
- * tries again the next time
+ * at names or version numbers.
+ *
+ * @param look - when to try again if something was in the way that may pass
  */
-export function findPortReuse (): PortReuse {
-  if (found != null) {
-    return found
+export function findPortReuse (look: Look = 'once a second'): PortReuse {
+  if (found == null || performance.now() >= found.again || (look === 'now' && found.again !== Infinity)) {
+    found = tryAll()
   }
 
+  return found.portReuse
+}
+
+function tryAll (): Found {
   const reasons: string[] = []
   let isConclusive = true
 
@@ -82,22 +106,18 @@ export function findPortReuse (): PortReuse {
 
       try {
         if (bind != null) {
-          found = { name, ...strategy(bind) }
-
-          return found
+          return { portReuse: { name, ...strategy(bind) }, again: Infinity }
         }
       } catch (err: any) {
         reasons.push(`${name}: ${err.message}`)
-        isConclusive &&= !OUT_OF_RESOURCES.includes(err.code)
+        // an error without a code is one of ours, about what was bound
+        isConclusive &&= err.code == null || CONCLUSIVE.includes(err.code)
       }
     }
   }
 
-  const none = noReuse(reasons.length === 0 ? `there is neither ${BINDS.map(([name]) => name).join(' nor ')}` : reasons.join('; '))
-
-  if (isConclusive) {
-    found = none
+  return {
+    portReuse: noReuse(reasons.length === 0 ? `there is neither ${BINDS.map(([name]) => name).join(' nor ')}` : reasons.join('; ')),
+    again: isConclusive ? Infinity : performance.now() + AGAIN_MS
   }
-
-  return none
 }

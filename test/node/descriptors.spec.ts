@@ -3,6 +3,7 @@ import net from 'node:net'
 import { expect } from 'aegir/chai'
 import { closed, startServer } from '../fixtures/server.ts'
 import { startOtherTransport } from '../fixtures/start-other-transport.ts'
+import { until } from '../kit/wait.ts'
 import type { OtherTransport } from '../fixtures/other-transport.ts'
 import type { TestServer } from '../fixtures/server.ts'
 import type { Script } from '../kit/processes.ts'
@@ -43,6 +44,15 @@ describe('a process that is out of descriptors', () => {
     await child.ask('free')
     await child.ask('listen', '/ip4/127.0.0.1/tcp/0')
     expect(await dial()).to.equal('loopback')
+  })
+
+  it('looks again a while later, and not with each dial', async () => {
+    await child.ask('fill')
+    expect((await child.ask('portReuse')).unavailable).to.include('EMFILE')
+    expect(await child.ask('remembersPortReuse')).to.equal(true)
+
+    await child.ask('free')
+    await until(async () => (await child.ask('portReuse')).unavailable == null)
   })
 
   it('fails to dial with the error of the system, refuses who connects, and recovers', async () => {

@@ -6,9 +6,12 @@ import { expect } from 'aegir/chai'
 import { findPortReuse } from '../../src/port-reuse/strategy.ts'
 import { ReuseportTcp } from '../../src/transport.ts'
 import { freePort } from '../fixtures/free-port.ts'
+import { runInNamespace } from '../fixtures/namespace.ts'
 import { startServer } from '../fixtures/server.ts'
+import { HAS_SO_REUSEPORT } from '../fixtures/system.ts'
 import { portOf } from '../kit/addresses.ts'
 import { rawUpgrader } from '../kit/transport.ts'
+import { watchLog } from '../kit/watch-log.ts'
 import type { SourcePort } from '../../src/index.ts'
 import type { PortReuse } from '../../src/port-reuse/strategy.ts'
 import type { Listener } from '@libp2p/interface'
@@ -18,6 +21,40 @@ describe('strategy of port reuse', () => {
   it('is found on this system', () => {
     expect(findPortReuse().unavailable).to.equal(undefined)
     expect(findPortReuse()).to.equal(findPortReuse())
+  })
+
+  // the other strategy is found out on loopback
+  ;(HAS_SO_REUSEPORT ? it : it.skip)('is found while the loopback interface is down, so that its listeners can be dialed from later on', async function () {
+    const setUp = `
+      ip link add eth0 type veth peer name eth1
+      ip address add 11.0.0.1/24 dev eth0
+      ip link set eth0 up
+      ip address flush dev lo
+      ip link set lo down
+    `
+
+    expect(await runInNamespace(this, setUp, 'without-loopback.ts')).to.deep.equal({ reasons: ['wildcard'], ports: [4001] })
+  })
+
+  it('is logged when it changes', async () => {
+    const lines: string[] = []
+    let now: PortReuse = { ...madeUp, unavailable: `not yet ${process.pid}` }
+    const transport = new ReuseportTcp({
+      logger: watchLog('libp2p:reuseport-tcp', line => { lines.push(line) })
+    }, {}, () => now)
+    expect(transport.portReuse()).to.have.property('unavailable', now.unavailable)
+
+    now = { ...madeUp, name: `made up, later ${process.pid}` }
+    const server = await startServer()
+    await dial(transport, server.port)
+    await dial(transport, server.port)
+    await server.stop()
+
+    expect(transport.portReuse()).to.deep.equal({ name: now.name, unavailable: undefined })
+    expect(lines.filter(line => line.startsWith('ports '))).to.deep.equal([
+      `ports can not be reused here, dialing from ephemeral ports: not yet ${process.pid}`,
+      `ports are reused by made up, later ${process.pid}`
+    ])
   })
 
   for (const [host, destination] of [['127.0.0.1', '127.0.0.1'], ['::1', '::1'], ['0.0.0.0', '127.0.0.1'], ['::', '::1']]) {
