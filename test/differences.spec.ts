@@ -1,3 +1,4 @@
+import diagnostics from 'node:diagnostics_channel'
 import fs from 'node:fs'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -91,6 +92,20 @@ describe('differences from @libp2p/tcp', () => {
       await server.socket(0)
 
       return server.ports[0] === port ? 'from the listening port' : 'from an ephemeral port'
+    }],
+    'a node that listens dials a closed port': ['one SYN', 'two, the second from an ephemeral port', async create => {
+      const transport = create()
+      await listen(transport)
+      const server = await startServer()
+      await server.stop()
+      const sockets: Socket[] = []
+      const onSocket = (message: any): void => { sockets.push(message.socket) }
+      diagnostics.subscribe('net.client.socket', onSocket)
+      cleanup.push(() => diagnostics.unsubscribe('net.client.socket', onSocket))
+      await expect(transport.dial(multiaddr(`/ip4/127.0.0.1/tcp/${server.port}`), { upgrader: rawUpgrader(), signal: AbortSignal.timeout(5_000) })).to.eventually.be.rejected()
+        .with.property('code', 'ECONNREFUSED')
+
+      return sockets.length === 1 ? 'one SYN' : 'two, the second from an ephemeral port'
     }],
     'a transport listens twice on one address': ['EADDRINUSE', 'both listen', async create => {
       const transport = create()
