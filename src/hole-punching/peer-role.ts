@@ -11,12 +11,6 @@ import { untilAborted } from '../abort.ts'
 import type { Socket } from 'node:net'
 
 /**
- * The length of `/multistream/1.0.0` with its length and line feed, which is all that some
- * responders send without being asked (go-multistream)
- */
-const MULTISTREAM_HEADER_BYTES = 20
-
-/**
  * In a private network both ends begin with a nonce, whatever their role (libp2p specs,
  * `pnet/Private-Networks-PSK-V1.md`)
  */
@@ -28,11 +22,13 @@ const PRIVATE_NETWORK_NONCE_BYTES = 24
  */
 const WATCHED_BYTES = 256
 
-/** The first line that either end sends, see the multistream-select spec */
+/**
+ * The first line that either end sends, see the multistream-select spec. Some responders
+ * send it without being asked (go-multistream)
+ */
 const MULTISTREAM = '/multistream/1.0.0'
 
 /**
- * A Noise XX initiator begins with its ephemeral key and nothing else: a length
  * of 32 as two bytes. A responder's first message is longer: it also has the
  * encrypted static key and a payload (libp2p specs, `noise/README.md`)
  */
@@ -44,6 +40,9 @@ const NOISE_FIRST_MESSAGE = [0, 32]
  */
 const TLS_HANDSHAKE = 22
 const TLS_CLIENT_HELLO = 1
+
+/** The length of a TLS alert that is not encrypted (RFC 8446, sections 5.1 and 6) */
+const TLS_ALERT_BYTES = 7
 
 const NOTHING = Buffer.alloc(0)
 
@@ -59,16 +58,20 @@ const NOTHING = Buffer.alloc(0)
  *
  * - it names a protocol that is not the one we proposed first, or
  * - it names the same one and goes on with the first message of an initiator, or
- * - its bytes can't be read, as in a private network (pnet), and it has sent as
- * many of them as we have: initiators with the same software do, while a
- * responder's messages have other lengths.
+ * - the network is a private one (pnet), so that its bytes can't be read, and it has sent
+ * as many of them as we have, more than a proposal: initiators with the same software do,
+ * while a responder's messages have other lengths. After the proposal this end has sent
+ * more only if the peer has the key of the network and has named the same protocol. So
+ * other servers are not taken for an initiator, whatever they send.
  *
  * An upgrade that fails for any other reason (no common protocol, wrong peer,
  * wrong keys, garbage, silence) shows none of these, and is not dialed twice.
  *
+ * @param socket
+ * @param isPrivateNetwork - Is the connection going to be protected by a pre-shared key?
  * @returns a function that says whether the peer is an initiator, given what we proposed
  */
-export function watchForInitiator (socket: Socket): (proposed: string | undefined) => boolean {
+export function watchForInitiator (socket: Socket, isPrivateNetwork: boolean): (proposed: string | undefined) => boolean {
   let start = NOTHING
 
   const onData = (data: Buffer): void => {
@@ -84,18 +87,24 @@ export function watchForInitiator (socket: Socket): (proposed: string | undefine
   return proposed => {
     socket.off('data', onData)
 
-    return isInitiator(start, proposed, socket)
+    return isPrivateNetwork ? isAsTalkative(socket, proposed) : isInitiator(start, proposed)
   }
 }
 
-function isInitiator (start: Buffer, proposed: string | undefined, { bytesRead, bytesWritten }: Pick<Socket, 'bytesRead' | 'bytesWritten'>): boolean {
+/**
+ * Has the peer sent as many bytes as this end, which are more than a proposal? A TLS client
+ * that gets another one's ClientHello answers with an alert
+ */
+function isAsTalkative ({ bytesRead, bytesWritten }: Pick<Socket, 'bytesRead' | 'bytesWritten'>, proposed: string = ''): boolean {
+  const proposal = PRIVATE_NETWORK_NONCE_BYTES + lineLength(MULTISTREAM) + lineLength(proposed)
+  const ahead = bytesWritten - bytesRead
+
+  return bytesRead > proposal && (ahead === 0 || (proposed === '/tls/1.0.0' && ahead === TLS_ALERT_BYTES))
+}
+
+function isInitiator (start: Buffer, proposed: string | undefined): boolean {
   const header = readLine(start)
-
-  if (header?.line !== MULTISTREAM) {
-    return bytesRead > 0 && bytesRead === bytesWritten
-  }
-
-  const named = readLine(header.rest)
+  const named = header?.line === MULTISTREAM ? readLine(header.rest) : undefined
 
   if (named?.line.startsWith('/') !== true) {
     return false
@@ -131,6 +140,10 @@ function readLine (bytes: Buffer): { line: string, rest: Buffer } | undefined {
   return { line: bytes.toString('utf-8', 1, end - 1), rest: bytes.subarray(end) }
 }
 
+function lineLength (line: string): number {
+  return 1 + line.length + 1
+}
+
 export interface StartsToSpeakOptions {
   /** How long to wait, in ms */
   timeout: number
@@ -149,7 +162,7 @@ export interface StartsToSpeakOptions {
  * @throws {AbortError}
  */
 export async function startsToSpeak (socket: Socket, { timeout, isPrivateNetwork, signal }: StartsToSpeakOptions): Promise<boolean> {
-  const unasked = MULTISTREAM_HEADER_BYTES + (isPrivateNetwork ? PRIVATE_NETWORK_NONCE_BYTES : 0)
+  const unasked = lineLength(MULTISTREAM) + (isPrivateNetwork ? PRIVATE_NETWORK_NONCE_BYTES : 0)
   const waited = pDefer<void>()
   const hasSpoken = (): boolean => socket.bytesRead > unasked
   const onData = (): void => {

@@ -61,7 +61,7 @@ export class RoleUpgrader {
     const { connection, socket, from } = rules.expectsPeer
       ? await this.#expected.during(ma, target, async () => open(options, rules))
       : await open(options, rules)
-    const peerIsInitiator = rules.mayCross && 'local' in from ? watchForInitiator(socket) : () => false
+    const peerIsInitiator = rules.mayCross && 'local' in from ? watchForInitiator(socket, isPrivateNetwork) : () => false
 
     const onAbort = (): void => {
       if (rules.abortsWith === 'FIN') {
