@@ -25,7 +25,7 @@ import type { ObservedAddressManager } from './observed/hand-over.ts'
 import type { ObservedEndpoint, OwnConnection } from './observed/observed.ts'
 import type { ConnectOptions, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit, ReuseportTcpSettings } from './options.ts'
 import type { Look, PortReuse, PortReuseSupport } from './port-reuse/strategy.ts'
-import type { ComponentLogger, Connection, Libp2pEvents, Listener, Logger, Metrics, Transport } from '@libp2p/interface'
+import type { ComponentLogger, Connection, ConnectionProtector, Libp2pEvents, Listener, Logger, Metrics, Transport } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { TypedEventTarget } from 'main-event'
 
@@ -39,8 +39,8 @@ export interface ReuseportTcpComponents extends AutonatComponents {
   events?: TypedEventTarget<Libp2pEvents>
   addressManager?: ObservedAddressManager
 
-  /** Only whether there is one matters: in a private network both ends speak first */
-  connectionProtector?: unknown
+  /** That of a private network */
+  connectionProtector?: ConnectionProtector
 }
 
 /** What `reuseportTcp()` makes: a libp2p transport, and what only this one can do */
@@ -144,7 +144,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
       log,
       metrics: this.#metrics
     })
-    this.#roleUpgrader = new RoleUpgrader({ isPrivateNetwork: connectionProtector != null, log, metrics: this.#metrics })
+    this.#roleUpgrader = new RoleUpgrader({ connectionProtector, log, metrics: this.#metrics })
 
     if (events != null) {
       this.#observed = new Observed({

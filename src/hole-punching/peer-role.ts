@@ -148,7 +148,10 @@ export interface StartsToSpeakOptions {
   /** How long to wait, in ms */
   timeout: number
 
-  /** Is the connection going to be protected by a pre-shared key? */
+  /**
+   * Is the connection protected by a pre-shared key? Then the peer has our nonce, or will
+   * have it: without it, the initiators of @libp2p/pnet and of rust-libp2p are silent, too
+   */
   isPrivateNetwork: boolean
   signal: AbortSignal
 }
@@ -173,6 +176,8 @@ export async function startsToSpeak (socket: Socket, { timeout, isPrivateNetwork
   const timer = setTimeout(waited.resolve, timeout)
   socket.on('data', onData)
   socket.once('close', waited.resolve)
+  // it may have spoken before
+  onData()
 
   try {
     await untilAborted(waited.promise, signal)

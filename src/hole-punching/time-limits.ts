@@ -23,7 +23,11 @@ const LONGEST_ROUND_TRIP_MS = 500
  * How long a listener waits for the first bytes of an initiator, before it takes the peer of
  * a hole punch for a responder. An initiator sends at once, and once more if that was lost:
  * this outlasts such a loss up to round trips of 170 ms. The ACK before the first bytes does
- * not matter: without it there is no connection to wait on yet
+ * not matter: without it there is no connection to wait on yet.
+ *
+ * In a private network it counts from when the nonces are exchanged. An initiator may then
+ * need one more round trip, until it has this end's nonce. With that, this outlasts a loss
+ * up to round trips of 127 ms
  */
 export const ACCEPTED_SILENCE_MS = dataRetransmission(170)
 
@@ -34,7 +38,10 @@ export const ACCEPTED_SILENCE_MS = dataRetransmission(170)
  * attempt would be lost.
  *
  * It could be shorter where our SYN is known to have reached a listener, but the kernel does
- * not tell: a simultaneous open ends in a connected socket as well
+ * not tell: a simultaneous open ends in a connected socket as well.
+ *
+ * In a private network it counts from when the peer's nonce is here, which the peer sends as
+ * soon as it is connected. Each frame that may be lost then costs no more than below
  *
  * @param connecting - how many ms the dial took, which is a round trip or more: with
  * {@link FIRST_RETRANSMISSION_MS} in it, if a SYN or SYN-ACK was lost
@@ -66,12 +73,6 @@ export function dialedSilence (connecting: number): number {
  * already, and accepts it when its SYN-ACK was sent again, if the ACK is lost
  */
 export const LATE_ARRIVAL_MS = FIRST_RETRANSMISSION_MS + ACCEPTED_SILENCE_MS + 2 * LONGEST_ROUND_TRIP_MS
-
-/**
- * How long the upgrade of a connection that the peer has dialed may take, which is what
- * libp2p gives other inbound connections by default
- */
-export const ACCEPTED_UPGRADE_MS = 10_000
 
 /**
  * How long the plain dial that comes before the first punch may take, if the peer announces

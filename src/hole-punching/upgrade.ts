@@ -1,7 +1,7 @@
 import { ExpectedPeers } from './expected-peers.ts'
 import { startsToSpeak, watchForInitiator } from './peer-role.ts'
 import { rulesOf } from './roles.ts'
-import { ACCEPTED_SILENCE_MS, ACCEPTED_UPGRADE_MS } from './time-limits.ts'
+import { ACCEPTED_SILENCE_MS } from './time-limits.ts'
 import type { DialRules } from './roles.ts'
 import type { Target } from '../address.ts'
 import type { RawConnection } from '../connection/connection.ts'
@@ -9,13 +9,13 @@ import type { BecauseOf, DialedFrom } from '../dialing/dialed-from.ts'
 import type { Endpoint } from '../endpoint.ts'
 import type { DialerMetrics } from '../metrics.ts'
 import type { ReuseportTcpDialOptions } from '../options.ts'
-import type { Connection, Logger, Upgrader } from '@libp2p/interface'
+import type { Connection, ConnectionProtector, Logger, MultiaddrConnection, Upgrader } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { Socket } from 'node:net'
 
 export interface RoleUpgraderInit {
-  /** Are connections protected by a pre-shared key? */
-  isPrivateNetwork: boolean
+  /** Protects the connections of a private network by a pre-shared key */
+  connectionProtector?: ConnectionProtector
   log: Logger
   metrics: Pick<DialerMetrics, 'errors' | 'reuse'>
 }
@@ -54,14 +54,15 @@ export class RoleUpgrader {
    * @param open - opens a raw connection
    */
   async dial (ma: Multiaddr, target: Target, options: ReuseportTcpDialOptions, open: (options: ReuseportTcpDialOptions, rules: DialRules) => Promise<DialedConnection>): Promise<Connection> {
-    const { isPrivateNetwork, log, metrics } = this.#init
+    const { connectionProtector, log, metrics } = this.#init
     const { signal, upgrader } = options
     const rules = rulesOf(options)
     const start = Date.now()
     const { connection, socket, from } = rules.expectsPeer
       ? await this.#expected.during(ma, target, async () => open(options, rules))
       : await open(options, rules)
-    const peerIsInitiator = rules.mayCross && 'local' in from ? watchForInitiator(socket, isPrivateNetwork) : () => false
+    const connecting = Date.now() - start
+    const peerIsInitiator = rules.mayCross && 'local' in from ? watchForInitiator(socket, connectionProtector != null) : () => false
 
     const onAbort = (): void => {
       if (rules.abortsWith === 'FIN') {
@@ -73,18 +74,20 @@ export class RoleUpgrader {
     signal?.addEventListener('abort', onAbort)
 
     try {
-      let role = options
-
-      if (rules.silence != null && !await startsToSpeak(socket, { timeout: rules.silence(Date.now() - start), isPrivateNetwork, signal })) {
-        log('%a waits for an initiator, so we are', ma)
-        connection.direction = 'outbound'
-        role = { ...options, initiator: true }
+      if (rules.silence == null) {
+        return await upgrader.upgradeOutbound(connection, options)
       }
 
-      return await upgrader.upgradeOutbound(connection, role)
+      const { begun, isSilent } = await this.#waitForInitiator(connection, socket, { timeout: rules.silence(connecting), signal })
+
+      if (isSilent) {
+        log('%a waits for an initiator, so this end is the initiator', ma)
+        begun.direction = 'outbound'
+      }
+
+      return await upgrader.upgradeOutbound(begun, { ...options, initiator: isSilent, skipProtection: true })
     } catch (err: any) {
       metrics.errors?.increment({ outbound_upgrade: true })
-      log.error('error upgrading outbound connection to %a - %e', ma, err)
 
       if (signal?.aborted === true) {
         onAbort()
@@ -107,8 +110,8 @@ export class RoleUpgrader {
 
   /**
    * Upgrades a connection that was accepted. In a hole punch the peer dials as responder. If
-   * its SYN gets to our listener instead of meeting ours, there are two responders, and it is
-   * us who know that we were to be the initiator
+   * its SYN arrives at our listener instead of meeting ours, both ends are responders. Only
+   * this end knows that it should be the initiator
    *
    * @param connection
    * @param socket
@@ -117,19 +120,51 @@ export class RoleUpgrader {
    * @param signal
    */
   async accept (connection: RawConnection, socket: Socket, remote: Endpoint | undefined, upgrader: Upgrader, signal: AbortSignal): Promise<void> {
-    const { isPrivateNetwork, log } = this.#init
-    const isSilent = remote != null && this.#expected.has(remote) && !await startsToSpeak(socket, { timeout: ACCEPTED_SILENCE_MS, isPrivateNetwork, signal })
-    const peer = isSilent ? this.#expected.take(remote) : undefined
-
-    if (peer == null) {
+    if (remote == null || !this.#expected.has(remote)) {
       await upgrader.upgradeInbound(connection, { signal })
       return
     }
 
-    log('%a waits for an initiator, so we are', connection.remoteAddr)
-    connection.direction = 'outbound'
-    connection.remoteAddr = connection.remoteAddr.encapsulate(`/p2p/${peer}`)
-    await upgrader.upgradeOutbound(connection, { signal: AbortSignal.any([signal, AbortSignal.timeout(ACCEPTED_UPGRADE_MS)]), initiator: true })
+    const limited = upgrader.createInboundAbortSignal(signal)
+
+    try {
+      const { begun, isSilent } = await this.#waitForInitiator(connection, socket, { timeout: ACCEPTED_SILENCE_MS, signal: limited })
+      const peer = isSilent ? this.#expected.take(remote) : undefined
+
+      if (peer == null) {
+        await upgrader.upgradeInbound(begun, { signal: limited, skipProtection: true })
+        return
+      }
+
+      this.#init.log('%a waits for an initiator, so this end is the initiator', connection.remoteAddr)
+      begun.direction = 'outbound'
+      begun.remoteAddr = connection.remoteAddr.encapsulate(`/p2p/${peer}`)
+      await upgrader.upgradeOutbound(begun, { signal: limited, initiator: true, skipProtection: true })
+    } finally {
+      limited.clear()
+    }
+  }
+
+  /**
+   * Waits until the peer speaks, or has been silent for so long. In a private network this
+   * begins the upgrade: both ends send a nonce, whatever their role, and the initiators of
+   * @libp2p/pnet and of rust-libp2p say nothing more before they have the other end's. So
+   * only after the nonces does silence tell a role
+   *
+   * @returns the connection, protected in a private network, and whether the peer is silent
+   * @throws {AbortError}
+   * @throws {Error} whatever the protector throws
+   */
+  async #waitForInitiator (connection: RawConnection, socket: Socket, { timeout, signal }: { timeout: number, signal: AbortSignal }): Promise<{ begun: MultiaddrConnection, isSilent: boolean }> {
+    const { connectionProtector } = this.#init
+    const { remoteAddr, timeline } = connection
+    const begun: MultiaddrConnection = connectionProtector == null
+      ? connection
+      // by its timeline `Observed` knows a connection
+      : Object.assign(await connectionProtector.protect(connection, { signal }), { remoteAddr, timeline })
+    const isSilent = !await startsToSpeak(socket, { timeout, isPrivateNetwork: connectionProtector != null, signal })
+
+    return { begun, isSilent }
   }
 }
 
