@@ -96,6 +96,7 @@ export class RoleUpgrader {
       connection.abort(err)
 
       if (signal?.aborted === true || options.reusePort === 'require' || DENIED.includes(err?.name) || !peerIsInitiator(firstProposal(upgrader))) {
+        log.error('error upgrading outbound connection to %a - %e', ma, err)
         throw err
       }
     } finally {

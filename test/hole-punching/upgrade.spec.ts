@@ -1,4 +1,5 @@
 import net from 'node:net'
+import { defaultLogger } from '@libp2p/logger'
 import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
 import { startBlackhole, startServer } from '../fixtures/server.ts'
@@ -6,7 +7,7 @@ import { createTransport, rawUpgrader } from '../kit/transport.ts'
 import { until } from '../kit/wait.ts'
 import type { TestServer } from '../fixtures/server.ts'
 import type { TestTransport } from '../kit/transport.ts'
-import type { Connection, MessageStreamDirection, MultiaddrConnection } from '@libp2p/interface'
+import type { ComponentLogger, Connection, MessageStreamDirection, MultiaddrConnection } from '@libp2p/interface'
 import type { Socket } from 'node:net'
 
 const PEER = '12D3KooWJRSrypvnpHgc6ZAgyCni4KcSmbV7uGRaMw5LgMKT18fq'
@@ -85,6 +86,20 @@ describe('role of an upgrade', () => {
 
       expect(await dial(port, false)).to.include({ direction: 'outbound', initiator: true })
     })
+  })
+
+  it('that fails is in the error log, as with @libp2p/tcp', async () => {
+    const errors: string[] = []
+    const logger: ComponentLogger = {
+      forComponent: name => Object.assign(defaultLogger().forComponent(name), { error: (format: string) => { errors.push(format) } })
+    }
+    const { transport, stop } = createTransport({}, { logger })
+    cleanup.push(stop)
+    const { port } = await serve()
+    const upgrader = rawUpgrader(() => { throw new Error('no') })
+
+    await expect(transport.dial(multiaddr(`/ip4/127.0.0.1/tcp/${port}`), { upgrader, signal: AbortSignal.timeout(5_000) })).to.eventually.be.rejected()
+    expect(errors).to.deep.equal(['error upgrading outbound connection to %a - %e'])
   })
 
   describe('of a connection that arrives while a hole is punched', () => {
