@@ -18,29 +18,29 @@ import { findPortReuse } from './port-reuse/strategy.ts'
 import type { Target } from './address.ts'
 import type { ConnectionFollower, RawConnection } from './connection/connection.ts'
 import type { DialRules } from './hole-punching/roles.ts'
-import type { DialedConnection } from './hole-punching/upgrade.ts'
+import type { DialedConnection, RoleUpgraderComponents } from './hole-punching/upgrade.ts'
 import type { DialerMetrics } from './metrics.ts'
 import type { AutonatComponents } from './observed/autonat.ts'
 import type { ObservedAddressManager } from './observed/hand-over.ts'
 import type { ObservedEndpoint, OwnConnection } from './observed/observed.ts'
 import type { ConnectOptions, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit, ReuseportTcpSettings } from './options.ts'
 import type { Look, PortReuse, PortReuseSupport } from './port-reuse/strategy.ts'
-import type { ComponentLogger, Connection, ConnectionProtector, Libp2pEvents, Listener, Logger, Metrics, Transport } from '@libp2p/interface'
+import type { ComponentLogger, Connection, Libp2pEvents, Listener, Logger, Metrics, Transport } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { TypedEventTarget } from 'main-event'
 
 /**
- * Only the logger is needed. With `events` and `addressManager` the transport
- * follows what peers observe, and with the others it has AutoNAT v2 ask the connected peers
+ * Only the logger is needed. With `events` and `addressManager` the transport follows what
+ * peers observe, with `registrar`, `peerStore` and `connectionManager` it has AutoNAT v2 ask
+ * the connected peers. `connectionManager` and `connectionGater` are asked about connections
+ * of a hole punch that arrive at a listener
  */
-export interface ReuseportTcpComponents extends AutonatComponents {
+export interface ReuseportTcpComponents extends AutonatComponents, RoleUpgraderComponents {
   logger: ComponentLogger
   metrics?: Metrics
   events?: TypedEventTarget<Libp2pEvents>
   addressManager?: ObservedAddressManager
-
-  /** That of a private network */
-  connectionProtector?: ConnectionProtector
+  connectionManager?: AutonatComponents['connectionManager'] & RoleUpgraderComponents['connectionManager']
 }
 
 /** What `reuseportTcp()` makes: a libp2p transport, and what only this one can do */
@@ -121,7 +121,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
   readonly #observed?: Observed
 
   constructor (components: ReuseportTcpComponents, init: ReuseportTcpInit = {}, portReuse: (look?: Look) => PortReuse = findPortReuse) {
-    const { logger, metrics, events, addressManager, connectionProtector } = components
+    const { logger, metrics, events, addressManager } = components
     const log = logger.forComponent('libp2p:reuseport-tcp')
     const isTurnedOff = isFalse(process.env.LIBP2P_TCP_REUSEPORT)
 
@@ -144,7 +144,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
       log,
       metrics: this.#metrics
     })
-    this.#roleUpgrader = new RoleUpgrader({ connectionProtector, log, metrics: this.#metrics })
+    this.#roleUpgrader = new RoleUpgrader({ components, log, metrics: this.#metrics })
 
     if (events != null) {
       this.#observed = new Observed({

@@ -1,7 +1,9 @@
 import { ExpectedPeers } from './expected-peers.ts'
+import { withInboundLimits } from './inbound-limits.ts'
 import { startsToSpeak, watchForInitiator } from './peer-role.ts'
 import { rulesOf } from './roles.ts'
 import { ACCEPTED_SILENCE_MS } from './time-limits.ts'
+import type { InboundLimitsComponents } from './inbound-limits.ts'
 import type { DialRules } from './roles.ts'
 import type { Target } from '../address.ts'
 import type { RawConnection } from '../connection/connection.ts'
@@ -13,9 +15,13 @@ import type { Connection, ConnectionProtector, Logger, MultiaddrConnection, Upgr
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { Socket } from 'node:net'
 
-export interface RoleUpgraderInit {
+export interface RoleUpgraderComponents extends InboundLimitsComponents {
   /** Protects the connections of a private network by a pre-shared key */
   connectionProtector?: ConnectionProtector
+}
+
+export interface RoleUpgraderInit {
+  components: RoleUpgraderComponents
   log: Logger
   metrics: Pick<DialerMetrics, 'errors' | 'reuse'>
 }
@@ -54,7 +60,7 @@ export class RoleUpgrader {
    * @param open - opens a raw connection
    */
   async dial (ma: Multiaddr, target: Target, options: ReuseportTcpDialOptions, open: (options: ReuseportTcpDialOptions, rules: DialRules) => Promise<DialedConnection>): Promise<Connection> {
-    const { connectionProtector, log, metrics } = this.#init
+    const { components, log, metrics } = this.#init
     const { signal, upgrader } = options
     const rules = rulesOf(options)
     const start = Date.now()
@@ -62,7 +68,7 @@ export class RoleUpgrader {
       ? await this.#expected.during(ma, target, async () => open(options, rules))
       : await open(options, rules)
     const connecting = Date.now() - start
-    const peerIsInitiator = rules.mayCross && 'local' in from ? watchForInitiator(socket, connectionProtector != null) : () => false
+    const peerIsInitiator = rules.mayCross && 'local' in from ? watchForInitiator(socket, components.connectionProtector != null) : () => false
 
     const onAbort = (): void => {
       if (rules.abortsWith === 'FIN') {
@@ -126,6 +132,7 @@ export class RoleUpgrader {
       return
     }
 
+    const { components, log } = this.#init
     const limited = upgrader.createInboundAbortSignal(signal)
 
     try {
@@ -137,10 +144,12 @@ export class RoleUpgrader {
         return
       }
 
-      this.#init.log('%a waits for an initiator, so this end is the initiator', connection.remoteAddr)
-      begun.direction = 'outbound'
-      begun.remoteAddr = connection.remoteAddr.encapsulate(`/p2p/${peer}`)
-      await upgrader.upgradeOutbound(begun, { signal: limited, initiator: true, skipProtection: true })
+      await withInboundLimits(components, { connection, peer, signal: limited }, async () => {
+        log('%a waits for an initiator, so this end is the initiator', connection.remoteAddr)
+        begun.direction = 'outbound'
+        begun.remoteAddr = connection.remoteAddr.encapsulate(`/p2p/${peer}`)
+        await upgrader.upgradeOutbound(begun, { signal: limited, initiator: true, skipProtection: true })
+      })
     } finally {
       limited.clear()
     }
@@ -157,7 +166,7 @@ export class RoleUpgrader {
    * @throws {Error} whatever the protector throws
    */
   async #waitForInitiator (connection: RawConnection, socket: Socket, { timeout, signal }: { timeout: number, signal: AbortSignal }): Promise<{ begun: MultiaddrConnection, isSilent: boolean }> {
-    const { connectionProtector } = this.#init
+    const { connectionProtector } = this.#init.components
     const { remoteAddr, timeline } = connection
     const begun: MultiaddrConnection = connectionProtector == null
       ? connection
