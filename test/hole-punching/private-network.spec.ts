@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto'
 import net from 'node:net'
 import { defaultLogger } from '@libp2p/logger'
 import { noise } from '@libp2p/noise'
-import { generateKey, preSharedKey } from '@libp2p/pnet'
 import { tls } from '@libp2p/tls'
 import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
@@ -11,6 +10,7 @@ import { startServer } from '../fixtures/server.ts'
 import { portOf } from '../kit/addresses.ts'
 import { echo, serveEcho } from '../kit/echo.ts'
 import { startNode } from '../kit/node.ts'
+import { inPrivateNetwork } from '../kit/private-network.ts'
 import { until } from '../kit/wait.ts'
 import type { TestServer } from '../fixtures/server.ts'
 import type { Connection, Libp2p } from '@libp2p/interface'
@@ -34,8 +34,6 @@ const UNANSWERED_BYTES = 24 + 20 + 8
 type Role = 'initiator' | 'responder'
 
 describe('roles in a private network', () => {
-  const key = new Uint8Array(95)
-  generateKey(key)
   const cleanup: Array<() => unknown> = []
 
   afterEach(async () => {
@@ -44,7 +42,7 @@ describe('roles in a private network', () => {
 
   async function start (options: Libp2pOptions = {}): Promise<Libp2p> {
     const node = await startNode({
-      connectionProtector: preSharedKey({ psk: key }),
+      ...inPrivateNetwork(1),
       connectionGater: { denyDialMultiaddr: () => false },
       ...options
     })

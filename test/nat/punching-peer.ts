@@ -23,6 +23,7 @@ import { reuseportTcp } from '../../src/index.ts'
 import { isRelayed, relayedAddress } from '../kit/addresses.ts'
 import { echo, roundTrip, serveEcho } from '../kit/echo.ts'
 import { startNode } from '../kit/node.ts'
+import { inPrivateNetwork } from '../kit/private-network.ts'
 import { serve } from '../kit/serve.ts'
 import { until } from '../kit/wait.ts'
 import { watchLog } from '../kit/watch-log.ts'
@@ -41,8 +42,9 @@ const TIMEOUT = 10_000
 const CLOSE_TIMEOUT = 3_000
 
 const stacks = {
-  'this package': { transport: reuseportTcp, dcutr },
-  'stock libp2p': { transport: tcp, dcutr: libp2pDcutr }
+  'this package': { transport: reuseportTcp, dcutr, network: {} },
+  'private network': { transport: reuseportTcp, dcutr, network: inPrivateNetwork(1) },
+  'stock libp2p': { transport: tcp, dcutr: libp2pDcutr, network: {} }
 }
 
 interface Opened {
@@ -53,13 +55,14 @@ interface Opened {
 export type StackName = keyof typeof stacks
 
 const [stack, announce, ...listen] = process.argv.slice(2)
-const { transport: createTransport, dcutr: createDcutr } = stacks[stack as StackName]
+const { transport: createTransport, dcutr: createDcutr, network } = stacks[stack as StackName]
 const relayed = pDefer<Opened>()
 const direct = pDefer<Opened>()
 const gaveUp = pDefer<void>()
 const failedAttempts: string[] = []
 
 const node = await startNode({
+  ...network,
   logger: watchLog('libp2p:dcutr', (format, [attempt, retries, err]) => {
     if (!format.startsWith('error while attempting DCUtR')) {
       return

@@ -2,25 +2,27 @@
  * Libp2p nodes with public addresses, to be run in one machine of the lab. The
  * first is a relay. All of them tell peers at which address they see them.
  *
- * - `relay.ts limited LISTEN...`, or `unlimited`: of relayed connections. The multiaddrs of
- * a node are separated by commas
+ * - `relay.ts KIND LISTEN...`: relayed connections are `limited`, or `unlimited`, or limited
+ * and in a network that is `private`. The multiaddrs of a node are separated by commas
  */
 
 import { circuitRelayServer } from '@libp2p/circuit-relay-v2'
 import { identify } from '@libp2p/identify'
 import { yamux } from '@libp2p/yamux'
 import { startNode } from '../kit/node.ts'
+import { inPrivateNetwork } from '../kit/private-network.ts'
 import { serve } from '../kit/serve.ts'
 
-const [limits, ...listen] = process.argv.slice(2)
+const [kind, ...listen] = process.argv.slice(2)
 
 const nodes = await Promise.all(listen.map(async mas => startNode({
+  ...(kind === 'private' ? inPrivateNetwork(1) : {}),
   addresses: { listen: mas.split(',') },
   streamMuxers: [yamux({ enableKeepAlive: false })],
   services: {
     identify: identify(),
     // each run comes with new peers
-    relay: circuitRelayServer({ reservations: { maxReservations: Infinity, applyDefaultLimit: limits === 'limited' } })
+    relay: circuitRelayServer({ reservations: { maxReservations: Infinity, applyDefaultLimit: kind !== 'unlimited' } })
   }
 })))
 
