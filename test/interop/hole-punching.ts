@@ -73,6 +73,11 @@ interface Case {
    * A frame that is lost in each hole punch
    */
   drop?: DropName
+
+  /**
+   * Are all of them in a private network?
+   */
+  isPrivate?: boolean
 }
 
 const WHAT_IS_LOST = {
@@ -97,12 +102,27 @@ interface Machines {
  */
 export async function * testHolePunching (ours: Implementation, theirs: Implementation, relays: Implementation[], runs: number, only: DropName[] = []): AsyncGenerator<Cell> {
   const played = only.length === 0
-    ? [...cases(ours, relays, runs), ...dropCases(DROPS, [ours], Math.min(runs, 2))]
+    ? [...cases(ours, relays, runs), ...privateCases(ours, theirs, runs), ...dropCases(DROPS, [ours], Math.min(runs, 2))]
     : dropCases(only, relays, runs)
 
   for (const testCase of played) {
     yield play(ours, theirs, testCase)
   }
+}
+
+/**
+ * Both SYNs meet, the one of A arrives at B's listener, the one of B at A's
+ */
+function privateCases (relay: Implementation, theirs: Implementation, runs: number): Case[] {
+  if (theirs === 'rust') {
+    return []
+  }
+
+  return ROLES.flatMap(dialer => [
+    { relay, dialer, nats: ['port-restricted', 'port-restricted', 'direct'], runs, isPrivate: true },
+    { relay, dialer, nats: ['symmetric', 'full-cone', 'direct'], runs, isPrivate: true },
+    { relay, dialer, nats: ['full-cone', 'symmetric', 'direct'], runs, isPrivate: true }
+  ])
 }
 
 function dropCases (drops: DropName[], relays: Implementation[], runs: number): Case[] {
@@ -128,25 +148,26 @@ function cases (ours: Implementation, relays: Implementation[], runs: number): C
   ])
 }
 
-async function play (ours: Implementation, theirs: Implementation, { relay, dialer, nats: [natA, natB, expected], runs, drop }: Case): Promise<Cell> {
+async function play (ours: Implementation, theirs: Implementation, { relay, dialer, nats: [natA, natB, expected], runs, drop, isPrivate }: Case): Promise<Cell> {
   const lab = createLab({ latency: LATENCY })
+  const flags = isPrivate === true ? ['--psk', '1'] : []
   const [implementationA, implementationB] = dialer === 'we' ? [ours, theirs] : [theirs, ours]
 
   try {
     const publicMachine = await lab.host(...OBSERVERS.map(host => `${host}/24`))
     const machines: Machines = {
-      observers: await Promise.all(OBSERVERS.map(async host => startPeer({ implementation: ours, machine: publicMachine, host, port: 4001, bind: host }))),
-      relay: await startPeer({ implementation: relay, machine: await lab.host(`${RELAY}/24`), host: RELAY, port: 4001, flags: ['--relay-server'] }),
+      observers: await Promise.all(OBSERVERS.map(async host => startPeer({ implementation: ours, machine: publicMachine, host, port: 4001, bind: host, flags }))),
+      relay: await startPeer({ implementation: relay, machine: await lab.host(`${RELAY}/24`), host: RELAY, port: 4001, flags: [...flags, '--relay-server'] }),
       a: await lab.hostBehind(natA, A),
       b: await lab.hostBehind(natB, B)
     }
 
-    const what = drop == null ? '' : `, lost: ${WHAT_IS_LOST[drop]}`
+    const what = [...(isPrivate === true ? [', in a private network'] : []), ...(drop == null ? [] : [`, lost: ${WHAT_IS_LOST[drop]}`])].join('')
 
     return await repeat(`${dialer} dial over the ${relay} relay, ${natA} and ${natB}${what}: ${expected}`, runs, async n => {
       const port = FIRST_PORT + n
-      const a = await startPeer({ implementation: implementationA, machine: machines.a, host: `11.0.0.${A}`, port })
-      const b = await startPeer({ implementation: implementationB, machine: machines.b, host: `11.0.0.${B}`, port })
+      const a = await startPeer({ implementation: implementationA, machine: machines.a, host: `11.0.0.${A}`, port, flags })
+      const b = await startPeer({ implementation: implementationB, machine: machines.b, host: `11.0.0.${B}`, port, flags })
       const [us, them] = dialer === 'we' ? [a, b] : [b, a]
 
       try {

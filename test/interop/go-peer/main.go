@@ -22,6 +22,7 @@ func main() {
 	})
 	flag.StringVar(&options.security, "security", "noise", "noise or tls")
 	flag.UintVar(&options.seed, "seed", 0, "the key is made of 32 bytes of this value, 1 to 255")
+	flag.UintVar(&options.psk, "psk", 0, "be in a private network, whose key is 32 bytes of this value, 1 to 255")
 	flag.BoolVar(&options.relayServer, "relay-server", false, "serve as a circuit relay v2")
 	flag.Parse()
 

@@ -26,6 +26,7 @@ type options struct {
 	listen      []ma.Multiaddr
 	security    string
 	seed        uint // 0: a random key
+	psk         uint // 0: no private network
 	relayServer bool
 }
 
@@ -57,8 +58,18 @@ func start(o options) (host.Host, error) {
 		return nil, err
 	}
 
+	privateNetwork := libp2p.ChainOptions()
+	if o.psk > 0 {
+		psk, err := repeat(o.psk)
+		if err != nil {
+			return nil, err
+		}
+		privateNetwork = libp2p.PrivateNetwork(psk)
+	}
+
 	h, err := libp2p.New(
 		libp2p.Identity(key),
+		privateNetwork,
 		libp2p.NoListenAddrs,
 		libp2p.EnableRelay(),
 		libp2p.Transport(tcp.NewTCPTransport),
@@ -114,8 +125,17 @@ func makeKey(seed uint) (crypto.PrivKey, error) {
 		key, _, err := crypto.GenerateEd25519Key(rand.Reader)
 		return key, err
 	}
-	if seed > 255 {
-		return nil, fmt.Errorf("no byte has the value %d", seed)
+	b, err := repeat(seed)
+	if err != nil {
+		return nil, err
 	}
-	return crypto.UnmarshalEd25519PrivateKey(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{byte(seed)}, ed25519.SeedSize)))
+	return crypto.UnmarshalEd25519PrivateKey(ed25519.NewKeyFromSeed(b))
+}
+
+// repeat returns 32 bytes of this value
+func repeat(value uint) ([]byte, error) {
+	if value > 255 {
+		return nil, fmt.Errorf("no byte has the value %d", value)
+	}
+	return bytes.Repeat([]byte{byte(value)}, 32), nil
 }

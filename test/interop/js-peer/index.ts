@@ -15,6 +15,7 @@ const { values } = parseArgs({
     transport: { type: 'string', default: 'libp2p-reuseport-tcp' },
     security: { type: 'string', default: 'noise' },
     seed: { type: 'string' },
+    psk: { type: 'string' },
     'relay-server': { type: 'boolean', default: false }
   }
 })
@@ -25,6 +26,7 @@ commands.on('close', () => { process.exit() })
 const init: NodeInit = {
   ...values,
   seed: values.seed == null ? undefined : Number(values.seed),
+  psk: values.psk == null ? undefined : Number(values.psk),
   relayServer: values['relay-server']
 }
 const node = await startPeer(init)

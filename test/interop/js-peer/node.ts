@@ -11,6 +11,7 @@ import { reuseportTcp } from '../../../src/index.ts'
 import { isRelayed } from '../../kit/addresses.ts'
 import { serveEcho } from '../../kit/echo.ts'
 import { startNode } from '../../kit/node.ts'
+import { inPrivateNetwork } from '../../kit/private-network.ts'
 import { watchLog } from '../../kit/watch-log.ts'
 import { tell } from './events.ts'
 import type { Connection, ConnectionEncrypter, Libp2p, Transport } from '@libp2p/interface'
@@ -23,6 +24,7 @@ export interface NodeInit {
   transport: string
   security: string
   seed?: number
+  psk?: number
   relayServer: boolean
 }
 
@@ -46,8 +48,9 @@ const HOLE_PUNCH_STATES = {
   'no hole to': 'failed'
 }
 
-export async function startPeer ({ listen, transport, security, seed, relayServer }: NodeInit): Promise<Node> {
+export async function startPeer ({ listen, transport, security, seed, psk, relayServer }: NodeInit): Promise<Node> {
   const node = await startNode({
+    ...(psk == null ? {} : inPrivateNetwork(psk)),
     start: false,
     privateKey: seed == null ? await generateKeyPair('Ed25519') : await generateKeyPairFromSeed('Ed25519', new Uint8Array(32).fill(seed)),
     logger: watchLog('libp2p:reuseport-tcp:dcutr', tellHolePunch),
