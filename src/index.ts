@@ -55,10 +55,10 @@ checkNodeVersion()
 /**
  * Creates the transport, to be given to `createLibp2p`
  *
- * @throws {InvalidParametersError} if an option has a value that can't be used
+ * @throws {InvalidParametersError} if an option does not exist, or has a value that can't be used
  */
 export function reuseportTcp (init: ReuseportTcpInit = {}): (components: ReuseportTcpComponents) => ReuseportTcpTransport {
-  checkInit(init)
+  const checked = checkInit(init)
 
-  return (components: ReuseportTcpComponents) => new ReuseportTcp(components, init)
+  return (components: ReuseportTcpComponents) => new ReuseportTcp(components, checked)
 }

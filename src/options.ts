@@ -1,4 +1,6 @@
 import { InvalidParametersError } from '@libp2p/interface'
+import { BOOLEAN, COUNT, DELAY, FUNCTION, checkOptions, isWithin } from './check-options.ts'
+import type { Rules } from './check-options.ts'
 import type { EphemeralReason } from './dialing/dialed-from.ts'
 import type { ReuseReason } from './port-reuse/choose-source.ts'
 import type { AbortOptions, CreateListenerOptions, DialTransportOptions, OutboundConnectionUpgradeEvents } from '@libp2p/interface'
@@ -130,7 +132,8 @@ export interface ReuseportTcpInit {
   maxConnections?: number
 
   /**
-   * The maximum length of the queue of pending connections, see listen(2)
+   * The maximum length of the queue of pending connections, see listen(2). Linux makes it
+   * `net.core.somaxconn` if it is larger. 0 stands for the default, as in Node
    *
    * @default 511
    */
@@ -194,70 +197,48 @@ export interface ReuseportTcpDialOptions extends DialTransportOptions<ReuseportT
 /** How to listen */
 export interface ReuseportTcpCreateListenerOptions extends CreateListenerOptions, TCPSocketOptions {}
 
-type Rule = readonly [must: string, isMet: (value: unknown) => boolean]
+const SOCKET_RULES: Rules<TCPSocketOptions> = {
+  noDelay: BOOLEAN,
+  keepAlive: BOOLEAN,
+  keepAliveInitialDelay: DELAY,
+  allowHalfOpen: BOOLEAN
+}
 
-/** The largest delay of a timer, in ms. Node makes 1 of what is larger */
-const MAX_DELAY_MS = 2 ** 31 - 1
-
-const BOOLEAN: Rule = ['true or false', value => typeof value === 'boolean']
-const COUNT: Rule = ['a number from 0', value => typeof value === 'number' && value >= 0]
-const DELAY: Rule = [`a number of milliseconds from 0 to ${MAX_DELAY_MS}`, value => COUNT[1](value) && Number(value) <= MAX_DELAY_MS]
-const OBJECT: Rule = ['an object', value => value != null && typeof value === 'object']
-
-/** What each option of the transport must be, if it is given */
-const RULES: Readonly<Record<string, Rule>> = {
+const RULES: Rules<ReuseportTcpInit> = {
   reusePort: BOOLEAN,
   sharePort: BOOLEAN,
-  reusePortTimeout: [`${DELAY[0]}, or Infinity`, value => value === Infinity || DELAY[1](value)],
-  observedAddressThreshold: ['a number from 1', value => COUNT[1](value) && Number(value) >= 1],
+  reusePortTimeout: { must: `${DELAY.must}, or Infinity`, isMet: value => value === Infinity || DELAY.isMet(value) },
+  observedAddressThreshold: { must: 'a number from 1', isMet: value => isWithin(value, 1, Infinity) },
   inboundSocketInactivityTimeout: DELAY,
   outboundSocketInactivityTimeout: DELAY,
   maxConnections: COUNT,
-  backlog: COUNT,
-  closeServerOnMaxConnections: OBJECT,
-  'closeServerOnMaxConnections.listenBelow': COUNT,
-  'closeServerOnMaxConnections.closeAbove': COUNT,
-  'closeServerOnMaxConnections.onListenError': ['a function', value => typeof value === 'function'],
-  ...socketRules('dialOpts'),
-  ...socketRules('listenOpts')
-}
-
-function socketRules (option: string): Record<string, Rule> {
-  return {
-    [option]: OBJECT,
-    [`${option}.noDelay`]: BOOLEAN,
-    [`${option}.keepAlive`]: BOOLEAN,
-    [`${option}.keepAliveInitialDelay`]: DELAY,
-    [`${option}.allowHalfOpen`]: BOOLEAN
-  }
+  // an int for listen(2), to which Node passes on the lowest 32 bits: 0 for Infinity
+  backlog: { must: 'an integer from 0 to 2147483647', isMet: value => Number.isInteger(value) && isWithin(value, 0, 2 ** 31 - 1) },
+  closeServerOnMaxConnections: {
+    listenBelow: { ...COUNT, required: true },
+    closeAbove: { ...COUNT, required: true },
+    onListenError: FUNCTION
+  },
+  dialOpts: SOCKET_RULES,
+  listenOpts: SOCKET_RULES
 }
 
 /**
  * Checks the options of the transport, once. Those of a dial or of a listener are left to
- * TypeScript
+ * TypeScript: libp2p passes on its own ones with them
  *
- * @throws {InvalidParametersError} that names the option at fault and its value
+ * @returns the options that were given
+ * @throws {InvalidParametersError} that names the option at fault
  */
-export function checkInit (init: ReuseportTcpInit): void {
-  if (!OBJECT[1](init)) {
-    throw new InvalidParametersError(`options must be an object, not ${JSON.stringify(init)}`)
-  }
-
-  const required = init.closeServerOnMaxConnections == null ? [] : ['closeServerOnMaxConnections.listenBelow', 'closeServerOnMaxConnections.closeAbove']
-
-  for (const [path, [must, isMet]] of Object.entries(RULES)) {
-    const value = path.split('.').reduce((outer: any, name) => outer?.[name], init)
-
-    if ((value != null || required.includes(path)) && !isMet(value)) {
-      throw new InvalidParametersError(`options.${path} must be ${must}, not ${typeof value === 'string' ? JSON.stringify(value) : String(value)}`)
-    }
-  }
-
-  const { closeAbove, listenBelow } = init.closeServerOnMaxConnections ?? { closeAbove: 0, listenBelow: 0 }
+export function checkInit (init: ReuseportTcpInit): ReuseportTcpInit {
+  const checked = checkOptions(init, RULES)
+  const { closeAbove, listenBelow } = checked.closeServerOnMaxConnections ?? { closeAbove: 0, listenBelow: 0 }
 
   if (closeAbove < listenBelow) {
     throw new InvalidParametersError(`options.closeServerOnMaxConnections.closeAbove (${closeAbove}) must not be less than listenBelow (${listenBelow})`)
   }
+
+  return checked
 }
 
 /** The options of a transport with the defaults for those that are not given, or `null` */

@@ -207,6 +207,9 @@ describe('differences from @libp2p/tcp', () => {
     'an option has a value that can not be used': ['it is taken', 'InvalidParametersError', async create => {
       return outcomeOf(new Promise(resolve => { resolve(create({ backlog: 'many' as any })) }), 'it is taken')
     }],
+    'an option does not exist': ['it is ignored, or handed on to `node:net`', 'InvalidParametersError', async create => {
+      return outcomeOf(new Promise(resolve => { resolve(create({ reuseport: false } as any)) }), 'it is ignored, or handed on to `node:net`')
+    }],
     'an IPv4-mapped IPv6 address is listened on': ['EINVAL', 'its IPv4 address is', async create => {
       const listening = listen(create(), '/ip6/::ffff:127.0.0.1/tcp/0')
 
@@ -223,7 +226,10 @@ describe('differences from @libp2p/tcp', () => {
         // as libp2p's metrics do: who comes first has it calculated
         const group = groups[name] ??= { values: {}, calculate }
 
-        return { update: (values: object) => { Object.assign(group.values, values) }, increment: () => {} }
+        return {
+          update: (values: object) => { Object.assign(group.values, values) },
+          increment: (values: object) => { Object.assign(group.values, values) }
+        }
       }
       const transport = create({}, { metrics: { registerMetricGroup: register, registerCounterGroup: register } })
       const listeners = [await listen(transport), await listen(transport)]

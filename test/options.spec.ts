@@ -1,8 +1,10 @@
 import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
-import { initWithDefaults, withDefaults } from '../src/options.ts'
+import { reuseportTcp } from '../src/index.ts'
+import { checkInit, initWithDefaults, withDefaults } from '../src/options.ts'
 import { startServer } from './fixtures/server.ts'
 import { createTransport, rawUpgrader } from './kit/transport.ts'
+import type { TCPOptions } from '@libp2p/tcp'
 
 const SOCKET_OPTIONS = {
   noDelay: 1,
@@ -60,6 +62,74 @@ describe('options', () => {
     it(`of the transport: ${option} can not be ${String(value)}`, async () => {
       await refused(() => createTransport(optionsWith(option, value)), option)
     })
+  })
+
+  it('of the transport: backlog is an integer, as Node makes a queue of 0 of Infinity', async () => {
+    for (const backlog of [Infinity, 1.5, 2 ** 31]) {
+      await refused(() => createTransport({ backlog }), 'backlog')
+    }
+
+    createTransport({ backlog: 2 ** 31 - 1 })
+  })
+
+  describe('that do not exist', () => {
+    const UNKNOWN: Array<[given: any, message: string]> = [
+      [{ reuseport: false }, 'options has no option "reuseport". Did you mean reusePort?'],
+      [{ resuePort: false }, 'options has no option "resuePort". Did you mean reusePort?'],
+      [{ dialOpts: { nodelay: true } }, 'options.dialOpts has no option "nodelay". Did you mean noDelay?'],
+      [{ closeServerOnMaxConnections: { closeAbove: 2, listenBelow: 1, onlistenerror: () => {} } }, 'options.closeServerOnMaxConnections has no option "onlistenerror". Did you mean onListenError?'],
+      [{ listenOpts: { localAddress: '127.0.0.1' } }, 'options.listenOpts has no option "localAddress". There are noDelay, keepAlive, keepAliveInitialDelay, allowHalfOpen'],
+      [JSON.parse('{ "__proto__": { "reusePort": false } }'), 'options has no option "__proto__". There are reusePort, '],
+      [{ toString: () => 'reusePort' }, 'options has no option "toString". There are reusePort, '],
+      [['reusePort'], 'options has no option "0". There are reusePort, ']
+    ]
+
+    UNKNOWN.forEach(([given, message]) => {
+      it(`are refused: ${message.split('.')[0]}`, () => {
+        expect(() => { reuseportTcp(given) }).to.throw().with.property('name', 'InvalidParametersError')
+        expect(() => { reuseportTcp(given) }).to.throw().with.property('message').that.include(message)
+      })
+    })
+
+    it('but have no value are not given', () => {
+      reuseportTcp({ reuseport: undefined, dialOpts: { nodelay: null } } as any)
+    })
+  })
+
+  it('are all that @libp2p/tcp has', () => {
+    const options: Required<TCPOptions> = {
+      inboundSocketInactivityTimeout: 1_000,
+      outboundSocketInactivityTimeout: 1_000,
+      maxConnections: Infinity,
+      backlog: 10,
+      closeServerOnMaxConnections: { closeAbove: 2, listenBelow: 1, onListenError: () => {} },
+      dialOpts: { noDelay: true, keepAlive: true, keepAliveInitialDelay: 0, allowHalfOpen: false },
+      listenOpts: { noDelay: true, keepAlive: true, keepAliveInitialDelay: 0, allowHalfOpen: false }
+    }
+
+    reuseportTcp(options)
+  })
+
+  it('can be inherited', async () => {
+    class Config {
+      get reusePort (): boolean { return false }
+      helper (): void {}
+    }
+
+    await refused(() => reuseportTcp(Object.create({ reusePort: 'no' })), 'reusePort')
+    expect(checkInit(new Config())).to.deep.equal({ reusePort: false })
+  })
+
+  it('are read when the transport is made, once', () => {
+    let reads = 0
+    const options = {
+      get backlog () { return ++reads === 1 ? 10 : Infinity },
+      dialOpts: { noDelay: true }
+    }
+    const checked = checkInit(options)
+    options.dialOpts.noDelay = 'no' as any
+
+    expect(checked).to.deep.equal({ backlog: 10, dialOpts: { noDelay: true } })
   })
 
   it('of a socket are its own, else those of the transport, else the defaults', () => {
