@@ -149,8 +149,8 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
   updateAnnounceAddrs (): void {}
 
   /**
-   * Stops accepting, aborts upgrades in flight, destroys the connections that
-   * were accepted and resolves when all of them are gone
+   * Stops accepting, aborts upgrades in flight, destroys the connections that were accepted.
+   * When it resolves, all of them are closed and have sent their close event
    *
    * @throws {AbortError}
    */
@@ -168,14 +168,16 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     entry.remove()
     shutdown.abort()
 
-    const closed = pDefer<unknown>()
-    this.#server.close(closed.resolve)
+    const serverClosed = pDefer<unknown>()
+    this.#server.close(serverClosed.resolve)
 
-    for (const socket of this.#sockets) {
+    // the server says that it is closed before the last sockets do
+    const socketsClosed = [...this.#sockets].map(async socket => {
       socket.destroy()
-    }
+      await new Promise(resolve => socket.once('close', resolve))
+    })
 
-    await closed.promise
+    await Promise.all([serverClosed.promise, ...socketsClosed])
     this.#updateStatus()
     this.safeDispatchEvent('close')
   }

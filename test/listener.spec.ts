@@ -322,6 +322,35 @@ describe('listener', () => {
       await closed
     })
 
+    it('takes until all connections are closed and have said so, those in an upgrade as well', async () => {
+      const connections: MultiaddrConnection[] = []
+      const upgraders = [
+        async () => {},
+        async () => new Promise(() => {}),
+        async (signal: AbortSignal) => once(signal, 'abort').then(() => { throw new Error('aborted') })
+      ]
+      const { listener, port } = await local.listen('/ip4/127.0.0.1/tcp/0', rawUpgrader(async (connection, { signal }) => {
+        connections.push(connection)
+        await upgraders[connections.length % upgraders.length](signal)
+      }))
+      let closeEvents = 0
+
+      for (let i = 0; i < 21; i++) {
+        await connect(port)
+      }
+
+      await until(() => connections.length === 21)
+      connections.forEach(connection => { connection.addEventListener('close', () => { closeEvents++ }) })
+
+      const left: string[] = []
+      listener.addEventListener('close', () => { left.push(...connections.map(({ status }) => status)) })
+      await listener.close()
+
+      expect(closeEvents).to.equal(21)
+      expect(left).to.have.lengthOf(21)
+      expect(left.filter(status => status !== 'closed' && status !== 'aborted')).to.be.empty()
+    })
+
     it('while it starts ends the start', async () => {
       const listener = local.transport.createListener({ upgrader: rawUpgrader() })
       const listening = listener.listen(multiaddr('/ip4/127.0.0.1/tcp/0'))
