@@ -200,6 +200,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     this.#state = { ...running, status: 'listening', target: opened }
     this.#log('listening on %s', this.#label)
     this.#updateStatus()
+    this.#countConnections(this.#label, 0)
     this.safeDispatchEvent('listening')
   }
 
@@ -231,6 +232,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
 
   #onSocket (socket: Socket): void {
     const { inactivityTimeout, allowHalfOpen } = this.#init
+    const label = this.#label
     const state = this.#state
     this.#count('connection')
 
@@ -240,10 +242,10 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     }
 
     this.#sockets.add(socket)
-    this.#updateConnections()
+    this.#countConnections(label, 1)
     socket.once('close', () => {
       this.#sockets.delete(socket)
-      this.#updateConnections()
+      this.#countConnections(label, -1)
       this.#resumeBelowLimit()
     })
 
@@ -335,8 +337,9 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     this.#metrics.events?.increment({ [`${this.#label} ${event}`]: true })
   }
 
-  #updateConnections (): void {
-    this.#metrics.inboundConnections?.update({ [this.#label]: this.#sockets.size })
+  /** Not by the number of sockets: another listener can have the same address */
+  #countConnections (label: string, more: number): void {
+    this.#metrics.inboundConnections?.increment({ [label]: more })
   }
 
   #updateStatus (): void {

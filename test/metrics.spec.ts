@@ -10,6 +10,7 @@ import { expect } from 'aegir/chai'
 import { TypedEventEmitter } from 'main-event'
 import { Registry } from 'prom-client'
 import { startBlackhole, startServer } from './fixtures/server.ts'
+import { HAS_SO_REUSEPORT } from './fixtures/system.ts'
 import { createTransport, rawUpgrader } from './kit/transport.ts'
 import { until } from './kit/wait.ts'
 import type { TestTransport } from './kit/transport.ts'
@@ -155,6 +156,7 @@ describe('metrics', () => {
     cleanup.push(async () => peer.stop())
     const { port } = await local.listen('/ip4/127.0.0.1/tcp/0')
     const { port: port6 } = await local.listen('/ip6/::1/tcp/0')
+    await expect(scrape('libp2p_tcp_inbound_connections_total')).to.eventually.deep.equal({ [`127.0.0.1:${port}`]: 0, [`::1:${port6}`]: 0 })
 
     const { connection } = await peer.connect(`/ip4/127.0.0.1/tcp/${port}`)
     await peer.connect(`/ip6/::1/tcp/${port6}`)
@@ -163,5 +165,19 @@ describe('metrics', () => {
     await connection.close()
     await until(async () => (await scrape('libp2p_tcp_inbound_connections_total'))[`127.0.0.1:${port}`] === 0)
     await expect(scrape('libp2p_tcp_inbound_connections_total')).to.eventually.deep.equal({ [`127.0.0.1:${port}`]: 0, [`::1:${port6}`]: 1 })
+  })
+
+  ;(HAS_SO_REUSEPORT ? it : it.skip)('count the connections of all listeners that have one address', async () => {
+    const peer = createTransport()
+    cleanup.push(async () => peer.stop())
+    const { listener, port } = await local.listen('/ip4/127.0.0.1/tcp/0')
+    await peer.connect(`/ip4/127.0.0.1/tcp/${port}`)
+    await until(async () => (await scrape('libp2p_tcp_inbound_connections_total'))[`127.0.0.1:${port}`] === 1)
+
+    await local.listen(`/ip4/127.0.0.1/tcp/${port}`)
+    await expect(scrape('libp2p_tcp_inbound_connections_total')).to.eventually.deep.equal({ [`127.0.0.1:${port}`]: 1 })
+
+    await listener.close()
+    await expect(scrape('libp2p_tcp_inbound_connections_total')).to.eventually.deep.equal({ [`127.0.0.1:${port}`]: 0 })
   })
 })
