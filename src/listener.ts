@@ -47,6 +47,13 @@ export interface ListenerInit {
 /** The values of the metric `libp2p_tcp_listener_status_info` */
 const STATUS_CODE = { idle: 0, starting: 1, listening: 1, paused: 2 }
 
+/**
+ * How long to wait before a paused listener that could not listen again tries once more, in
+ * ms: 1 s at first, then twice as long each time, up to a minute
+ */
+const FIRST_RETRY_MS = 1_000
+const MAX_RETRY_MS = 60_000
+
 interface Running {
   readonly ma: Multiaddr
   readonly entry: PoolEntry
@@ -80,6 +87,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
   #state: State = { status: 'idle' }
   #label = 'unknown'
   #closing?: Promise<void>
+  #retry?: NodeJS.Timeout
 
   constructor (init: ListenerInit) {
     super()
@@ -165,6 +173,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
   async #shutDown ({ entry, shutdown }: Running): Promise<void> {
     this.#log('closing %s', this.#label)
     this.#state = { status: 'idle' }
+    clearTimeout(this.#retry)
     entry.remove()
     shutdown.abort()
 
@@ -304,7 +313,8 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     this.#updateStatus()
   }
 
-  #resumeBelowLimit (): void {
+  /** @param delay - after how many ms to try again if it fails */
+  #resumeBelowLimit (delay: number = FIRST_RETRY_MS): void {
     const state = this.#state
     const { listenBelow = 0, onListenError } = this.#init.closeServerOnMaxConnections ?? {}
 
@@ -313,6 +323,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     }
 
     this.#log('resuming %s, %d connections are open', this.#label, this.#sockets.size)
+    clearTimeout(this.#retry)
     this.#state = { ...state, status: 'starting' }
 
     this.#open(state.target, state).catch(err => {
@@ -320,9 +331,11 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
         return
       }
 
-      // somebody may have taken the port: try again when the next connection closes
+      // somebody may have taken the port
+      this.#log.error('could not listen on %s again, next attempt in %dms - %e', this.#label, delay, err)
       this.#state = state
       state.entry.paused()
+      this.#retry = setTimeout(() => { this.#resumeBelowLimit(Math.min(2 * delay, MAX_RETRY_MS)) }, delay).unref()
       callBack(this.#log, () => onListenError?.(err))
     })
   }

@@ -48,8 +48,9 @@ export interface CloseServerOnMaxConnectionsOpts {
   closeAbove: number
 
   /**
-   * Invoked when listening again failed. It is tried again each time that a
-   * connection closes
+   * Invoked when listening again failed, for example as another process has taken the port.
+   * It is tried again each time that a connection closes, and after 1 s. While that fails,
+   * too, each wait is twice as long as the one before, up to 60 s
    */
   onListenError?(err: Error): void
 }

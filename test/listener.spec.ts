@@ -447,6 +447,24 @@ describe('listener', () => {
       await connect(port)
     })
 
+    it('tries again after a while if the port was taken, without any connection left', async () => {
+      const limited = createTransport({ closeServerOnMaxConnections: { closeAbove: 1, listenBelow: 1 } })
+      cleanup.push(async () => limited.stop())
+      const { listener, port } = await limited.listen('/ip4/127.0.0.1/tcp/0')
+      const last = await connect(port)
+      await untilPaused(listener)
+
+      const { listener: thief } = await other.listen(`/ip4/127.0.0.1/tcp/${port}`)
+      const failed = once(listener as any, 'error')
+      last.destroy()
+      await failed
+
+      const resumed = once(listener as any, 'listening')
+      await thief.close()
+      await resumed
+      await connect(port)
+    })
+
     it('closes when it is paused', async () => {
       const limited = createTransport({ closeServerOnMaxConnections: { closeAbove: 1, listenBelow: 1 } })
       cleanup.push(async () => limited.stop())
