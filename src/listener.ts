@@ -275,7 +275,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
         log: this.#connectionLog
       })
     } catch (err: any) {
-      this.#log('inbound connection failed - %e', err)
+      this.#log.error('inbound connection failed - %e', err)
       this.#metrics.errors?.increment({ [`${this.#label} inbound_to_connection`]: true })
       socket.destroy()
       return
@@ -292,7 +292,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
       this.#log('inbound connection upgraded %a', connection.remoteAddr)
       this.#pauseAboveLimit()
     } catch (err: any) {
-      this.#log('inbound connection upgrade failed - %e', err)
+      this.#log.error('inbound connection upgrade failed - %e', err)
       this.#metrics.errors?.increment({ [`${this.#label} inbound_upgrade`]: true })
       connection.abort(err)
     }

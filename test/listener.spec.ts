@@ -3,6 +3,8 @@ import { once } from 'node:events'
 import net from 'node:net'
 import os from 'node:os'
 import path from 'node:path'
+import { Worker } from 'node:worker_threads'
+import { defaultLogger } from '@libp2p/logger'
 import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
 import pDefer from 'p-defer'
@@ -13,7 +15,7 @@ import { portOf } from './kit/addresses.ts'
 import { createTransport, rawUpgrader } from './kit/transport.ts'
 import { until } from './kit/wait.ts'
 import type { TestTransport } from './kit/transport.ts'
-import type { Listener, MultiaddrConnection } from '@libp2p/interface'
+import type { ComponentLogger, Listener, MultiaddrConnection } from '@libp2p/interface'
 import type { Socket } from 'node:net'
 
 describe('listener', () => {
@@ -480,6 +482,71 @@ describe('listener', () => {
     it('can not resume above the number at which it pauses', () => {
       expect(() => createTransport({ closeServerOnMaxConnections: { closeAbove: 1, listenBelow: 2 } })).to.throw()
         .with.property('name', 'InvalidParametersError')
+    })
+  })
+
+  describe('the error log', () => {
+    let errors: string[]
+    let watched: ComponentLogger
+
+    beforeEach(() => {
+      const logger = defaultLogger()
+      errors = []
+      watched = {
+        forComponent: name => Object.assign(() => {}, logger.forComponent(name), {
+          error: (format: string) => {
+            if (name === 'libp2p:reuseport-tcp:listener') {
+              errors.push(format)
+            }
+          }
+        })
+      }
+    })
+
+    it('has upgrades that fail, and attempts to listen again', async () => {
+      const limited = createTransport({ closeServerOnMaxConnections: { closeAbove: 1, listenBelow: 1 } }, { logger: watched })
+      cleanup.push(async () => limited.stop())
+      const upgrader = rawUpgrader()
+      const { listener, port } = await limited.listen('/ip4/127.0.0.1/tcp/0', upgrader)
+
+      const { upgradeInbound } = upgrader
+      upgrader.upgradeInbound = async () => { throw new Error('not this one') }
+      // this end may hear of the reset first
+      net.connect({ host: '127.0.0.1', port }).on('error', () => {})
+      await until(() => errors.length === 1)
+
+      upgrader.upgradeInbound = upgradeInbound
+      const last = await connect(port)
+      await until(() => listener.getAddrs().length === 0)
+      await other.listen(`/ip4/127.0.0.1/tcp/${port}`)
+      last.destroy()
+      await until(() => errors.length === 2)
+      expect(errors).to.deep.equal([
+        'inbound connection upgrade failed - %e',
+        'could not listen on %s again, next attempt in %dms - %e'
+      ])
+    })
+
+    // elsewhere the kernel keeps such a connection to itself
+    ;(process.platform === 'linux' ? it : it.skip)('has connections whose peer has gone by then', async () => {
+      const listening = createTransport({}, { logger: watched })
+      cleanup.push(async () => listening.stop())
+      const { port } = await listening.listen('/ip4/127.0.0.1/tcp/0')
+      const flag = new Int32Array(new SharedArrayBuffer(4))
+      const peer = new Worker(`
+        const { port, flag } = require('node:worker_threads').workerData
+        const socket = require('node:net').connect(port, '127.0.0.1', () => {
+          socket.resetAndDestroy()
+          Atomics.store(flag, 0, 1)
+          Atomics.notify(flag, 0)
+        })
+      `, { eval: true, workerData: { port, flag } })
+      cleanup.push(async () => peer.terminate())
+      // until it is so, nothing is accepted
+      Atomics.wait(flag, 0, 0, 10_000)
+
+      await until(() => errors.length === 1)
+      expect(errors).to.deep.equal(['inbound connection failed - %e'])
     })
   })
 
