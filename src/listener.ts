@@ -10,6 +10,8 @@ import { parseListenAddr, resolveName } from './address.ts'
 import { callBack } from './callback.ts'
 import { toConnection } from './connection/connection.ts'
 import { familyOf } from './endpoint.ts'
+import { acceptQueue } from './listening/accept-queue.ts'
+import { tellListening, whenDisconnected } from './listening/cluster.ts'
 import { listenerMetrics } from './metrics.ts'
 import type { Target } from './address.ts'
 import type { ConnectionFollower, RawConnection } from './connection/connection.ts'
@@ -45,7 +47,7 @@ export interface ListenerInit {
 }
 
 /** The values of the metric `libp2p_tcp_listener_status_info` */
-const STATUS_CODE = { idle: 0, starting: 1, listening: 1, paused: 2 }
+const STATUS_CODE = { idle: 0, starting: 1, listening: 1, draining: 1, paused: 2, ending: 0 }
 
 /**
  * How long to wait before a paused listener that could not listen again tries once more, in
@@ -58,23 +60,33 @@ interface Running {
   readonly ma: Multiaddr
   readonly entry: PoolEntry
 
-  /** Aborts what is under way when the listener closes */
+  /** Aborts a start that is under way when no more is to be accepted */
+  readonly stop: AbortController
+
+  /** Aborts upgrades when the listener closes */
   readonly shutdown: AbortController
 }
 
 /** A unix path, or an endpoint with the port that is really listened on */
 type ListenTarget = Exclude<Target, { type: 'name' }>
 
+interface Opened extends Running {
+  readonly target: ListenTarget
+}
+
 /**
  * - `idle`: never listened, or closed
  * - `starting`: `listen()` is under way
  * - `listening`: accepts connections
+ * - `draining`: accepts what waits in its queue, then it is paused or ends
  * - `paused`: at its connection limit. Dials still use its port
+ * - `ending`: the worker of a cluster has disconnected. It accepts no more, and is idle when
+ * its connections have ended
  */
 type State =
   { readonly status: 'idle' } |
-  Running & { readonly status: 'starting' } |
-  Running & { readonly status: 'listening' | 'paused', readonly target: ListenTarget }
+  Running & { readonly status: 'starting' | 'ending' } |
+  Opened & { readonly status: 'listening' | 'draining' | 'paused' }
 
 /** Listens on one multiaddr */
 export class ReuseportListener extends TypedEventEmitter<ListenerEvents> implements Listener {
@@ -86,6 +98,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
   readonly #sockets = new Set<Socket>()
   #state: State = { status: 'idle' }
   #label = 'unknown'
+  #draining?: Promise<void>
   #closing?: Promise<void>
   #retry?: NodeJS.Timeout
 
@@ -124,10 +137,11 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     }
 
     const target = parseListenAddr(ma)
-    const running: Running = { ma, entry: this.#init.pool.add(), shutdown: new AbortController() }
-    const { signal } = running.shutdown
-    setMaxListeners(Infinity, signal)
+    const running: Running = { ma, entry: this.#init.pool.add(), stop: new AbortController(), shutdown: new AbortController() }
+    const { signal } = running.stop
+    setMaxListeners(Infinity, running.shutdown.signal)
     this.#state = { ...running, status: 'starting' }
+    signal.addEventListener('abort', whenDisconnected(() => { void this.#end() }))
 
     try {
       await this.#open(target.type === 'name' ? await resolveFirst(target, signal) : target, running)
@@ -136,6 +150,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
 
       if (!signal.aborted) {
         this.#state = { status: 'idle' }
+        running.stop.abort()
       }
 
       throw err
@@ -143,7 +158,8 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
   }
 
   getAddrs (): Multiaddr[] {
-    if (this.#state.status !== 'listening') {
+    // Node closes a server whose socket is the primary's before it tells that the worker disconnects
+    if (this.#state.status !== 'listening' || !this.#server.listening) {
       return []
     }
 
@@ -158,35 +174,86 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
 
   /**
    * Stops accepting, aborts upgrades in flight, destroys the connections that were accepted.
-   * When it resolves, all of them are closed and have sent their close event
+   * When it resolves, all of them are closed and have sent their close event.
+   *
+   * The connections that wait in the kernel's queue are reset. If the port is shared, they are
+   * accepted first, so that a short exchange can still end. With `net.ipv4.tcp_migrate_req=1`
+   * (Linux 5.14) the kernel gives them to others that listen on the port
    *
    * @throws {AbortError}
    */
   async close ({ signal }: AbortOptions = {}): Promise<void> {
-    if (this.#state.status !== 'idle') {
-      this.#closing = this.#shutDown(this.#state)
-    }
-
-    await untilAborted(Promise.resolve(this.#closing), signal)
+    await untilAborted(this.#close(), signal)
   }
 
-  async #shutDown ({ entry, shutdown }: Running): Promise<void> {
+  async #close (): Promise<void> {
+    if (this.#init.sharePort) {
+      await this.#drain()
+    }
+
+    const state = this.#state
+
+    if (state.status !== 'idle') {
+      this.#state = { status: 'idle' }
+
+      if (state.status !== 'ending') {
+        this.#stopAccepting(state)
+      }
+
+      state.shutdown.abort()
+
+      for (const socket of this.#sockets) {
+        socket.destroy()
+      }
+    }
+
+    await this.#closing
+  }
+
+  /**
+   * The worker of a cluster has disconnected. Accepts no more, and leaves the connections
+   * alone until they end: Node does that with the servers that the primary knows
+   */
+  async #end (): Promise<void> {
+    await this.#drain()
+    const state = this.#state
+
+    if (state.status !== 'idle' && state.status !== 'ending') {
+      this.#state = { ...state, status: 'ending' }
+      this.#stopAccepting(state)
+    }
+  }
+
+  /** Accepts what waits in the queue, before the server is closed */
+  async #drain (): Promise<void> {
+    if (this.#state.status === 'listening') {
+      this.#state = { ...this.#state, status: 'draining' }
+      this.#draining = acceptQueue(this.#server, this.#init.backlog)
+    }
+
+    await this.#draining
+  }
+
+  #stopAccepting ({ entry, stop }: Running): void {
     this.#log('closing %s', this.#label)
-    this.#state = { status: 'idle' }
     clearTimeout(this.#retry)
     entry.remove()
-    shutdown.abort()
+    stop.abort()
+    this.#closing = this.#closed()
+  }
 
+  /** Closes the server and resolves when all connections have closed as well */
+  async #closed (): Promise<void> {
     const serverClosed = pDefer<unknown>()
     this.#server.close(serverClosed.resolve)
 
     // the server says that it is closed before the last sockets do
-    const socketsClosed = [...this.#sockets].map(async socket => {
-      socket.destroy()
-      await new Promise(resolve => socket.once('close', resolve))
-    })
+    await Promise.all([serverClosed.promise, ...[...this.#sockets].map(async socket => new Promise(resolve => socket.once('close', resolve)))])
 
-    await Promise.all([serverClosed.promise, ...socketsClosed])
+    if (this.#state.status === 'ending') {
+      this.#state = { status: 'idle' }
+    }
+
     this.#updateStatus()
     this.safeDispatchEvent('close')
   }
@@ -196,7 +263,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     const bound = this.#bindAndListen(target, running.entry)
 
     // rejects with the server's error
-    await once(this.#server, 'listening', { signal: running.shutdown.signal })
+    await once(this.#server, 'listening', { signal: running.stop.signal })
 
     const address = this.#server.address()
     const opened = withPort(target, address)
@@ -211,6 +278,10 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     this.#updateStatus()
     this.#countConnections(this.#label, 0)
     this.safeDispatchEvent('listening')
+
+    if (bound != null) {
+      tellListening(bound)
+    }
   }
 
   /** When this returns an endpoint, it is in the pool: dials that begin afterwards use it */
@@ -245,7 +316,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     const state = this.#state
     this.#count('connection')
 
-    if (state.status !== 'listening') {
+    if (state.status !== 'listening' && state.status !== 'draining') {
       socket.destroy()
       return
     }
@@ -290,7 +361,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     try {
       await this.#init.roleUpgrader.accept(connection, socket, remote, this.#init.upgrader, signal)
       this.#log('inbound connection upgraded %a', connection.remoteAddr)
-      this.#pauseAboveLimit()
+      void this.#pauseAboveLimit()
     } catch (err: any) {
       this.#log.error('inbound connection upgrade failed - %e', err)
       this.#metrics.errors?.increment({ [`${this.#label} inbound_upgrade`]: true })
@@ -298,19 +369,33 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     }
   }
 
-  #pauseAboveLimit (): void {
-    const state = this.#state
-    const { closeAbove = Infinity } = this.#init.closeServerOnMaxConnections ?? {}
+  async #pauseAboveLimit (): Promise<void> {
+    const { sharePort, closeServerOnMaxConnections: { closeAbove = Infinity } = {} } = this.#init
 
-    if (state.status !== 'listening' || this.#sockets.size < closeAbove) {
+    if (this.#state.status !== 'listening' || !this.#server.listening || this.#sockets.size < closeAbove) {
       return
     }
 
     this.#log('pausing %s, %d of %d connections are open', this.#label, this.#sockets.size, closeAbove)
+
+    if (sharePort) {
+      // whoever would be reset can be accepted by somebody else
+      await this.#drain()
+    }
+
+    const state = this.#state
+
+    // it may have been closed meanwhile
+    if (state.status !== 'listening' && state.status !== 'draining') {
+      return
+    }
+
     this.#state = { ...state, status: 'paused' }
     state.entry.paused()
     this.#server.close()
     this.#updateStatus()
+    // connections may have closed while the queue was accepted
+    this.#resumeBelowLimit()
   }
 
   /** @param delay - after how many ms to try again if it fails */
@@ -327,7 +412,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     this.#state = { ...state, status: 'starting' }
 
     this.#open(state.target, state).catch(err => {
-      if (state.shutdown.signal.aborted) {
+      if (state.stop.signal.aborted) {
         return
       }
 

@@ -44,7 +44,11 @@ export interface CloseServerOnMaxConnectionsOpts {
   /** Listen again once there are fewer connections than this */
   listenBelow: number
 
-  /** Stop listening once there are this many connections or more */
+  /**
+   * Stop listening once there are this many connections or more. With `sharePort`, those
+   * that wait in the queue are accepted first, at most `backlog` and one: they would be
+   * reset, although another listener of the port could have accepted them
+   */
   closeAbove: number
 
   /**
@@ -74,7 +78,9 @@ export interface ReuseportTcpInit {
    * the same user and set SO_REUSEPORT. Without this, it is EADDRINUSE.
    *
    * The workers of a cluster share their ports by default, as they do with any server
-   * of Node. So a stranger who listens on the port is not noticed there.
+   * of Node. So a stranger who listens on the port is not noticed there. When a worker
+   * disconnects, its listeners accept what waits in their queues and then no more, and its
+   * connections stay until they end.
    *
    * @default `cluster.isWorker` of `node:cluster`
    */

@@ -485,6 +485,46 @@ describe('listener', () => {
     })
   })
 
+  describe('connections that wait in the queue of a shared port', () => {
+    /**
+     * They are connected when this returns, and nothing can have accepted them
+     */
+    async function queue (port: number): Promise<Socket[]> {
+      const sockets = Array.from({ length: 20 }, () => net.connect({ host: '127.0.0.1', port }).on('error', () => {}))
+      cleanup.push(() => { sockets.forEach(socket => { socket.destroy() }) })
+      // Node calls connect(2) on the next tick, and the kernel connects at once
+      await new Promise<void>(resolve => { process.nextTick(resolve) })
+
+      return sockets
+    }
+
+    it('are accepted before a pause, which would reset them', async () => {
+      const limited = createTransport({ sharePort: true, closeServerOnMaxConnections: { closeAbove: 1, listenBelow: 1 } })
+      cleanup.push(async () => limited.stop())
+      let accepted = 0
+      const { listener, port } = await limited.listen('/ip4/127.0.0.1/tcp/0', rawUpgrader(() => { accepted++ }))
+      const sockets = await queue(port)
+
+      await until(() => accepted === 20)
+      await expect(connect(port)).to.eventually.be.rejected().with.property('code', 'ECONNREFUSED')
+      expect(sockets.map(({ destroyed }) => destroyed)).to.not.include(true)
+      expect(listener.getAddrs()).to.be.empty()
+    })
+
+    it('are accepted before it closes', async () => {
+      const sharing = createTransport({ sharePort: true })
+      let accepted = 0
+      const { listener, port } = await sharing.listen('/ip4/127.0.0.1/tcp/0', rawUpgrader(() => { accepted++ }))
+      const counts = countEvents(listener)
+      await queue(port)
+
+      await Promise.all([listener.close(), listener.close()])
+      expect(accepted).to.equal(20)
+      expect(counts).to.deep.equal({ listening: 0, error: 0, close: 1 })
+      await expect(connect(port)).to.eventually.be.rejected().with.property('code', 'ECONNREFUSED')
+    })
+  })
+
   describe('the error log', () => {
     let errors: string[]
     let watched: ComponentLogger

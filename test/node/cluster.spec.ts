@@ -1,6 +1,7 @@
 import cluster from 'node:cluster'
 import { once } from 'node:events'
 import net from 'node:net'
+import os from 'node:os'
 import path from 'node:path'
 import { expect } from 'aegir/chai'
 import { freePort } from '../fixtures/free-port.ts'
@@ -13,6 +14,7 @@ import { until } from '../kit/wait.ts'
 import type { ReuseportTcpInit } from '../../src/index.ts'
 import type { OtherTransport } from '../fixtures/other-transport.ts'
 import type { Script } from '../kit/processes.ts'
+import type { Address, Worker } from 'node:cluster'
 import type { Socket } from 'node:net'
 
 describe('the workers of a cluster', () => {
@@ -20,6 +22,97 @@ describe('the workers of a cluster', () => {
 
   afterEach(async () => {
     await Promise.all(cleanup.splice(0).map(fn => fn()))
+  })
+
+  /**
+   * A worker that listens, echoes, and ends when Node ends it
+   *
+   * @returns what the primary hears of its listening
+   */
+  async function startEchoWorker (whose: 'theirs' | 'ours', listenOn: string): Promise<{ worker: Worker, address: Address }> {
+    cluster.setupPrimary({
+      exec: path.join(import.meta.dirname, '../fixtures/echo-worker.ts'),
+      args: [whose, listenOn],
+      execArgv: NODE_OPTIONS
+    })
+
+    const worker = cluster.fork()
+    cleanup.push(() => { worker.process.kill('SIGKILL') })
+    const [address] = await once(worker, 'listening')
+
+    return { worker, address }
+  }
+
+  async function connect (to: number | string): Promise<Socket> {
+    const socket = typeof to === 'string' ? net.connect(to) : net.connect(to, '127.0.0.1')
+    cleanup.push(() => { socket.destroy() })
+    await once(socket, 'connect')
+
+    return socket
+  }
+
+  async function isRefused (to: number | string): Promise<boolean> {
+    return connect(to).then(socket => {
+      socket.destroy()
+
+      return false
+    }, () => true)
+  }
+
+  async function echo (socket: Socket): Promise<void> {
+    const received = once(socket, 'data')
+    socket.write('hello')
+    expect(`${(await received)[0]}`).to.equal('hello')
+  }
+
+  for (const whose of ['theirs', 'ours'] as const) {
+    it(`tell the primary that they listen: ${whose}`, async () => {
+      const port = await freePort()
+
+      expect((await startEchoWorker(whose, `/ip4/127.0.0.1/tcp/${port}`)).address).to.include({ addressType: 4, address: '127.0.0.1', port })
+      expect((await startEchoWorker(whose, `/ip6/::1/tcp/${port}`)).address).to.include({ addressType: 6, address: '::1', port })
+    })
+
+    const disconnects: Record<string, (worker: Worker) => void> = {
+      'the primary': worker => { worker.disconnect() },
+      'the worker': worker => { worker.send('disconnect') }
+    }
+
+    for (const [who, disconnect] of Object.entries(disconnects)) {
+      it(`listen no more when ${who} disconnects them, and end with their connections: ${whose}`, async () => {
+        const port = await freePort()
+        const file = path.join(os.tmpdir(), `reuseport-worker-${process.pid}.sock`)
+
+        for (const [address, to] of [[`/ip4/127.0.0.1/tcp/${port}`, port], [`/unix/${encodeURIComponent(file)}`, file]] as const) {
+          const { worker } = await startEchoWorker(whose, address)
+          const ended = once(worker, 'exit')
+          const socket = await connect(to)
+          await echo(socket)
+
+          disconnect(worker)
+          await until(async () => isRefused(to))
+          await echo(socket)
+          socket.end()
+          expect(await ended).to.deep.equal([0, null])
+        }
+      })
+    }
+  }
+
+  // signals stop a process elsewhere, too, but not Windows'
+  (HAS_SO_REUSEPORT ? it : it.skip)('accept what is in the queue before they stop to listen', async () => {
+    const port = await freePort()
+    const { worker } = await startEchoWorker('ours', `/ip4/127.0.0.1/tcp/${port}`)
+
+    worker.process.kill('SIGSTOP')
+    const sockets = await Promise.all(Array.from({ length: 20 }, async () => connect(port)))
+    worker.disconnect()
+    worker.process.kill('SIGCONT')
+
+    await Promise.all(sockets.map(echo))
+    const ended = once(worker, 'exit')
+    sockets.forEach(socket => { socket.end() })
+    expect(await ended).to.deep.equal([0, null])
   })
 
   function startWorker (init: ReuseportTcpInit = {}): Script<OtherTransport> {
