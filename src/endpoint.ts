@@ -1,4 +1,4 @@
-import { isGlobalUnicastIp, isPrivateIp } from '@libp2p/utils'
+import { BlockList } from 'node:net'
 
 /**
  * An IP address and a TCP port. IPv6 addresses are in their canonical short
@@ -23,18 +23,81 @@ export function isWildcard (host: string): boolean {
   return host === '0.0.0.0' || host === '::'
 }
 
-/** Can a host on the Internet be reached at this address? */
+/**
+ * The IPv4 addresses that are not those of a host on the Internet: all of IANA's IPv4
+ * Special-Purpose Address Registry (RFC 6890), the anycast services in it included, and
+ * multicast. A deprecated block (6to4 relays, 192.88.99.0/24) stays special
+ */
+const SPECIAL_IPV4 = [
+  '0.0.0.0/8', // this network
+  '10.0.0.0/8', // private use
+  '100.64.0.0/10', // shared by the customers of a carrier-grade NAT
+  '127.0.0.0/8', // loopback
+  '169.254.0.0/16', // link-local, where clouds have their metadata service
+  '172.16.0.0/12', // private use
+  '192.0.0.0/24', // IETF protocol assignments
+  '192.0.2.0/24', // documentation
+  '192.31.196.0/24', // AS112
+  '192.52.193.0/24', // AMT
+  '192.88.99.0/24', // 6to4 relays
+  '192.168.0.0/16', // private use
+  '192.175.48.0/24', // AS112
+  '198.18.0.0/15', // benchmarking
+  '198.51.100.0/24', // documentation
+  '203.0.113.0/24', // documentation
+  '224.0.0.0/4', // multicast
+  '240.0.0.0/4' // reserved, and broadcast
+]
+
+/**
+ * The IPv6 addresses that hosts on the Internet have (IANA's IPv6 Address Space registry).
+ * Outside are, among others, loopback, IPv4-mapped and IPv4-compatible addresses (::/8),
+ * NAT64 (64:ff9b::/96, 64:ff9b:1::/48), unique local (fc00::/7), link-local (fe80::/10),
+ * site-local (fec0::/10) and multicast (ff00::/8)
+ */
+const GLOBAL_UNICAST_IPV6 = '2000::/3'
+
+/**
+ * Those among them that are special: IANA's IPv6 Special-Purpose Address Registry. 6to4 and
+ * Teredo have an IPv4 address inside, which may be any, and lead to it
+ */
+const SPECIAL_IPV6 = [
+  '2001::/23', // IETF protocol assignments: Teredo, benchmarking, ORCHID…
+  '2001:db8::/32', // documentation
+  '2002::/16', // 6to4
+  '2620:4f:8000::/48', // AS112
+  '3fff::/20' // documentation
+]
+
+const SPECIAL = blocks([...SPECIAL_IPV4, ...SPECIAL_IPV6])
+const GLOBAL_UNICAST = blocks([GLOBAL_UNICAST_IPV6])
+
+/**
+ * Can a host on the Internet have this address? No if the address is special in one of
+ * IANA's registries, or has a zone, which only a link-local address needs.
+ *
+ * libp2p's `isPrivate` lets more through: multicast, NAT64, site-local and IPv4-compatible
+ * addresses, and every name
+ */
 export function isPublic (host: string): boolean {
-  if (isWildcard(host) || isLoopback(host)) {
+  if (host.includes('%')) {
     return false
   }
 
-  if (familyOf(host) === 4) {
-    // 224.0.0.0 and above are multicast and reserved addresses
-    return isPrivateIp(host) === false && Number(host.split('.')[0]) < 224
+  return familyOf(host) === 4
+    ? !SPECIAL.check(host)
+    : GLOBAL_UNICAST.check(host, 'ipv6') && !SPECIAL.check(host, 'ipv6')
+}
+
+function blocks (prefixes: string[]): BlockList {
+  const list = new BlockList()
+
+  for (const prefix of prefixes) {
+    const [address, length] = prefix.split('/')
+    list.addSubnet(address, Number(length), `ipv${familyOf(address)}`)
   }
 
-  return isGlobalUnicastIp(host) === true && isPrivateIp(host) === false
+  return list
 }
 
 /**
