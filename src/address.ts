@@ -103,7 +103,7 @@ export function toDestination ({ host, port }: Endpoint): Endpoint {
  *
  * @throws {Error} the system's error (ENOTFOUND, EAI_AGAIN…) or {@link AbortError}
  */
-export async function resolveName (name: string, port: number, family: Family | undefined, signal: AbortSignal): Promise<Endpoint[]> {
+export async function resolveName (name: string, port: number, family?: Family, signal?: AbortSignal): Promise<Endpoint[]> {
   const found = await untilAborted(dns.lookup(name, { all: true, family: family ?? 0 }), signal)
   const hosts = [...new Set(found.map(({ address }) => canonicalHost(address)))]
   const preferred = hosts.filter(host => familyOf(host) === familyOf(hosts[0]))

@@ -109,7 +109,7 @@ export async function race <T> (attempts: Array<Attempt<T>>, { delay, signal, di
 }
 
 /** Why the attempts that did not win are aborted */
-const OVER = new AbortError('Another attempt was faster')
+export const OVER = new AbortError('Another attempt was faster')
 
 /** One error for all */
 function allFailed (errors: Error[]): Error {

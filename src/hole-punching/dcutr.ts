@@ -37,16 +37,20 @@
  */
 
 import { DialError, InvalidParametersError, serviceDependencies, start, stop } from '@libp2p/interface'
-import { Queue, tryGetNetConfig } from '@libp2p/utils'
-import { CODE_P2P } from '@multiformats/multiaddr'
+import { tryGetNetConfig } from '@libp2p/utils'
 import { Circuit } from '@multiformats/multiaddr-matcher'
+import { abortError, throwIfAborted, withSignals } from '../abort.ts'
 import { CONNECTION_ATTEMPT_DELAY_MS, race } from '../dialing/race.ts'
 import { candidates } from './candidates.ts'
 import { AddressLearner } from './learn-address.ts'
 import { wrapDcutr } from './libp2p-dcutr.ts'
-import { punch } from './punch.ts'
+import { MAX_DIALS, PeerAddresses } from './peer-addresses.ts'
+import { isDirect, punch } from './punch.ts'
 import { PLAIN_DIAL_MS } from './time-limits.ts'
-import type { DcutrDial } from './libp2p-dcutr.ts'
+import { FailedPeers, Turns } from './turns.ts'
+import type { DcutrDial, Procedure } from './libp2p-dcutr.ts'
+import type { Asker } from './turns.ts'
+import type { Attempt, RaceOptions } from '../dialing/race.ts'
 import type { NatMapping } from '../observed/nat-mapping.ts'
 import type { ObservedEndpoint } from '../observed/observed.ts'
 import type { ReuseportTcpDialOptions } from '../options.ts'
@@ -74,33 +78,12 @@ export interface Dcutr {
   natMappings(): Record<string, NatMapping>
 }
 
-/** How many addresses of a peer are dialed at most: it may name anybody's */
-const MAX_DIALS = 8
 
 /**
- * How many dials the service may have under way at a time, plain ones and punches
- * together: as many as libp2p's own dial queue (`maxParallelDials`). Peers choose what is
- * dialed, so they must not choose how much
+ * After how long a punch over the same relayed connection is coordinated again, in ms. libp2p
+ * asks for it with each identify push, which the peer sends as often as it likes
  */
-const MAX_PARALLEL_DIALS = 100
-
-/**
- * How many relayed connections we coordinate a hole punch for at a time. The others wait
- * before they begin: once addresses are exchanged, both ends have to dial at the same moment
- */
-const MAX_COORDINATED = 8
-
-/**
- * How many relayed connections wait for that, or have their turn, at most: as many as
- * libp2p's own dial queue has room for (`maxDialQueueLength`)
- */
-const MAX_WAITING = 500
-
-/**
- * How many dials there may be in the punches that peers coordinate: those that are left when
- * we coordinate as many as we may
- */
-const MAX_FOLLOWED_DIALS = MAX_PARALLEL_DIALS - MAX_COORDINATED * MAX_DIALS
+const COORDINATE_AGAIN_MS = 60_000
 
 /** How a dial chooses its port and role: options of `reuseportTcp()` that libp2p hands on to it */
 type PortAndRole = Pick<ReuseportTcpDialOptions, 'reusePort' | 'initiator'>
@@ -125,32 +108,46 @@ class DcutrService implements Dcutr, Startable {
   readonly #service: unknown
   readonly #learner: AddressLearner
 
-  /** The relayed connections that we coordinate a punch for, or are going to */
-  readonly #coordinated = new Set<Connection>()
-  readonly #coordinations = new Queue({ concurrency: MAX_COORDINATED, maxSize: MAX_WAITING })
-  #followedDials = 0
+  /** See `turns.ts` for what these bound */
+  readonly #failed = new FailedPeers()
+  readonly #exchanges = new Turns({ all: 256, ofRelay: 128, ofPeer: 1, waiting: 500, waitingOfPeer: 1 }, this.#failed)
+  readonly #coordinatedDials = new Turns({ all: 64, ofRelay: 32, ofPeer: MAX_DIALS }, this.#failed)
+  readonly #followedDials = new Turns({ all: 32, ofRelay: 16, ofPeer: MAX_DIALS }, this.#failed)
+  readonly #addresses: PeerAddresses
+
+  /** When we began to coordinate a punch over a relayed connection, in ms */
+  readonly #coordinated = new WeakMap<Connection, number>()
+
+  /** Aborts when the service stops: one for each start, and before the first one it has aborted */
+  #stopped = new AbortController()
 
   constructor (components: DcutrComponents, init: DCUtRServiceInit) {
     const { logger, metrics } = components
 
+    this.#stopped.abort()
     this.#components = components
     this.#log = logger.forComponent('libp2p:reuseport-tcp:dcutr')
     this.#punches = metrics?.registerCounterGroup('libp2p_reuseport_tcp_hole_punches_total', {
       label: 'result',
       help: 'Hole punches attempted, succeeded, and failed by reason, those that had to wait, and those before which we had to learn our address'
     })
+    this.#addresses = new PeerAddresses(components.connectionGater, new Turns({ all: 2, ofRelay: 1, ofPeer: 1 }, this.#failed))
     this.#learner = new AddressLearner({
       components,
       log: this.#log,
       isKnown: family => this.#observed().some(({ local, current }) => current && tryGetNetConfig(local)?.type === `ip${family}`),
-      dialable: async (multiaddrs, peer) => this.#dialable(multiaddrs, peer),
+      dial: async (peer, multiaddrs, signal) => {
+        const [multiaddr] = await this.#addresses.select(peer, multiaddrs)
+
+        return this.#dialDirectly(multiaddr, signal, { reusePort: 'require' })
+      },
       onResult: result => { this.#punches?.increment({ [result]: true }) }
     })
     this.#service = wrapDcutr(components, init, {
       candidates: () => this.candidates(),
       coordinate: async (relayed, run) => this.#coordinate(relayed, run),
       follow: async (relayed, run) => this.#follow(relayed, run),
-      dial: async (what, relayed, multiaddrs, signal) => this.#dial(what, relayed.remotePeer, multiaddrs, signal)
+      dial: async (what, relayed, multiaddrs, signal) => this.#dial(what, relayed, multiaddrs, signal)
     })
   }
 
@@ -159,11 +156,18 @@ class DcutrService implements Dcutr, Startable {
       throw new InvalidParametersError('libp2p-reuseport-tcp/dcutr needs reuseportTcp() among the transports')
     }
 
+    if (!this.#stopped.signal.aborted) {
+      return
+    }
+
+    this.#stopped = new AbortController()
     this.#components.events.addEventListener('connection:open', this.#onOpen)
     await start(this.#service)
   }
 
+  /** Ends all that it has begun: what waits, exchanges, lookups, dials */
   async stop (): Promise<void> {
+    this.#stopped.abort()
     this.#components.events.removeEventListener('connection:open', this.#onOpen)
     await stop(this.#service)
   }
@@ -174,7 +178,7 @@ class DcutrService implements Dcutr, Startable {
    */
   readonly #onOpen = ({ detail: connection }: CustomEvent<Connection>): void => {
     if (Circuit.matches(connection.remoteAddr) && connection.direction === 'outbound') {
-      void this.#learner.learn(connection)
+      void this.#learner.learn(connection, this.#stopped.signal)
     }
   }
 
@@ -188,44 +192,38 @@ class DcutrService implements Dcutr, Startable {
     return Object.fromEntries(this.#observed().map(({ local, mapping }) => [local.toString(), mapping]))
   }
 
-  /**
-   * Waits for its turn, and is dropped if the relayed connection closes meanwhile
-   *
-   * @throws {QueueFullError}
-   * @throws {AbortError}
-   */
-  async #coordinate (relayed: Connection, run: () => Promise<void>): Promise<void> {
-    // libp2p calls onConnect again with each identify push
-    if (this.#coordinated.has(relayed)) {
+  /** Waits for its turn, and is dropped if the relayed connection closes meanwhile */
+  async #coordinate (relayed: Connection, run: Procedure): Promise<void> {
+    const last = this.#coordinated.get(relayed) ?? -Infinity
+
+    if (Date.now() - last < COORDINATE_AGAIN_MS) {
       return
     }
 
+    const stopped = this.#stopped.signal
+    const asker = askerOf(relayed)
     const gone = new AbortController()
     const onClose = (): void => { gone.abort() }
     relayed.addEventListener('close', onClose)
-    this.#coordinated.add(relayed)
-
-    if (this.#coordinations.size >= MAX_COORDINATED) {
-      this.#punches?.increment({ waited: true })
-      this.#log('%d hole punches are before the one to %p', this.#coordinations.size, relayed.remotePeer)
-    }
+    this.#coordinated.set(relayed, Date.now())
+    this.#countWait(this.#exchanges, asker)
 
     try {
-      await this.#coordinations.add(async () => {
+      await withSignals([stopped, gone.signal], async signal => this.#exchanges.run(asker, signal, async () => {
         // one that has begun is not dropped when the relayed connection closes
         relayed.removeEventListener('close', onClose)
-        await this.#learner.learn(relayed)
-        await run()
-      }, { signal: gone.signal })
+        await this.#attempt(relayed, run, stopped)
+      }))
     } catch (err: any) {
-      if (err.name === 'QueueFullError') {
-        this.#punches?.increment({ failed_busy: true })
+      if (err.name !== 'QueueFullError') {
+        throw err
       }
 
-      throw err
+      this.#punches?.increment({ failed_busy: true })
+      this.#log('no hole punch over %a - %e', relayed.remoteAddr, err)
+      this.#coordinated.delete(relayed)
     } finally {
       relayed.removeEventListener('close', onClose)
-      this.#coordinated.delete(relayed)
     }
   }
 
@@ -235,73 +233,78 @@ class DcutrService implements Dcutr, Startable {
    *
    * @throws {DialError}
    */
-  async #follow (relayed: Connection, run: () => Promise<void>): Promise<void> {
+  async #follow (relayed: Connection, run: Procedure): Promise<void> {
     if (!Circuit.matches(relayed.remoteAddr) || relayed.direction !== 'outbound') {
       throw new DialError(`${relayed.remotePeer} wants to coordinate a hole punch over ${relayed.remoteAddr} (${relayed.direction})`)
     }
 
-    await this.#learner.learn(relayed)
-    await run()
+    await this.#attempt(relayed, run, this.#stopped.signal)
   }
 
-  async #dial (what: DcutrDial, peer: PeerId, multiaddrs: Multiaddr[], signal: AbortSignal): Promise<Connection> {
-    const dialable = await this.#dialable(multiaddrs, peer)
-
-    switch (what) {
-      case 'plain':
-        return this.#dialPlainly(dialable, AbortSignal.any([signal, AbortSignal.timeout(PLAIN_DIAL_MS)]))
-      case 'responder':
-        return this.#punch(dialable, peer, what, signal)
-      default:
-        return this.#punchIfRoom(dialable, peer, what, signal)
-    }
-  }
-
-  /**
-   * Punches that a peer coordinates can't wait
-   *
-   * @throws {DialError} if there are too many of them
-   */
-  async #punchIfRoom (dialable: Multiaddr[], peer: PeerId, role: 'initiator', signal: AbortSignal): Promise<Connection> {
-    if (this.#followedDials + dialable.length > MAX_FOLLOWED_DIALS) {
-      this.#punches?.increment({ failed_busy: true })
-      throw new DialError(`Too many hole punches at once to begin one to ${peer}`)
-    }
-
-    this.#followedDials += dialable.length
+  /** Runs a procedure, and remembers whether a direct connection came of it */
+  async #attempt (relayed: Connection, run: Procedure, stopped: AbortSignal): Promise<void> {
+    const { peer } = askerOf(relayed)
 
     try {
-      return await this.#punch(dialable, peer, role, signal)
+      await this.#learner.learn(relayed, stopped)
+      throwIfAborted(stopped)
+      await run(stopped)
     } finally {
-      this.#followedDials -= dialable.length
+      if (this.#directConnection(relayed.remotePeer) != null) {
+        this.#failed.delete(peer)
+      } else if (!stopped.aborted) {
+        this.#failed.add(peer)
+      }
     }
   }
 
   /**
-   * The addresses that are the peer's and that we may dial, with its peer id:
-   * some peers leave it out, but nobody else must answer
+   * Opens a direct connection to the peer at the other end of a relayed one. Each address is
+   * dialed as soon as there is room for that dial: the peer's SYNs are sent again meanwhile
    */
-  async #dialable (multiaddrs: Multiaddr[], peer: PeerId): Promise<Multiaddr[]> {
-    const { connectionGater } = this.#components
-    const dialable: Multiaddr[] = []
+  async #dial (what: DcutrDial, relayed: Connection, multiaddrs: Multiaddr[], limit: AbortSignal): Promise<Connection> {
+    const stopped = this.#stopped.signal
+    const peer = relayed.remotePeer
+    const asker = askerOf(relayed)
+    const existing = this.#directConnection(peer)
 
-    if (await connectionGater?.denyDialPeer?.(peer) === true) {
-      throw new DialError(`The connection gater denies dialing ${peer}`)
+    if (existing != null) {
+      return existing
     }
 
-    for (const ma of multiaddrs) {
-      const id = ma.getComponents().find(({ code }) => code === CODE_P2P)?.value
+    const dials = what === 'initiator' ? this.#followedDials : this.#coordinatedDials
+    const portAndRole: PortAndRole = what === 'plain' ? { reusePort: false } : { reusePort: 'require', initiator: what === 'initiator' }
+    const selected = await this.#addresses.select(peer, multiaddrs)
+    const dialInTurn = (ma: Multiaddr): Attempt<Connection> => async signal => {
+      return dials.run(asker, signal, async () => this.#dialDirectly(ma, signal, portAndRole))
+    }
+    const attempts = selected.map((ma): Attempt<Connection> => async signal => {
+      const resolved = await this.#addresses.resolve(peer, ma, asker, signal)
 
-      if (dialable.length < MAX_DIALS && (id == null || id === peer.toString()) && await connectionGater?.denyDialMultiaddr?.(ma) !== true) {
-        dialable.push(id == null ? ma.encapsulate(`/p2p/${peer}`) : ma)
+      return race(resolved.map(dialInTurn), raceOptions(signal))
+    })
+
+    return withSignals([stopped, limit], async signal => {
+      if (what === 'plain') {
+        return this.#dialPlainly(attempts, signal)
       }
-    }
 
-    if (dialable.length === 0) {
-      throw new DialError(`None of the addresses of ${peer} may be dialed`)
-    }
+      this.#countWait(dials, asker)
+      this.#log('punching a hole to %p as %s: %a', peer, what, selected)
 
-    return dialable
+      return this.#punch(attempts, peer, signal)
+    })
+  }
+
+  #countWait (turns: Turns, asker: Asker): void {
+    if (!turns.hasRoom(asker)) {
+      this.#punches?.increment({ waited: true })
+      this.#log('the hole punch to %s waits for others to end', asker.peer)
+    }
+  }
+
+  #directConnection (peer: PeerId): Connection | undefined {
+    return this.#components.connectionManager.getConnections(peer).find(isDirect)
   }
 
   /**
@@ -310,27 +313,16 @@ class DcutrService implements Dcutr, Startable {
    * our listener answers with a SYN-ACK, which the NAT drops, as it does not go with the entry
    * of a SYN that was sent from inside
    */
-  async #dialPlainly (multiaddrs: Multiaddr[], signal: AbortSignal): Promise<Connection> {
-    return race(multiaddrs.map(ma => async (signal: AbortSignal) => this.#dialDirectly(ma, signal, { reusePort: false })), {
-      delay: CONNECTION_ATTEMPT_DELAY_MS,
-      signal,
-      discard: connection => { connection.close().catch(err => { connection.abort(err) }) }
-    })
+  async #dialPlainly (attempts: Array<Attempt<Connection>>, limit: AbortSignal): Promise<Connection> {
+    return withSignals([limit, AbortSignal.timeout(PLAIN_DIAL_MS)], async signal => race(attempts, raceOptions(signal)))
   }
 
-  async #punch (multiaddrs: Multiaddr[], peer: PeerId, role: 'initiator' | 'responder', signal: AbortSignal): Promise<Connection> {
+  async #punch (dials: Array<Attempt<Connection>>, peer: PeerId, signal: AbortSignal): Promise<Connection> {
     const { connectionManager, events } = this.#components
     this.#punches?.increment({ attempted: true })
-    this.#log('punching a hole to %p as %s: %a', peer, role, multiaddrs)
 
     try {
-      const connection = await punch({
-        peer,
-        dials: multiaddrs.map(ma => async (signal: AbortSignal) => this.#dialDirectly(ma, signal, { initiator: role === 'initiator', reusePort: 'require' })),
-        open: () => connectionManager.getConnections(peer),
-        events,
-        signal
-      })
+      const connection = await punch({ peer, dials, open: () => connectionManager.getConnections(peer), events, signal })
       this.#punches?.increment({ succeeded: true })
       this.#log('connected to %p directly, %a', peer, connection.remoteAddr)
 
@@ -347,11 +339,24 @@ class DcutrService implements Dcutr, Startable {
     }
   }
 
-  /** Not by the connection manager: its dial queue drops the options */
+  /**
+   * Not by the connection manager: its dial queue drops the options
+   *
+   * @throws {AbortError} if the service has stopped meanwhile
+   */
   async #dialDirectly (ma: Multiaddr, signal: AbortSignal, portAndRole: PortAndRole): Promise<Connection> {
     const options: PortAndRole & { signal: AbortSignal } = { signal, ...portAndRole }
+    const stopped = this.#stopped.signal
+    const connection = await this.#components.transportManager.dial(ma, options)
 
-    return this.#components.transportManager.dial(ma, options)
+    if (stopped.aborted) {
+      // libp2p has closed its connections before this one was there
+      const err = abortError(stopped)
+      connection.abort(err)
+      throw err
+    }
+
+    return connection
   }
 
   #observed (): ObservedEndpoint[] {
@@ -367,6 +372,21 @@ class DcutrService implements Dcutr, Startable {
 /** What is used of `reuseportTcp()` itself */
 interface ObservingTransport extends Transport {
   observed(): ObservedEndpoint[]
+}
+
+function askerOf ({ remoteAddr, remotePeer }: Connection): Asker {
+  const [relay] = remoteAddr.toString().split('/p2p-circuit')
+
+  // a relay may have several addresses, but it has one peer id
+  return { peer: remotePeer.toString(), relay: relay.split('/p2p/').at(-1) ?? relay }
+}
+
+function raceOptions (signal: AbortSignal): RaceOptions<Connection> {
+  return {
+    delay: CONNECTION_ATTEMPT_DELAY_MS,
+    signal,
+    discard: connection => { connection.close().catch(err => { connection.abort(err) }) }
+  }
 }
 
 function reasonOf ({ name, code }: NodeJS.ErrnoException): 'timeout' | 'refused' | 'error' {

@@ -1,10 +1,10 @@
 import { tryGetNetConfig } from '@libp2p/utils'
 import { Circuit, TCP } from '@multiformats/multiaddr-matcher'
 import { pEvent } from 'p-event'
+import { withSignals } from '../abort.ts'
 import { familyOf, isLoopback, isPublic } from '../endpoint.ts'
 import { ADDRESS_LEARNING_MS } from './time-limits.ts'
 import type { Family } from '../endpoint.ts'
-import type { ReuseportTcpDialOptions } from '../options.ts'
 import type { DCUtRServiceComponents } from '@libp2p/dcutr'
 import type { Connection, IdentifyResult, Libp2pEvents, Logger, PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
@@ -27,11 +27,11 @@ export interface AddressLearnerInit {
   isKnown(family: Family): boolean
 
   /**
-   * Those that we may dial
+   * Dials one of the addresses from the listening port
    *
-   * @throws {Error} if we may not dial the peer, or none of them
+   * @throws {Error} if that fails, or none of them may be dialed
    */
-  dialable(multiaddrs: Multiaddr[], peer: PeerId): Promise<Multiaddr[]>
+  dial(peer: PeerId, multiaddrs: Multiaddr[], signal: AbortSignal): Promise<Connection>
   onResult(result: 'address_learned' | 'address_not_learned'): void
 }
 
@@ -43,7 +43,7 @@ export interface AddressLearnerInit {
  */
 export class AddressLearner {
   readonly #init: AddressLearnerInit
-  readonly #attempts = new Map<Family, { readonly done: Promise<void>, readonly started: number }>()
+  readonly #attempts = new Map<Family, { readonly done: Promise<void>, readonly started: number, readonly signal: AbortSignal }>()
 
   constructor (init: AddressLearnerInit) {
     this.#init = init
@@ -53,34 +53,35 @@ export class AddressLearner {
    * Resolves when the addresses are known, or all that is tried has failed. Never rejects
    *
    * @param relayed - the connection over which the hole punch is coordinated
+   * @param signal - ends it, for all that wait for the same
    */
-  async learn (relayed: Connection): Promise<void> {
+  async learn (relayed: Connection, signal: AbortSignal): Promise<void> {
     const { components, isKnown } = this.#init
     const families = new Set(components.transportManager.getAddrs().map(familyToLearn))
 
     await Promise.all(([4, 6] as const).map(async family => {
       if (families.has(family) && !isKnown(family)) {
-        await this.#attempt(family, relayed)
+        await this.#attempt(family, relayed, signal)
       }
     }))
   }
 
-  async #attempt (family: Family, relayed: Connection): Promise<void> {
+  async #attempt (family: Family, relayed: Connection, signal: AbortSignal): Promise<void> {
     const last = this.#attempts.get(family)
 
-    if (last != null && Date.now() - last.started < RETRY_AFTER_MS) {
+    // one that was ended has found out nothing
+    if (last != null && !last.signal.aborted && Date.now() - last.started < RETRY_AFTER_MS) {
       return last.done
     }
 
-    const done = this.#askPeers(family, relayed)
-    this.#attempts.set(family, { done, started: Date.now() })
+    const done = withSignals([signal, AbortSignal.timeout(ADDRESS_LEARNING_MS)], async either => this.#askPeers(family, relayed, either))
+    this.#attempts.set(family, { done, started: Date.now(), signal })
 
     return done
   }
 
-  async #askPeers (family: Family, relayed: Connection): Promise<void> {
+  async #askPeers (family: Family, relayed: Connection, signal: AbortSignal): Promise<void> {
     const { log, onResult } = this.#init
-    const signal = AbortSignal.timeout(ADDRESS_LEARNING_MS)
     let asked = 0
 
     for (const connection of this.#connections(relayed)) {
@@ -123,12 +124,10 @@ export class AddressLearner {
   }
 
   async #ask (peer: PeerId, multiaddrs: Multiaddr[], signal: AbortSignal): Promise<void> {
-    const { components: { events, transportManager }, dialable, log } = this.#init
-    const [multiaddr] = await dialable(multiaddrs, peer)
-    const options: Pick<ReuseportTcpDialOptions, 'signal' | 'reusePort'> = { signal, reusePort: 'require' }
+    const { components: { events }, dial, log } = this.#init
 
-    log('dialing %a from the listening port, to be told at which address that is seen', multiaddr)
-    const connection = await transportManager.dial(multiaddr, options)
+    log('dialing %p from the listening port, to be told at which address that is seen', peer)
+    const connection = await dial(peer, multiaddrs, signal)
 
     try {
       await pEvent<'peer:identify', CustomEvent<IdentifyResult>>(events, 'peer:identify', {

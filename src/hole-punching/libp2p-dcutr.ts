@@ -5,8 +5,9 @@
 
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { dcutr } from '@libp2p/dcutr'
+import { abortError, throwIfAborted, withSignals } from '../abort.ts'
 import type { DCUtRServiceComponents, DCUtRServiceInit } from '@libp2p/dcutr'
-import type { Connection } from '@libp2p/interface'
+import type { Connection, Stream } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
 type OpenConnectionOptions = NonNullable<Parameters<DCUtRServiceComponents['connectionManager']['openConnection']>[1]>
@@ -17,6 +18,14 @@ type OpenConnectionOptions = NonNullable<Parameters<DCUtRServiceComponents['conn
  */
 export type DcutrDial = 'plain' | 'initiator' | 'responder'
 
+/**
+ * What `@libp2p/dcutr` does with a peer, to be run with a signal that ends it: its own end is
+ * a time limit for each attempt, and it goes on after `stop()`
+ */
+export interface Procedure {
+  (signal: AbortSignal): Promise<void>
+}
+
 /** The answers to what `@libp2p/dcutr` asks for */
 export interface DcutrAnswers {
   /** The addresses that the peer is asked to dial */
@@ -26,10 +35,10 @@ export interface DcutrAnswers {
    * A peer has dialed us over a relay: `run` dials its announced addresses, exchanges
    * addresses with it and punches, up to three times
    */
-  coordinate(relayed: Connection, run: () => Promise<void>): Promise<void>
+  coordinate(relayed: Connection, run: Procedure): Promise<void>
 
   /** A peer coordinates a punch with us: `run` exchanges addresses with it and punches, once */
-  follow(relayed: Connection, run: () => Promise<void>): Promise<void>
+  follow(relayed: Connection, run: Procedure): Promise<void>
 
   /** Opens a direct connection to the peer at the other end of a relayed one */
   dial(what: DcutrDial, relayed: Connection, multiaddrs: Multiaddr[], signal: AbortSignal): Promise<Connection>
@@ -48,7 +57,9 @@ export function wrapDcutr (components: DCUtRServiceComponents, init: DCUtRServic
     transportManager,
     registrar: override(registrar, {
       handle: async (protocol, handler, options) => registrar.handle(protocol, async (stream, relayed) => {
-        await answers.follow(relayed, async () => context.run(relayed, async () => handler(stream, relayed)))
+        await answers.follow(relayed, async signal => abortStreams([stream], signal, async () => {
+          await context.run(relayed, async () => handler(stream, relayed))
+        }))
       }, options)
     }),
     addressManager: override(addressManager, {
@@ -69,7 +80,13 @@ export function wrapDcutr (components: DCUtRServiceComponents, init: DCUtRServic
   }) as Coordinator
 
   const upgradeInbound = service.upgradeInbound.bind(service)
-  service.upgradeInbound = async relayed => answers.coordinate(relayed, async () => context.run(relayed, async () => upgradeInbound(relayed)))
+  service.upgradeInbound = async relayed => answers.coordinate(relayed, async signal => {
+    const streams: Stream[] = []
+
+    await abortStreams(streams, signal, async () => {
+      await context.run(relayed, async () => upgradeInbound(withStreams(relayed, streams, signal)))
+    })
+  })
 
   return service
 }
@@ -92,6 +109,39 @@ function kindOf ({ priority, initiator }: OpenConnectionOptions): DcutrDial {
  */
 interface Coordinator {
   upgradeInbound(relayed: Connection): Promise<void>
+}
+
+/**
+ * A connection whose new streams are noted. Each attempt opens one first, so those that are
+ * left when the signal aborts fail at once
+ */
+function withStreams (connection: Connection, streams: Stream[], signal: AbortSignal): Connection {
+  return override(connection, {
+    newStream: async (protocols, options = {}) => {
+      throwIfAborted(signal)
+      const signals = [signal, ...options.signal == null ? [] : [options.signal]]
+      const stream = await withSignals(signals, async either => connection.newStream(protocols, { ...options, signal: either }))
+      streams.push(stream)
+
+      if (signal.aborted) {
+        stream.abort(abortError(signal))
+      }
+
+      return stream
+    }
+  })
+}
+
+/** Runs `job`, and aborts the streams that it waits on when the signal aborts */
+async function abortStreams (streams: Stream[], signal: AbortSignal, job: () => Promise<void>): Promise<void> {
+  const onAbort = (): void => { streams.forEach(stream => { stream.abort(abortError(signal)) }) }
+  signal.addEventListener('abort', onAbort)
+
+  try {
+    await job()
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
 }
 
 /** An object that is like `target` but for some methods */

@@ -2,7 +2,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { Circuit } from '@multiformats/multiaddr-matcher'
 import { pEvent } from 'p-event'
 import { throwIfAborted, untilAborted } from '../abort.ts'
+import { OVER } from '../dialing/race.ts'
 import { LATE_ARRIVAL_MS } from './time-limits.ts'
+import type { Attempt } from '../dialing/race.ts'
 import type { Connection, Libp2pEvents, PeerId } from '@libp2p/interface'
 import type { TypedEventTarget } from 'main-event'
 
@@ -10,7 +12,7 @@ export interface PunchOptions {
   peer: PeerId
 
   /** Each dials one address of the peer */
-  dials: Array<(signal: AbortSignal) => Promise<Connection>>
+  dials: Array<Attempt<Connection>>
 
   /** The open connections to the peer */
   open(): Connection[]
@@ -48,11 +50,12 @@ export async function punch ({ peer, dials, open, events, signal }: PunchOptions
   try {
     return await untilAborted(Promise.race([accepted.then(({ detail }) => detail), dialed]), signal)
   } finally {
-    controller.abort()
+    // the stack of an error that is made for this would keep the relayed connection in memory
+    controller.abort(OVER)
   }
 }
 
 /** A relay that sets no limits makes connections without any, so those don't tell */
-function isDirect ({ remoteAddr, status }: Connection): boolean {
+export function isDirect ({ remoteAddr, status }: Connection): boolean {
   return !Circuit.matches(remoteAddr) && status === 'open'
 }

@@ -47,7 +47,7 @@ describe('a network that refuses the listening port', () => {
   let outcomes: { byRule: Record<string, Outcomes>, withoutRule: string[], withoutArp: string[] }
 
   before(async function () {
-    outcomes = await runInNamespace(this, ADDRESSES, 'refused-port.ts', 'nft list ruleset')
+    outcomes = await runInNamespace(this, ADDRESSES, 'refused-port.ts')
   })
 
   Object.entries({ output: 'here', input: 'at the peer' }).forEach(([chain, where]) => {

@@ -1,17 +1,20 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
+import { generateKeyPair } from '@libp2p/crypto/keys'
 import { defaultLogger } from '@libp2p/logger'
-import { peerIdFromString } from '@libp2p/peer-id'
+import { peerIdFromPrivateKey, peerIdFromString } from '@libp2p/peer-id'
 import { getNetConfig, lpStream, streamPair } from '@libp2p/utils'
 import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
 import { TypedEventEmitter } from 'main-event'
 import pDefer from 'p-defer'
+import { isPublic } from '../../src/endpoint.ts'
 import { dcutr } from '../../src/hole-punching/dcutr.ts'
 import { connectMessage, SYNC } from '../fixtures/dcutr-messages.ts'
 import { startBlackhole, startServer } from '../fixtures/server.ts'
 import { createTransport, rawUpgrader } from '../kit/transport.ts'
 import { until } from '../kit/wait.ts'
+import type { TestServer } from '../fixtures/server.ts'
 import type { Connection, Libp2pEvents, PeerId, Stream } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
@@ -26,7 +29,6 @@ type Dial = (ma: Multiaddr, options: any) => Promise<Connection>
  * test/nat
  */
 describe('dcutr', () => {
-  const RELAYED_ADDRESS = `/ip4/11.0.0.1/tcp/4001/p2p/${OTHER}/p2p-circuit/p2p/${PEER}`
   const direct = connection(`/ip4/11.0.0.2/tcp/4001/p2p/${PEER}`)
   const cleanup: Array<() => Promise<unknown>> = []
 
@@ -52,8 +54,8 @@ describe('dcutr', () => {
   /**
    * A connection over the relay, which we have dialed unless the direction says otherwise
    */
-  function relayedConnection (direction?: Connection['direction']): Connection {
-    return connection(RELAYED_ADDRESS, direction)
+  function relayedConnection (direction?: Connection['direction'], peer: PeerId = PEER, relay: PeerId = OTHER): Connection {
+    return Object.assign(connection(`/ip4/11.0.0.1/tcp/4001/p2p/${relay}/p2p-circuit/p2p/${peer}`, direction), { remotePeer: peer })
   }
 
   function endpoint (...observed: Array<[address: string, observers: number, dialed?: number]>): any {
@@ -72,17 +74,18 @@ describe('dcutr', () => {
     denyPeer?: boolean
     transport?: string
     timeout?: number
+    retries?: number
     listening?: string[]
     connections?: Connection[]
     events?: TypedEventEmitter<Libp2pEvents>
   }
 
-  async function setUp ({ dial = async () => direct, addresses = [], observed = [], listening = [], connections = [], events = new TypedEventEmitter(), deny, denyPeer = false, transport = 'libp2p-reuseport-tcp', timeout = 5_000 }: Setup = {}): Promise<any> {
+  async function setUp ({ dial = async () => direct, addresses = [], observed = [], listening = [], connections = [], events = new TypedEventEmitter(), deny, denyPeer = false, transport = 'libp2p-reuseport-tcp', timeout = 5_000, retries = 1 }: Setup = {}): Promise<any> {
     const dials: any[] = []
     const counts: Record<string, number> = {}
-    const found: any = { dials, counts }
+    const found: any = { addresses, dials, counts }
 
-    const service: any = dcutr({ retries: 1, timeout })({
+    const service: any = dcutr({ retries, timeout })({
       peerId: US,
       logger: defaultLogger(),
       events,
@@ -95,7 +98,9 @@ describe('dcutr', () => {
       connectionManager: { getConnections: (peer?: PeerId) => [relayedConnection(), ...connections].filter(({ remotePeer }) => peer == null || peer.equals(remotePeer)), openConnection: async () => { throw new Error('not around the service') } },
       registrar: {
         register: async (protocol: string, { onConnect }: any) => { found.onConnect = onConnect },
-        handle: async (protocol: string, handler: any) => { found.handler = handler }
+        handle: async (protocol: string, handler: any) => { found.handler = handler },
+        unregister: () => {},
+        unhandle: async () => {}
       },
       transportManager: {
         getTransports: () => [{ [Symbol.toStringTag]: transport, observed: () => observed }],
@@ -144,10 +149,12 @@ describe('dcutr', () => {
    * Plays a peer that has dialed us over the relay, and that names these addresses when we
    * coordinate the punch. Resolves when the procedure begins
    */
-  function dialedOverRelay (addresses: string[]): { relayed: Connection, begun: Promise<void> } {
+  function dialedOverRelay (addresses: string[], peer?: PeerId, relay?: PeerId): { relayed: Connection, begun: Promise<void>, count(): number } {
     const begun = pDefer<void>()
-    const relayed = Object.assign(relayedConnection('inbound'), {
+    let count = 0
+    const relayed = Object.assign(relayedConnection('inbound', peer, relay), {
       newStream: async (): Promise<Stream> => {
+        count++
         begun.resolve()
         const [ours, theirs] = await streamPair()
         const messages = lpStream(theirs)
@@ -159,7 +166,11 @@ describe('dcutr', () => {
       }
     })
 
-    return { relayed, begun: begun.promise }
+    return { relayed, begun: begun.promise, count: () => count }
+  }
+
+  async function randomPeer (): Promise<PeerId> {
+    return peerIdFromPrivateKey(await generateKeyPair('Ed25519'))
   }
 
   function addressesOf (count: number): string[] {
@@ -258,12 +269,17 @@ describe('dcutr', () => {
     }
   })
 
-  describe('of 250 peers at once', () => {
-    const PEERS = 250
+  describe('of 100 peers at once', () => {
+    const PEERS = 100
     let node: any
     let open: number
     let most: number
     let honest: Multiaddr
+    let ids: PeerId[]
+
+    before(async () => {
+      ids = await Promise.all(Array.from({ length: PEERS + 1 }, randomPeer))
+    })
 
     /**
      * Real dials, from a real listening port, to addresses that do not answer: the public
@@ -280,7 +296,7 @@ describe('dcutr', () => {
       honest = multiaddr(`/ip4/11.255.255.255/tcp/${server.port}`)
 
       node = await setUp({
-        timeout: 200,
+        timeout: 1_500,
         addresses: [],
         dial: async (ma, { signal, reusePort }) => {
           const { host, port } = getNetConfig(ma)
@@ -298,61 +314,323 @@ describe('dcutr', () => {
     })
 
     function directUpgrader (ma: Multiaddr): any {
-      return { upgradeOutbound: async (raw: any) => Object.assign(connection(`${ma}/p2p/${PEER}`), { raw }) }
+      return { upgradeOutbound: async (raw: any) => Object.assign(connection(`${ma}`), { raw }) }
     }
 
     function eightOf (peer: number): string[] {
-      return Array.from({ length: 8 }, (_, i) => `/ip4/11.${1 + (peer >> 8)}.${peer & 255}.${1 + i}/tcp/4001`)
+      return Array.from({ length: 8 }, (_, i) => `/ip4/11.1.${peer}.${1 + i}/tcp/4001`)
     }
 
-    it('dials a hundred addresses at a time at most when it coordinates, and each has its turn', async () => {
-      const peers = Array.from({ length: PEERS }, (_, i) => dialedOverRelay(eightOf(i)))
-
-      for (const { relayed } of peers) {
-        node.onConnect(PEER, relayed)
-        // as after an identify push
-        node.onConnect(PEER, relayed)
+    /**
+     * All but the last one name black holes, over so many relays
+     */
+    function dialOverRelays (relays: number): void {
+      for (let i = 0; i < PEERS; i++) {
+        node.onConnect(ids[i], dialedOverRelay(eightOf(i), ids[i], ids[i % relays]).relayed)
       }
+    }
 
-      const last = dialedOverRelay([honest.toString()])
-      node.onConnect(PEER, last.relayed)
-      await last.begun
-      await until(() => node.counts.succeeded === 1, 30_000)
-      await until(() => open === 0)
+    it('dials 32 addresses at a time that peers of one relay name, and has room for the peers of another one', async () => {
+      dialOverRelays(1)
+      await until(() => most >= 32)
+      node.onConnect(ids[PEERS], dialedOverRelay([honest.toString()], ids[PEERS], ids[1]).relayed)
+      await until(() => node.counts.succeeded === 1)
+      await until(() => node.counts.failed_timeout === PEERS && open === 0)
 
-      expect(most).to.be.within(8, 100)
-      expect(node.counts).to.include({ attempted: PEERS + 1, failed_timeout: PEERS, waited: PEERS + 1 - 8 })
+      expect(most).to.be.within(32, 33)
+      expect(node.counts).to.include({ attempted: PEERS + 1, waited: PEERS - 4 })
     })
 
-    it('drops those that wait and whose relayed connection closes', async () => {
-      const peers = Array.from({ length: PEERS }, (_, i) => dialedOverRelay(eightOf(i)))
-      peers.forEach(({ relayed }) => { node.onConnect(PEER, relayed) })
-      await Promise.all(peers.slice(8).map(async ({ relayed }) => relayed.close()))
+    it('dials 64 addresses at a time that peers of many relays name', async () => {
+      dialOverRelays(50)
+      await until(() => node.counts.failed_timeout === PEERS && open === 0)
 
-      const last = dialedOverRelay([honest.toString()])
-      node.onConnect(PEER, last.relayed)
-      await until(() => node.counts.succeeded === 1, 30_000)
-
-      expect(node.counts.attempted).to.equal(8 + 1)
+      expect(most).to.equal(64)
     })
 
-    it('has room for five hundred, and counts whom it turns away', async () => {
-      const peers = Array.from({ length: 510 }, (_, i) => dialedOverRelay(eightOf(i)))
-      peers.forEach(({ relayed }) => { node.onConnect(PEER, relayed) })
-      await until(() => node.counts.failed_busy === 10)
-      await Promise.all(peers.map(async ({ relayed }) => relayed.close()))
-      await until(() => open === 0)
-    })
-
-    it('refuses what is too much when they coordinate, and is there for the next one', async () => {
-      await Promise.all(Array.from({ length: PEERS }, async (_, i) => punchWith(node, eightOf(i), relayedConnection())))
-
-      expect(most).to.be.within(8, 100)
-      expect(node.counts.failed_timeout + node.counts.failed_busy).to.equal(PEERS)
-      expect(node.counts.failed_timeout).to.equal(node.counts.attempted)
+    it('dials 16 at a time of those that peers of one relay coordinate, 32 in all, and is there for the next one', async () => {
+      const followed = async (relays: number): Promise<void> => {
+        most = 0
+        await Promise.all(ids.slice(1).map(async (id, i) => punchWith(node, eightOf(i), relayedConnection('outbound', id, ids[i % relays]))))
+      }
+      await followed(1)
+      expect(most).to.equal(16)
+      await followed(PEERS)
+      expect(most).to.equal(32)
 
       await punchWith(node, [honest.toString()], relayedConnection())
-      expect(node.counts.succeeded).to.equal(1)
+      expect(node.counts).to.include({ succeeded: 1, failed_timeout: 2 * PEERS })
+    })
+  })
+
+  describe('of a peer with many relayed connections', () => {
+    /**
+     * One that never answers when it is asked for its addresses
+     */
+    function silent (id: PeerId = PEER): { relayed: Connection, begun: Promise<void>, count(): number } {
+      const begun = pDefer<void>()
+      let count = 0
+      const relayed = Object.assign(relayedConnection('inbound', id), {
+        newStream: async (): Promise<Stream> => {
+          count++
+          begun.resolve()
+
+          return (await streamPair())[0]
+        }
+      })
+
+      return { relayed, begun: begun.promise, count: () => count }
+    }
+
+    it('one has its turn, one waits for that, and the others are dropped', async () => {
+      const node = await setUp({ timeout: 300 })
+      const connections = Array.from({ length: 24 }, () => silent())
+      connections.forEach(({ relayed }) => { node.onConnect(PEER, relayed) })
+      await connections[0].begun
+      await connections[1].begun
+      await until(() => node.counts.failed_busy === 22)
+
+      expect(connections.map(({ count }) => count())).to.deep.equal([1, 1, ...Array.from({ length: 22 }, () => 0)])
+      expect(node.counts).to.deep.equal({ waited: 23, failed_busy: 22 })
+    })
+
+    it('what waits is dropped when its relayed connection closes', async () => {
+      const node = await setUp({ timeout: 300 })
+      const [first, second, third] = [silent(), silent(), silent()]
+      node.onConnect(PEER, first.relayed)
+      node.onConnect(PEER, second.relayed)
+      await second.relayed.close()
+      node.onConnect(PEER, third.relayed)
+      await third.begun
+
+      expect(second.count()).to.equal(0)
+    })
+
+    it('an identify push does not begin another punch over the same connection', async () => {
+      const node = await setUp({ timeout: 100 })
+      const [first, second] = [silent(), silent()]
+      node.onConnect(PEER, first.relayed)
+      node.onConnect(PEER, first.relayed)
+      node.onConnect(PEER, second.relayed)
+      await second.begun
+      node.onConnect(PEER, first.relayed)
+      const third = silent()
+      node.onConnect(PEER, third.relayed)
+      await third.begun
+
+      expect(first.count()).to.equal(1)
+    })
+
+    it('who has a direct connection is not dialed', async () => {
+      const node = await setUp({ connections: [direct], addresses: ['/ip4/11.0.0.2/tcp/4001'] })
+      const { relayed } = silent()
+      const closing = new Promise(resolve => { relayed.addEventListener('close', resolve) })
+      node.onConnect(PEER, relayed)
+      await closing
+
+      expect(node.dials).to.be.empty()
+    })
+
+    it('has room for 256 exchanges, 128 over a relay, and 500 that wait', async () => {
+      const ids = await Promise.all(Array.from({ length: 128 + 510 }, randomPeer))
+      const node = await setUp({ timeout: 60_000 })
+      const connections = ids.map(silent)
+      connections.forEach(({ relayed }, i) => { node.onConnect(ids[i], relayed) })
+      await until(() => node.counts.failed_busy === 10)
+
+      expect(node.counts.waited).to.equal(510)
+      expect(connections.filter(({ count }) => count() === 1)).to.have.lengthOf(128)
+      await node.service.stop()
+    })
+  })
+
+  describe('addresses that are not public', () => {
+    let server: TestServer
+    let dialed: string[]
+    let node: any
+
+    /**
+     * Real dials from a real listening port to a real server on loopback. Public addresses
+     * are looked for there, too
+     */
+    async function setUpDials (setup: Setup = {}): Promise<void> {
+      const { transport, listen, stop } = createTransport()
+      server = await startServer()
+      cleanup.push(stop, async () => server.stop())
+      await listen('/ip4/127.0.0.1/tcp/0')
+      dialed = []
+      node = await setUp({
+        dial: async (ma, { signal }) => {
+          dialed.push(ma.toString())
+          const there = isPublic(getNetConfig(ma).host) ? multiaddr(`/ip4/127.0.0.1/tcp/${server.port}`) : ma
+
+          return transport.dial(there, { upgrader: rawUpgrader(), signal })
+        },
+        ...setup
+      })
+    }
+
+    const NAMES = ['/dns4/localhost', '/dns/localhost', '/dns4/127.0.0.1', '/dns4/10.0.0.1', '/dns4/169.254.169.254', '/dns/0.0.0.0', '/dns6/::1']
+    const LITERALS = ['/ip4/127.0.0.1', '/ip4/10.0.0.1', '/ip6/64:ff9b::7f00:1', '/ip6/fec0::1', '/ip4/224.0.0.1', '/ip6/ff02::1', '/ip6/::ffff:127.0.0.1', '/ip6/2002:7f00:1::1']
+
+    function withPort (addresses: string[]): string[] {
+      return addresses.map(address => `${address}/tcp/${server.port}`)
+    }
+
+    it('are not dialed in a punch, whether a peer names them or a name leads there', async () => {
+      await setUpDials({ timeout: 300 })
+
+      await punchWith(node, withPort(NAMES), relayedConnection())
+      expect(node.error).to.be.an('error')
+      await punchWith(node, withPort(LITERALS), relayedConnection())
+      expect(node.error).to.have.property('message').that.includes('None of the addresses')
+
+      expect(dialed).to.be.empty()
+      expect(server.sockets).to.be.empty()
+    })
+
+    it('are not dialed before a punch either', async () => {
+      await setUpDials()
+      const { relayed, begun } = dialedOverRelay([])
+      node.addresses.push(...withPort([...NAMES, ...LITERALS]))
+      node.onConnect(PEER, relayed)
+      await begun
+
+      expect(dialed).to.be.empty()
+      expect(server.sockets).to.be.empty()
+    })
+
+    it('a name that leads to a public address is dialed as that address', async () => {
+      await setUpDials()
+      await punchWith(node, [`/dns4/11.0.0.2/tcp/${server.port}`], relayedConnection())
+      await server.socket(0)
+
+      expect(dialed).to.deep.equal([`/ip4/11.0.0.2/tcp/${server.port}/p2p/${PEER}`])
+    })
+
+    it('the gater is asked for what a name leads to', async () => {
+      await setUpDials({ timeout: 300, deny: '/ip4/11.0.0.2' })
+      await punchWith(node, [`/dns4/11.0.0.2/tcp/${server.port}`], relayedConnection())
+
+      expect(dialed).to.be.empty()
+      expect(node.error).to.be.an('error')
+    })
+
+    it('a name counts for as many dials as it may come to', async () => {
+      await setUpDials()
+      await punchWith(node, [...addressesOf(3), ...[5, 6, 7, 8, 9].map(i => `/dns/11.0.1.${i}/tcp/4001`), ...addressesOf(5)], relayedConnection())
+
+      expect(dialed).to.have.lengthOf(3 + 2 + 1)
+    })
+
+    it('no other transport is asked to look up a name', async () => {
+      await setUpDials({ timeout: 300 })
+      await punchWith(node, [`/dns4/11.0.0.2/tcp/${server.port}/ws`, `/ip4/11.0.0.2/tcp/${server.port}/tls/sni/localhost/ws`], relayedConnection()).catch(() => {})
+
+      expect(dialed).to.be.empty()
+    })
+  })
+
+  describe('after stop()', () => {
+    let never: Array<PromiseWithResolvers<Connection>>
+    let aborted: number
+
+    /**
+     * Dials that do not end, unless the signal ends them
+     */
+    const hang: Dial = async (_, { signal }) => {
+      const dialing = Promise.withResolvers<Connection>()
+      never.push(dialing)
+      signal.addEventListener('abort', () => {
+        aborted++
+        dialing.reject(new Error('aborted'))
+      })
+
+      return dialing.promise
+    }
+
+    beforeEach(() => {
+      never = []
+      aborted = 0
+    })
+
+    it('a plain dial and the attempts that would follow end', async () => {
+      const node = await setUp({ dial: hang, timeout: 60_000, retries: 3, addresses: ['/ip4/11.0.0.2/tcp/4001'] })
+      const { relayed, count } = dialedOverRelay(addressesOf(2))
+      node.onConnect(PEER, relayed)
+      await until(() => never.length === 1)
+      await node.service.stop()
+      await until(() => aborted === 1)
+      await new Promise(resolve => setTimeout(resolve, 100))
+
+      expect(never).to.have.lengthOf(1)
+      expect(count()).to.equal(0)
+    })
+
+    it('punches in both roles end', async () => {
+      const node = await setUp({ dial: hang, timeout: 60_000, retries: 3 })
+      const { relayed, count } = dialedOverRelay(addressesOf(2))
+      node.onConnect(PEER, relayed)
+      const followed = punchWith(node, addressesOf(2), relayedConnection('outbound', OTHER))
+      await until(() => never.length === 4)
+      await node.service.stop()
+      await followed
+
+      expect(aborted).to.equal(4)
+      expect(node.error).to.have.property('name', 'AbortError')
+      expect(count()).to.equal(1)
+    })
+
+    it('the exchange with a silent peer ends, and what waits for it, in both roles', async () => {
+      const node = await setUp({ timeout: 60_000, retries: 3 })
+      const streams: Stream[] = []
+      const first = Object.assign(relayedConnection('inbound'), {
+        newStream: async (): Promise<Stream> => {
+          const [ours] = await streamPair()
+          streams.push(ours)
+
+          return ours
+        }
+      })
+      const second = dialedOverRelay(addressesOf(1))
+      node.onConnect(PEER, first)
+      node.onConnect(PEER, second.relayed)
+      await until(() => streams.length === 1)
+      const [, ours] = await streamPair()
+      const followed = node.handler(ours, relayedConnection())
+      await node.service.stop()
+      await expect(followed).to.eventually.be.rejected()
+      await until(() => streams[0].status === 'aborted')
+      await new Promise(resolve => setTimeout(resolve, 100))
+
+      expect(streams).to.have.lengthOf(1)
+      expect(second.count()).to.equal(0)
+    })
+
+    it('a connection that is made all the same is closed', async () => {
+      const late = Object.assign(connection(`/ip4/11.0.0.2/tcp/4001/p2p/${PEER}`), { abort: () => { aborted++ } })
+      const dialing = Promise.withResolvers<Connection>()
+      const node = await setUp({ dial: async () => dialing.promise })
+      const punching = punchWith(node, addressesOf(1), relayedConnection())
+      await until(() => node.dials.length === 1)
+      await node.service.stop()
+      dialing.resolve(late)
+      await punching
+      await until(() => aborted === 1)
+    })
+
+    it('it stops again, and starts again', async () => {
+      const node = await setUp({ dial: async (ma, options) => node.dials.length === 1 ? hang(ma, options) : direct })
+      const punching = punchWith(node, addressesOf(1), relayedConnection())
+      await until(() => node.dials.length === 1)
+      await node.service.stop()
+      await node.service.stop()
+      await punching
+      await node.service.start()
+      await node.service.start()
+      await punchWith(node, addressesOf(1), relayedConnection())
+
+      expect(node.counts).to.include({ attempted: 2, succeeded: 1 })
     })
   })
 

@@ -22,6 +22,7 @@ describe('the contract with @libp2p/dcutr', () => {
     const asked: string[] = []
     const registered: any = {}
     const note = (what: string): void => { asked.push(what) }
+    const { signal } = new AbortController()
     const direct = relayedConnection('outbound')
 
     const service = wrapDcutr({
@@ -44,12 +45,12 @@ describe('the contract with @libp2p/dcutr', () => {
       },
       coordinate: async (_, run) => {
         note('coordinate')
-        await run()
+        await run(signal)
         note('coordinated')
       },
       follow: async (_, run) => {
         note('follow')
-        await run()
+        await run(signal)
         note('followed')
       },
       dial: async (what, relayed, multiaddrs) => {
