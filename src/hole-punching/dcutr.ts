@@ -40,6 +40,7 @@ import { DialError, InvalidParametersError, serviceDependencies, start, stop } f
 import { tryGetNetConfig } from '@libp2p/utils'
 import { Circuit } from '@multiformats/multiaddr-matcher'
 import { abortError, throwIfAborted, withSignals } from '../abort.ts'
+import { COUNT, DELAY, checkOptions, isWithin } from '../check-options.ts'
 import { CONNECTION_ATTEMPT_DELAY_MS, race } from '../dialing/race.ts'
 import { candidates } from './candidates.ts'
 import { AddressLearner } from './learn-address.ts'
@@ -50,6 +51,7 @@ import { PLAIN_DIAL_MS } from './time-limits.ts'
 import { FailedPeers, Turns } from './turns.ts'
 import type { DcutrDial, Procedure } from './libp2p-dcutr.ts'
 import type { Asker } from './turns.ts'
+import type { Rules } from '../check-options.ts'
 import type { Attempt, RaceOptions } from '../dialing/race.ts'
 import type { NatMapping } from '../observed/nat-mapping.ts'
 import type { ObservedEndpoint } from '../observed/observed.ts'
@@ -85,6 +87,13 @@ export interface Dcutr {
  */
 const COORDINATE_AGAIN_MS = 60_000
 
+const RULES: Rules<DCUtRServiceInit> = {
+  timeout: DELAY,
+  retries: { must: 'an integer from 0', isMet: value => Number.isInteger(value) && isWithin(value, 0, Infinity) },
+  maxInboundStreams: COUNT,
+  maxOutboundStreams: COUNT
+}
+
 /** How a dial chooses its port and role: options of `reuseportTcp()` that libp2p hands on to it */
 type PortAndRole = Pick<ReuseportTcpDialOptions, 'reusePort' | 'initiator'>
 
@@ -92,10 +101,13 @@ type PortAndRole = Pick<ReuseportTcpDialOptions, 'reusePort' | 'initiator'>
  * Creates the service, to be given to `createLibp2p`. It takes the options of
  * `@libp2p/dcutr` and needs `reuseportTcp()` among the transports
  *
- * @throws {InvalidParametersError} when the node starts without `reuseportTcp()`
+ * @throws {InvalidParametersError} if an option does not exist or has a value that can't be
+ * used, and when the node starts without `reuseportTcp()`
  */
 export function dcutr (init: DCUtRServiceInit = {}): (components: DcutrComponents) => Dcutr {
-  return components => new DcutrService(components, init)
+  const checked = checkOptions(init, RULES)
+
+  return components => new DcutrService(components, checked)
 }
 
 class DcutrService implements Dcutr, Startable {

@@ -182,6 +182,25 @@ describe('dcutr', () => {
       .with.property('message', 'libp2p-reuseport-tcp/dcutr needs reuseportTcp() among the transports')
   })
 
+  it('checks its options', () => {
+    for (const init of [{}, { timeout: 0, retries: 3, maxInboundStreams: Infinity }, { timeout: undefined }]) {
+      expect(() => dcutr(init)).to.not.throw()
+    }
+
+    const bad: Array<[init: any, message: string]> = [
+      [{ timeout: 'x' }, 'options.timeout must be a number of milliseconds from 0 to 2147483647, not "x"'],
+      [{ timeout: Infinity }, 'options.timeout must be a number of milliseconds from 0 to 2147483647, not Infinity'],
+      [{ retries: 1.5 }, 'options.retries must be an integer from 0, not 1.5'],
+      [{ maxInboundStreams: -1 }, 'options.maxInboundStreams must be a number from 0, not -1'],
+      [{ timeOut: 1 }, 'options has no option "timeOut". Did you mean timeout?'],
+      [5, 'options must be an object, not 5']
+    ]
+
+    for (const [init, message] of bad) {
+      expect(() => dcutr(init)).to.throw(message).with.property('name', 'InvalidParametersError')
+    }
+  })
+
   it('dials from the listening port or not at all, as the initiator, only the peer itself', async () => {
     const { dials } = await punch({}, ['/ip4/11.0.0.2/tcp/4001', `/ip4/11.0.0.3/tcp/4001/p2p/${PEER}`, `/ip4/11.0.0.4/tcp/4001/p2p/${OTHER}`])
 
