@@ -386,19 +386,23 @@ describe('dcutr', () => {
     /**
      * One that never answers when it is asked for its addresses
      */
-    function silent (id: PeerId = PEER): { relayed: Connection, begun: Promise<void>, count(): number } {
+    function silent (id: PeerId = PEER): { relayed: Connection, begun: Promise<void>, over: Promise<void>, count(): number } {
       const begun = pDefer<void>()
+      const over = pDefer<void>()
       let count = 0
       const relayed = Object.assign(relayedConnection('inbound', id), {
         newStream: async (): Promise<Stream> => {
           count++
           begun.resolve()
 
-          return (await streamPair())[0]
+          const [ours] = await streamPair()
+          ours.addEventListener('close', () => { over.resolve() })
+
+          return ours
         }
       })
 
-      return { relayed, begun: begun.promise, count: () => count }
+      return { relayed, begun: begun.promise, over: over.promise, count: () => count }
     }
 
     it('one has its turn, one waits for that, and the others are dropped', async () => {
@@ -431,7 +435,10 @@ describe('dcutr', () => {
       node.onConnect(PEER, first.relayed)
       node.onConnect(PEER, first.relayed)
       node.onConnect(PEER, second.relayed)
+      await first.over
       await second.begun
+      // the attempt ends after its stream
+      await new Promise(resolve => setImmediate(resolve))
       node.onConnect(PEER, first.relayed)
       const third = silent()
       node.onConnect(PEER, third.relayed)
