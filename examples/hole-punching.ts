@@ -1,8 +1,10 @@
 /**
  * Two nodes that are connected over a relay connect directly, from and to the ports
- * that they listen on (DCUtR). For once without NATs: `npm run demo:nat` builds some.
+ * that they listen on (DCUtR). For once without NATs: `npm run demo:nat` builds some. DCUtR
+ * dials public addresses only, so on Linux this gives the loopback interface one, in a network
+ * of its own:
  *
- * - `node examples/hole-punching.ts`
+ * - `unshare -rn sh -c "ip link set lo up && ip address add 11.0.0.1 dev lo && node examples/hole-punching.ts"`
  */
 
 import { circuitRelayServer, circuitRelayTransport } from '@libp2p/circuit-relay-v2'
@@ -19,15 +21,11 @@ import { reuseportTcp } from '../src/index.ts'
 import type { Connection, Libp2p } from '@libp2p/interface'
 import type { Libp2pOptions } from 'libp2p'
 
+const IP = '/ip4/11.0.0.1'
+
 async function startNode (services: Libp2pOptions['services'], ...listen: string[]): Promise<Libp2p> {
   return createLibp2p({
-    addresses: {
-      listen: ['/ip4/127.0.0.1/tcp/0', ...listen],
-      // on one machine only: DCUtR dials no private address, but it dials names
-      announceFilter: addresses => addresses.map(ma => multiaddr(`${ma}`.replace('/ip4/127.0.0.1', '/dns4/localhost')))
-    },
-    // on one machine only: without NATs a plain dial succeeds, if the address is known without DCUtR
-    connectionGater: { filterMultiaddrForPeer: () => false },
+    addresses: { listen },
     transports: [reuseportTcp(), circuitRelayTransport()],
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
@@ -35,12 +33,12 @@ async function startNode (services: Libp2pOptions['services'], ...listen: string
   })
 }
 
-const relay = await startNode({ relay: circuitRelayServer() })
-const overRelay = `${relay.getMultiaddrs()[0]}/p2p-circuit`
-const [a, b] = await Promise.all(['a', 'b'].map(async () => startNode({ dcutr: dcutr() }, overRelay)))
+const relay = await startNode({ relay: circuitRelayServer() }, `${IP}/tcp/4001`)
+const overRelay = `${IP}/tcp/4001/p2p/${relay.peerId}/p2p-circuit`
+const [a, b] = await Promise.all([4002, 4003].map(async port => startNode({ dcutr: dcutr() }, `${IP}/tcp/${port}`, overRelay)))
 const isDirect = ({ detail: { remoteAddr, remotePeer } }: CustomEvent<Connection>): boolean => !`${remoteAddr}`.includes('/p2p-circuit') && !remotePeer.equals(relay.peerId)
 const direct = Promise.all([a, b].map(async node => pEvent<'connection:open', CustomEvent<Connection>>(node, 'connection:open', { filter: isDirect, timeout: 10_000 })))
-process.stdout.write(`a listens on ${a.getMultiaddrs()[0]}\nb listens on ${b.getMultiaddrs()[0]}\n`)
+process.stdout.write(`a listens on ${IP}/tcp/4002\nb listens on ${IP}/tcp/4003\n`)
 
 const relayed = await a.dial(multiaddr(`${overRelay}/p2p/${b.peerId}`))
 const closed = pEvent(relayed, 'close')
