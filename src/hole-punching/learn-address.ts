@@ -87,8 +87,12 @@ export class AddressLearner {
     for (const connection of this.#connections(relayed)) {
       const multiaddrs = await this.#addressesOf(connection, family)
 
-      if (multiaddrs.length === 0 || asked++ === MAX_ASKED) {
+      if (multiaddrs.length === 0) {
         continue
+      }
+
+      if (asked++ === MAX_ASKED) {
+        break
       }
 
       try {
