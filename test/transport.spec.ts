@@ -172,7 +172,7 @@ describe('transport', () => {
         const values: Record<string, number> = counted[name] ??= {}
 
         return {
-          increment: (labels: Record<string, true>) => { Object.keys(labels).forEach(label => { values[label] = (values[label] ?? 0) + 1 }) },
+          increment: (labels: Record<string, true | number>) => { Object.entries(labels).forEach(([label, by]) => { values[label] = (values[label] ?? 0) + Number(by) }) },
           update: (labels: Record<string, number>) => { Object.assign(values, labels) }
         }
       }
