@@ -1,13 +1,17 @@
 import { promisify } from 'node:util'
 import { StreamClosedError } from '@libp2p/utils'
+import type { SendResult } from '@libp2p/utils'
 import type { Socket } from 'node:net'
 import type { Uint8ArrayList } from 'uint8arraylist'
 
-/**
- * Chunks of this size or more are not copied: that would cost more than one `write` for all
- * of them saves
- */
-const UNCOPIED_CHUNK_BYTES = 8 * 1024
+/** Chunks of this size or more are not copied: copying costs more than a write of their own */
+const UNCOPIED_CHUNK_BYTES = 20 * 1024
+
+/** Small chunks are copied into memory of this size, a slab, until they are written */
+const SLAB_BYTES = 64 * 1024
+
+/** How many slabs the process keeps for the next writers */
+const MAX_SPARE_SLABS = 16
 
 /**
  * If there were no more messages than this in the last tick, the first one of this tick is
@@ -30,19 +34,26 @@ const NOTHING = new Uint8Array(0)
 const write = promisify((socket: Socket, data: Uint8Array, callback: (err?: Error | null) => void) => { socket.write(data, callback) })
 const end = promisify((socket: Socket, callback: () => void) => { socket.end(callback) })
 
+const spareSlabs: Uint8Array[] = []
+
 /**
  * Gives the kernel what is sent within one tick in a single system call.
  *
  * If there were few messages in the last tick, the first one of this tick is written at
- * once. All others are collected until `process.nextTick` runs its callbacks, or until
- * there is as much as the socket wants to buffer. Small chunks next to each other are
- * copied into one, large chunks are not copied.
+ * once. Otherwise small chunks are copied one behind the other until `process.nextTick`
+ * runs its callbacks, a large chunk comes, or there is as much as the socket wants to buffer.
+ * A large chunk is not copied, and written at once with all that waits.
+ *
+ * So a buffer may be changed when `write` has returned, as after `socket.write`. If the
+ * kernel's buffer is full, both keep large chunks until the kernel takes them.
  */
 export class BatchWriter {
   readonly #socket: Socket
   readonly #onDrain: () => void
-  #chunks: Uint8Array[] = []
-  #bytes = 0
+
+  /** Its first bytes are copies of the small chunks that wait */
+  #slab?: Uint8Array
+  #copied = 0
 
   /** How many messages there were in this tick, and in the last one that had any */
   #messages = 0
@@ -52,7 +63,7 @@ export class BatchWriter {
   /** How many bytes were sent since everybody else on the event loop had a turn */
   #turnBytes = 0
 
-  /** `onDrain` is called when more can be written after `write` has returned false */
+  /** `onDrain` is called when more can be written after `canSendMore` was false */
   constructor (socket: Socket, onDrain: () => void) {
     this.#socket = socket
     this.#onDrain = onDrain
@@ -60,63 +71,72 @@ export class BatchWriter {
     socket.on('drain', () => { this.#drainIfRoom() })
   }
 
-  /** How many bytes are not with the kernel yet */
+  /** How many bytes wait. A write counts as a whole until the kernel has all of it */
   get pending (): number {
-    return this.#bytes + this.#socket.writableLength
+    return this.#copied + this.#socket.writableLength
   }
 
   /**
-   * The data must not be changed afterwards
+   * When the socket is full, the chunks of `data` that are left are not taken
    *
-   * @returns whether there is room for more. If not, wait for the drain
+   * @returns how many bytes were taken, and whether there is room for more. If not, wait for
+   * the drain
    */
-  write (data: Uint8Array | Uint8ArrayList): boolean {
+  write (data: Uint8Array | Uint8ArrayList): SendResult {
     if (this.#messages++ === 0) {
       process.nextTick(endTick, this)
     }
 
+    const isUndelayed = this.#messages === 1 && this.#lastMessages <= UNDELAYED_TICK_MESSAGES
+    let sentBytes = 0
+
     if (data instanceof Uint8Array) {
-      this.#chunks.push(data)
+      sentBytes = this.#take(data, isUndelayed)
     } else {
       for (const chunk of data) {
-        this.#chunks.push(chunk)
+        sentBytes += this.#take(chunk, false)
+      }
+
+      if (isUndelayed) {
+        this.#writeOut()
       }
     }
 
-    this.#bytes += data.byteLength
-
-    if (this.#turnBytes < TURN_BYTES && this.#turnBytes + data.byteLength >= TURN_BYTES) {
+    if (this.#turnBytes < TURN_BYTES && this.#turnBytes + sentBytes >= TURN_BYTES) {
       setImmediate(endTurn, this)
     }
 
-    this.#turnBytes += data.byteLength
+    this.#turnBytes += sentBytes
 
-    if (this.#isFull() || (this.#messages === 1 && this.#lastMessages <= UNDELAYED_TICK_MESSAGES)) {
-      this.#writeOut()
-    }
-
-    // asked again: after a write the kernel may have all of it
+    // after a write the kernel may have all of it
     if (this.#isFull() || this.#turnBytes >= TURN_BYTES) {
       this.#needsDrain = true
     }
 
-    return !this.#needsDrain
+    return { sentBytes, canSendMore: !this.#needsDrain }
   }
 
   /**
-   * Resolves when the kernel has everything, and a FIN after it. Nothing can be written
-   * any more
+   * Resolves when the kernel has everything, `rest` at the end, and a FIN after it. Nothing
+   * can be written any more
    *
    * @throws {Error} if the socket is closed before
    */
-  async end (): Promise<void> {
+  async end (rest: Uint8ArrayList): Promise<void> {
     const socket = this.#socket
     this.#writeOut()
 
+    socket.cork()
+
+    for (const chunk of rest) {
+      socket.write(chunk)
+    }
+
+    socket.uncork()
     await write(socket, NOTHING)
 
     if (socket.destroyed) {
-      // to Node it is no failure if a write is cut off that the kernel has taken in part
+      // Node reports success even if only part of a write reached the kernel
       throw new StreamClosedError('The connection was lost before all data was sent')
     }
 
@@ -141,6 +161,34 @@ export class BatchWriter {
     return this.pending >= this.#socket.writableHighWaterMark
   }
 
+  /** @returns how many bytes were taken: all, or none if the socket is full */
+  #take (chunk: Uint8Array, atOnce: boolean): number {
+    const { byteLength } = chunk
+
+    if (this.#isFull()) {
+      return 0
+    }
+
+    if (atOnce || byteLength >= UNCOPIED_CHUNK_BYTES) {
+      this.#writeOut(chunk)
+      return byteLength
+    }
+
+    if (this.#copied + byteLength > SLAB_BYTES) {
+      this.#writeOut()
+    }
+
+    this.#slab ??= spareSlabs.pop() ?? Buffer.allocUnsafeSlow(SLAB_BYTES)
+    this.#slab.set(chunk, this.#copied)
+    this.#copied += byteLength
+
+    if (this.#isFull()) {
+      this.#writeOut()
+    }
+
+    return byteLength
+  }
+
   /** Tells that there is room again, if somebody was told that there is none */
   #drainIfRoom (): void {
     if (this.#needsDrain && this.#turnBytes < TURN_BYTES && !this.#socket.writableNeedDrain) {
@@ -149,54 +197,44 @@ export class BatchWriter {
     }
   }
 
-  #writeOut (): void {
+  /** Writes the small chunks that wait, and then this one */
+  #writeOut (large?: Uint8Array): void {
     const socket = this.#socket
-    const chunks = this.#chunks
+    const slab = this.#slab
+    const small = slab?.subarray(0, this.#copied)
+    this.#slab = undefined
+    this.#copied = 0
 
-    if (chunks.length === 0 || socket.destroyed) {
+    if (socket.destroyed) {
       return
     }
 
-    this.#chunks = []
-    this.#bytes = 0
+    if (slab == null || small == null) {
+      if (large != null) {
+        socket.write(large)
+      }
 
-    const merged = chunks.length === 1 ? chunks : mergeSmall(chunks)
-
-    if (merged.length > 1) {
-      // one vectored write for all of them
-      socket.cork()
+      return
     }
 
-    merged.forEach(chunk => socket.write(chunk))
-    // does nothing if it is not corked
+    const mustWait = socket.writableLength > 0
+
+    // one vectored write for both
+    socket.cork()
+    // what waits in the socket must not keep a whole slab
+    socket.write(mustWait ? Buffer.from(small) : small)
+
+    if (large != null) {
+      socket.write(large)
+    }
+
     socket.uncork()
-  }
-}
 
-/** Copies small chunks that follow each other into one */
-function mergeSmall (chunks: Uint8Array[]): Uint8Array[] {
-  const merged: Uint8Array[] = []
-  let small: Uint8Array[] = []
-
-  const endSmall = (): void => {
-    if (small.length > 0) {
-      merged.push(small.length === 1 ? small[0] : Buffer.concat(small))
-      small = []
+    // if nothing is left in the socket, the kernel has what was in the slab
+    if (spareSlabs.length < MAX_SPARE_SLABS && (mustWait || socket.writableLength === 0)) {
+      spareSlabs.push(slab)
     }
   }
-
-  for (const chunk of chunks) {
-    if (chunk.byteLength < UNCOPIED_CHUNK_BYTES) {
-      small.push(chunk)
-    } else {
-      endSmall()
-      merged.push(chunk)
-    }
-  }
-
-  endSmall()
-
-  return merged
 }
 
 function endTick (writer: BatchWriter): void {

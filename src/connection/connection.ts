@@ -153,22 +153,30 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
   }
 
   send (data: Uint8Array | Uint8ArrayList): boolean {
-    if (this.writeStatus !== 'writable' || this.writableNeedsDrain || this.sendingData || this.writeBuffer.byteLength > 0 || !isBytes(data)) {
+    if (this.writeStatus !== 'writable' || this.sendingData || this.writeBuffer.byteLength > 0 || !isBytes(data)) {
       return super.send(data)
     }
 
     // nothing is queued, so this need not go through the queue of the base class
-    this.writableNeedsDrain = !this.#writer.write(data)
+    const { sentBytes, canSendMore } = this.#writer.write(data)
+    this.writableNeedsDrain = !canSendMore
+
+    if (sentBytes < data.byteLength) {
+      this.writeBuffer.append(data instanceof Uint8Array ? data : data.sublist(sentBytes))
+
+      // sends nothing before the drain, but checks the length of the queue
+      return this.processSendQueue()
+    }
 
     if (this.listenerCount('idle') > 0) {
       this.safeDispatchEvent('idle')
     }
 
-    return !this.writableNeedsDrain
+    return canSendMore
   }
 
   sendData (data: Uint8ArrayList): SendResult {
-    return { sentBytes: data.byteLength, canSendMore: this.#writer.write(data) }
+    return this.#writer.write(data)
   }
 
   async closeWrite ({ signal }: AbortOptions = {}): Promise<void> {
@@ -313,16 +321,16 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
       this.writeStatus = 'closing'
     }
 
-    const rest = this.writeBuffer
+    // nobody sends more, so there is no back pressure to keep
+    const rest = this.writeBuffer.sublist()
+    const written = this.#writer.end(rest)
 
     if (rest.byteLength > 0) {
-      // nobody sends more, so there is no back pressure to keep
-      this.#writer.write(rest)
-      rest.consume(rest.byteLength)
+      this.writeBuffer.consume(rest.byteLength)
       this.safeDispatchEvent('idle')
     }
 
-    await this.#writer.end()
+    await written
     this.writeStatus = 'closed'
 
     if (this.remoteWriteStatus === 'closed') {

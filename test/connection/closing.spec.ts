@@ -82,7 +82,7 @@ describe('closing', () => {
     sendInPieces(connection, new Uint8Array(MANY_BYTES), 100_000)
     await sleep(20)
     connection.send(new Uint8Array(100_000))
-    expect(connection.writeBufferLength).to.equal(100_000)
+    expect(connection.writeBufferLength).to.be.at.least(100_000)
   }
 
   describe('when the peer half-closes and reads on', () => {

@@ -1,15 +1,19 @@
 import { once } from 'node:events'
 import net from 'node:net'
+import { defaultLogger } from '@libp2p/logger'
+import { tcp } from '@libp2p/tcp'
+import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
 import fc from 'fast-check'
 import pDefer from 'p-defer'
 import { Uint8ArrayList } from 'uint8arraylist'
+import { reuseportTcp } from '../../src/index.ts'
 import { closed, startCountingThread, startServer } from '../fixtures/server.ts'
 import { createTransport, rawUpgrader } from '../kit/transport.ts'
 import type { RawConnection, ReuseportTcpInit } from '../../src/index.ts'
 import type { TestServer } from '../fixtures/server.ts'
 import type { TestTransport } from '../kit/transport.ts'
-import type { MultiaddrConnection } from '@libp2p/interface'
+import type { Logger, MultiaddrConnection } from '@libp2p/interface'
 import type { Socket } from 'node:net'
 
 /**
@@ -17,6 +21,23 @@ import type { Socket } from 'node:net'
  */
 function pattern (from: number, to: number): Uint8Array {
   return Uint8Array.from({ length: to - from }, (_, i) => ((from + i) * 2_654_435_761) >>> 24)
+}
+
+async function readBytes (socket: Socket, length: number): Promise<Buffer> {
+  const received: Buffer[] = []
+  let missing = length
+
+  return new Promise((resolve, reject) => {
+    socket.on('error', reject).on('close', () => { reject(new Error(`${missing} bytes are missing`)) })
+    socket.on('data', data => {
+      received.push(data)
+      missing -= data.byteLength
+
+      if (missing <= 0) {
+        resolve(Buffer.concat(received))
+      }
+    }).resume()
+  })
 }
 
 async function tick (): Promise<void> {
@@ -175,6 +196,117 @@ describe('connection', () => {
     }
 
     expect(socket.destroyed).to.equal(false)
+  })
+
+  it('sends what was in a buffer when it was sent, whatever becomes of that afterwards', async () => {
+    for (const size of [1, 100, 8_192, 20_000, 30_000]) {
+      for (const inList of [false, true]) {
+        const received = pDefer<Buffer>()
+        const { connection } = await open(socket => { received.resolve(readBytes(socket, 4 * size)) })
+        const buffer = new Uint8Array(size)
+
+        // all in one tick, and less than the kernel takes at once
+        for (let i = 1; i <= 4; i++) {
+          buffer.fill(i)
+          expect(connection.send(inList ? new Uint8ArrayList(buffer.subarray(0, 1), buffer.subarray(1)) : buffer)).to.equal(true)
+        }
+
+        buffer.fill(255)
+        const expected = Buffer.concat([1, 2, 3, 4].map(i => Buffer.alloc(size, i)))
+        expect((await received.promise).equals(expected), `${size} bytes, ${inList ? 'in a list' : 'alone'}`).to.equal(true)
+      }
+    }
+  })
+
+  it('sends small chunks as they were, although the kernel did not take them at once', async () => {
+    const { connection, socket } = await open(socket => { socket.pause() })
+    const buffer = new Uint8Array(200)
+    const sent: Buffer[] = []
+
+    // until neither the kernel nor the socket takes more
+    while (!connection.writableNeedsDrain) {
+      for (let i = 0; i < 100 && !connection.writableNeedsDrain; i++) {
+        buffer.fill(sent.length % 255)
+        sent.push(Buffer.from(buffer))
+        connection.send(buffer)
+      }
+
+      // it may be that others only wanted their turn
+      await immediate()
+      await immediate()
+    }
+
+    buffer.fill(255)
+    const expected = Buffer.concat(sent)
+    expect((await readBytes(socket, expected.byteLength)).equals(expected)).to.equal(true)
+  })
+
+  it('keeps what does not fit the socket of a list in its queue, which has a limit', async () => {
+    const { connection, socket } = await open(socket => { socket.pause() })
+    const { connection: limited } = await open(socket => { socket.pause() })
+    const parts = Array.from({ length: 200 }, (_, i) => pattern(i * 100_000, (i + 1) * 100_000))
+    const closes = countCloses(limited)
+    connection.maxWriteBufferLength = 20_000_000
+    limited.maxWriteBufferLength = 1_000_000
+
+    expect(limited.send(new Uint8ArrayList(...parts))).to.equal(false)
+    expect(limited.status).to.equal('aborted')
+    expect(closes.error).to.have.property('name', 'StreamBufferError')
+
+    expect(connection.send(new Uint8ArrayList(...parts))).to.equal(false)
+    expect(connection.writeBufferLength).to.be.greaterThan(1_000_000)
+    expect((await readBytes(socket, 20_000_000)).equals(Buffer.concat(parts))).to.equal(true)
+  });
+
+  // the kernel takes less at once elsewhere
+  (process.platform === 'linux' ? it : it.skip)('queues nothing that the kernel takes, although others want their turn', async () => {
+    const { connection } = await open(socket => { socket.pause() })
+    connection.maxWriteBufferLength = 0
+
+    for (let i = 0; i < 10; i++) {
+      connection.send(new Uint8Array(100_000))
+    }
+
+    expect(connection.writableNeedsDrain).to.equal(true)
+    expect(connection.status).to.equal('open')
+  })
+
+  it('logs the same errors as @libp2p/tcp', async () => {
+    const ends: Record<string, (connection: MultiaddrConnection, peer: Socket) => unknown> = {
+      'the peer closes': (_, peer) => peer.end(),
+      'the peer resets': (_, peer) => peer.resetAndDestroy(),
+      'we close': async (connection, peer) => {
+        peer.resume().once('end', () => { peer.end() })
+        await connection.close()
+      },
+      'we abort': connection => { connection.abort(new Error('enough')) },
+      'nothing happens': () => {},
+      'too much arrives': (connection, peer) => {
+        connection.maxReadBufferLength = 10
+        peer.write(new Uint8Array(100))
+      }
+    }
+
+    const errorsOf = async (create: typeof tcp | typeof reuseportTcp, end: typeof ends[string]): Promise<string[]> => {
+      const errors: string[] = []
+      const log: Logger = Object.assign(defaultLogger().forComponent('test'), {
+        error: (_: string, err: any) => { errors.push(err.code ?? err.name) },
+        newScope: () => log
+      })
+      const server = await startServer('127.0.0.1', 0, socket => { socket.pause() })
+      cleanup.push(async () => server.stop())
+      const transport = create({ outboundSocketInactivityTimeout: 100 })({ logger: { forComponent: () => log } })
+      const dialed: any = await transport.dial(multiaddr(`/ip4/127.0.0.1/tcp/${server.port}`), { upgrader: rawUpgrader(), signal: AbortSignal.timeout(5_000) })
+      const closed = once(dialed, 'close')
+      await end(dialed, await server.socket(0))
+      await closed
+
+      return errors
+    }
+
+    for (const [name, end] of Object.entries(ends)) {
+      expect(await errorsOf(reuseportTcp, end), name).to.deep.equal(await errorsOf(tcp, end))
+    }
   })
 
   it('keeps every byte in its place, whatever the sizes, pauses and the end', async () => {
