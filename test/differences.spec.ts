@@ -1,4 +1,5 @@
 import diagnostics from 'node:diagnostics_channel'
+import { once } from 'node:events'
 import fs from 'node:fs'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -132,6 +133,19 @@ describe('differences from @libp2p/tcp', () => {
       await delay(50)
 
       return connection.status === 'open' ? 'it stays open for writing' : 'the connection closes'
+    }],
+    'a peer takes nothing for longer than the inactivity timeout during `close()`': ['it loses the rest', 'it gets all of it, if that takes less than 5 s', async create => {
+      const { connection, peer } = await open(create({ outboundSocketInactivityTimeout: 100 }))
+      const bytes = await queueData(connection)
+      connection.close().catch(() => {})
+      await delay(500)
+      let received = 0
+      const closed = once(peer, 'close').catch(() => {})
+      peer.on('data', data => { received += data.byteLength }).on('end', () => peer.end())
+      peer.resume()
+      await closed
+
+      return received === bytes ? 'it gets all of it, if that takes less than 5 s' : 'it loses the rest'
     }],
     'a peer answers the FIN of `close()`': ['the answer is dropped', 'it is delivered; the peer has 1 s', async create => {
       const { connection, peer } = await open(create())

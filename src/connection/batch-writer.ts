@@ -76,6 +76,14 @@ export class BatchWriter {
     return this.#copied + this.#socket.writableLength
   }
 
+  /** Changes whenever the kernel takes something */
+  progress (): number {
+    // no public API tells how much of a write the kernel has. Bun and Deno do not tell it
+    const { _handle: handle }: { _handle?: { writeQueueSize?: number } | null } = this.#socket as any
+
+    return this.pending + (handle?.writeQueueSize ?? 0)
+  }
+
   /**
    * When the socket is full, the chunks of `data` that are left are not taken
    *

@@ -17,6 +17,15 @@ const DEFAULT_INACTIVITY_MS = 120_000
 /** How long to wait for the peer's FIN after ours was sent */
 const PEER_FIN_MS = 1_000
 
+/**
+ * How long the peer may take nothing of what is left to send, if the inactivity timeout is
+ * shorter. A peer that is only slow must not lose data
+ */
+const MIN_STALL_MS = 5_000
+
+/** How often the connection looks whether the peer has taken something */
+const STALL_CHECK_MS = 500
+
 export interface ConnectionInit {
   socket: Socket
   direction: MessageStreamDirection
@@ -32,7 +41,9 @@ export interface ConnectionInit {
   follower?: ConnectionFollower
 
   /**
-   * In ms, 0 to turn it off
+   * How long nothing may be sent or received before the connection is aborted, in ms. 0 to
+   * turn it off. It does not cut off what is left to send after `close()`, `closeWrite()`
+   * or the peer's FIN
    *
    * @default 120_000
    */
@@ -68,7 +79,9 @@ export interface RawConnection extends MultiaddrConnection {
 
   /**
    * Sends a FIN after what was sent so far, and goes on reading. The connection
-   * closes when the peer sends its FIN.
+   * closes when the peer sends its FIN. While data is left to send, the peer has as much time
+   * as during `close()`. After that, the connection is aborted if the peer sends nothing for
+   * the inactivity timeout. The kernel still sends it all data and the FIN, and no RST.
    *
    * @throws {AbortError} when the signal aborts before the kernel has all data and the FIN.
    * They are sent all the same
@@ -137,7 +150,7 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
     socket.setTimeout(this.inactivityTimeout)
     socket.on('data', onData)
     socket.on('error', err => { this.abort(err) })
-    socket.on('timeout', () => { this.abort(new TimeoutError(`No data for ${this.inactivityTimeout}ms`)) })
+    socket.on('timeout', () => { this.#onSilence() })
     socket.once('end', () => { this.#onFin() })
     socket.once('close', () => { this.onTransportClosed() })
     // the race of a dial may have paused it
@@ -184,10 +197,15 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
   }
 
   /**
-   * Sends what is left and a FIN, then waits for the peer's FIN; what arrives until then is
-   * delivered. It does not wait longer than a second for that FIN, or than the signal: all is
-   * sent by then. If the peer has gone already that is no error, as with `@libp2p/tcp`: the
-   * close event tells.
+   * Sends what is left and a FIN, then waits for the peer's FIN. What arrives until then is
+   * delivered. If the peer has gone already that is no error, as with `@libp2p/tcp`: the close
+   * event tells.
+   *
+   * It settles when the peer's FIN has come, or one second after the kernel got all data and
+   * our FIN. The kernel goes on sending them. If the peer takes nothing of what is left for the
+   * inactivity timeout, the connection is aborted: after 5 s if the timeout is shorter, after
+   * 120 s if it is off. A peer that takes a little again and again is waited for until the
+   * signal aborts.
    *
    * @throws {AbortError} when the signal aborts, whatever its reason, before the kernel has
    * all data and the FIN. The connection is aborted then, as the rest is lost
@@ -220,11 +238,8 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
 
     // the peer's FIN is behind data that nobody may read any more
     socket.resume()
-
-    if (this.inactivityTimeout === 0) {
-      // a peer that stops reading must not keep us waiting for ever
-      socket.setTimeout(DEFAULT_INACTIVITY_MS)
-    }
+    // the waits for the kernel and for the peer's FIN have limits of their own
+    socket.setTimeout(0)
 
     if (signal?.aborted === true) {
       onAbort()
@@ -330,12 +345,55 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
       this.safeDispatchEvent('idle')
     }
 
-    await written
+    this.#socket.setTimeout(0)
+    const stallTimer = this.#abortWhenStalled()
+
+    try {
+      await written
+    } finally {
+      clearInterval(stallTimer)
+    }
+
     this.writeStatus = 'closed'
 
     if (this.remoteWriteStatus === 'closed') {
       this.onTransportClosed()
+    } else if (this.status === 'open') {
+      this.#socket.setTimeout(this.inactivityTimeout)
     }
+  }
+
+  /**
+   * Aborts the connection if the peer takes nothing for too long. Data from the peer does not
+   * count: a peer that goes on sending could keep `close()` waiting for ever
+   */
+  #abortWhenStalled (): ReturnType<typeof setInterval> {
+    const limit = Math.max(MIN_STALL_MS, this.inactivityTimeout === 0 ? DEFAULT_INACTIVITY_MS : this.inactivityTimeout)
+    let progress = this.#writer.progress()
+    let since = performance.now()
+
+    return setInterval(() => {
+      const now = this.#writer.progress()
+
+      if (now !== progress) {
+        progress = now
+        since = performance.now()
+      } else if (performance.now() - since >= limit) {
+        this.abort(new TimeoutError(`The peer took nothing for ${limit}ms`))
+      }
+    }, STALL_CHECK_MS)
+  }
+
+  /** Nothing was sent or received for the inactivity timeout */
+  #onSilence (): void {
+    const socket = this.#socket
+
+    if (socket.writableFinished) {
+      // RST would discard what the peer has not read yet
+      socket.destroy()
+    }
+
+    this.abort(new TimeoutError(`No data for ${this.inactivityTimeout}ms`))
   }
 
   /** The peer has sent its FIN: there is nothing more to read */

@@ -1,8 +1,9 @@
 import { once } from 'node:events'
+import net from 'node:net'
 import { expect } from 'aegir/chai'
 import pDefer from 'p-defer'
 import { closed, startServer, tellsResets } from '../fixtures/server.ts'
-import { createTransport } from '../kit/transport.ts'
+import { createTransport, rawUpgrader } from '../kit/transport.ts'
 import { until } from '../kit/wait.ts'
 import type { RawConnection, ReuseportTcpInit } from '../../src/index.ts'
 import type { TestServer } from '../fixtures/server.ts'
@@ -19,10 +20,17 @@ async function sleep (ms: number): Promise<void> {
 }
 
 /**
+ * In ms, and for how much longer than that a peer takes nothing
+ */
+const SHORT_INACTIVITY = 100
+const PAUSE = 500
+
+/**
  * What becomes of the data that was sent, and of those who wait for it, when a connection
  * ends
  */
 describe('closing', () => {
+  const bytes = Uint8Array.from({ length: MANY_BYTES }, (_, i) => (i * 2_654_435_761) >>> 24)
   let local: TestTransport
   let server: TestServer
 
@@ -65,7 +73,7 @@ describe('closing', () => {
   }
 
   function pattern (length: number): Uint8Array {
-    return Uint8Array.from({ length }, (_, i) => (i * 2_654_435_761) >>> 24)
+    return bytes.subarray(0, length)
   }
 
   function sendInPieces (connection: RawConnection, data: Uint8Array, size: number): void {
@@ -135,16 +143,6 @@ describe('closing', () => {
       await closing
     })
 
-    it('a peer that never reads the reply is reset after the inactivity timeout, and not told that this was all', async () => {
-      const { connection, peer } = await open({ outboundSocketInactivityTimeout: 200 })
-      await queueData(connection)
-      peer.end()
-      await until(() => connection.status === 'closed')
-      await sleep(600)
-
-      await expectReset(peer)
-    })
-
     it('nothing is left to send after a FIN that found nothing left', async () => {
       const { connection, peer } = await open()
       peer.end()
@@ -153,6 +151,87 @@ describe('closing', () => {
       await connection.closeWrite()
       await connection.close()
       expect(() => { connection.send(Uint8Array.from([1])) }).to.throw()
+    })
+  })
+
+  describe('with a short inactivity timeout', () => {
+    const ends: Record<string, (connection: RawConnection, peer: Socket) => Promise<void>> = {
+      'close()': async connection => connection.close(),
+      'closeWrite()': async connection => connection.closeWrite(),
+      'the peer\'s FIN': async (connection, peer) => {
+        peer.end()
+        await once(connection as any, 'close')
+        // the connection has closed for whoever uses it, but waits until the kernel has the rest
+        await connection.close()
+      }
+    }
+
+    /**
+     * One connection that we accepted, as `open` for one that we dialed
+     */
+    async function accept (init: ReuseportTcpInit): Promise<{ connection: RawConnection, peer: Socket }> {
+      local = createTransport(init)
+      server = await startServer()
+      const accepted = pDefer<RawConnection>()
+      const { port } = await local.listen('/ip4/127.0.0.1/tcp/0', rawUpgrader(connection => { accepted.resolve(connection as RawConnection) }))
+      const peer = net.connect({ host: '127.0.0.1', port, allowHalfOpen: true })
+
+      return { peer, connection: await accepted.promise }
+    }
+
+    // what the kernel takes at once, and more than that
+    [1_000_000, MANY_BYTES].forEach(total => {
+      Object.entries(ends).forEach(([name, end]) => {
+        it(`a peer that takes its time gets all of ${total} bytes after ${name}`, async () => {
+          for (const direction of ['outbound', 'inbound']) {
+            const init = { [`${direction}SocketInactivityTimeout`]: SHORT_INACTIVITY }
+            const { connection, peer } = direction === 'outbound' ? await open(init) : await accept(init)
+            const sent = pattern(total)
+            sendInPieces(connection, sent, 100_000)
+            const ended = end(connection, peer)
+            await sleep(SHORT_INACTIVITY + PAUSE)
+
+            expect((await collect(peer)).equals(sent), direction).to.equal(true)
+            await ended
+            await local.stop()
+            await server.stop()
+          }
+        })
+      })
+    })
+
+    it('a peer that takes nothing is reset after 5 s, whatever it sends, and not told that this was all', async () => {
+      const { connection, peer } = await open({ outboundSocketInactivityTimeout: 2_000 })
+      const pairs = [{ connection, peer }]
+
+      for (const n of [1, 2]) {
+        const { connection } = await local.connect(`/ip4/127.0.0.1/tcp/${server.port}`)
+        pairs.push({ connection, peer: await server.socket(n) })
+      }
+
+      const settled = await Promise.all(Object.values(ends).map(async (end, n) => {
+        const { connection, peer } = pairs[n]
+        await queueData(connection)
+        const timer = setInterval(() => {
+          if (peer.writable && connection.status !== 'aborted') {
+            peer.write('x')
+          }
+        }, 50)
+
+        return end(connection, peer).then(() => 'resolved', () => 'rejected').finally(() => { clearInterval(timer) })
+      }))
+
+      expect(settled).to.deep.equal(['resolved', 'rejected', 'resolved'])
+      await Promise.all(pairs.map(async ({ peer }) => expectReset(peer)))
+    })
+
+    it('a connection whose other half stays silent after closeWrite() is aborted', async () => {
+      const { connection, peer } = await open({ outboundSocketInactivityTimeout: SHORT_INACTIVITY })
+      const closes = once(connection as any, 'close')
+      peer.resume()
+      await connection.closeWrite()
+
+      expect((await closes)[0].error).to.have.property('name', 'TimeoutError')
     })
   })
 
