@@ -80,7 +80,6 @@ export interface Dcutr {
   natMappings(): Record<string, NatMapping>
 }
 
-
 /**
  * After how long a punch over the same relayed connection is coordinated again, in ms. libp2p
  * asks for it with each identify push, which the peer sends as often as it likes

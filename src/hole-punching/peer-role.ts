@@ -150,7 +150,7 @@ export interface StartsToSpeakOptions {
 
   /**
    * Is the connection protected by a pre-shared key? Then the peer has our nonce, or will
-   * have it: without it, the initiators of @libp2p/pnet and of rust-libp2p are silent, too
+   * have it: without it, the initiators of `@libp2p/pnet` and of rust-libp2p are silent, too
    */
   isPrivateNetwork: boolean
   signal: AbortSignal

@@ -158,7 +158,7 @@ export class RoleUpgrader {
   /**
    * Waits until the peer speaks, or has been silent for so long. In a private network this
    * begins the upgrade: both ends send a nonce, whatever their role, and the initiators of
-   * @libp2p/pnet and of rust-libp2p say nothing more before they have the other end's. So
+   * `@libp2p/pnet` and of rust-libp2p say nothing more before they have the other end's. So
    * only after the nonces does silence tell a role
    *
    * @returns the connection, protected in a private network, and whether the peer is silent

@@ -23,7 +23,7 @@ import type { Socket } from 'node:net'
 const TIMEOUT = 5_000
 
 /**
- * How many bytes @libp2p/pnet and multistream-select send before they have understood
+ * How many bytes `@libp2p/pnet` and multistream-select send before they have understood
  * anything of the other end: a nonce, the header and the proposal of noise
  */
 const UNANSWERED_BYTES = 24 + 20 + 8
