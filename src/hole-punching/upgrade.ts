@@ -93,7 +93,12 @@ export class RoleUpgrader {
 
       return await upgrader.upgradeOutbound(begun, { ...options, initiator: isSilent, skipProtection: true })
     } catch (err: any) {
+      const isRepeated = signal?.aborted !== true && options.reusePort !== 'require' && !DENIED.includes(err?.name) && peerIsInitiator(firstProposal(upgrader))
       metrics.errors?.increment({ outbound_upgrade: true })
+
+      if (!isRepeated) {
+        log.error('error upgrading outbound connection to %a - %e', ma, err)
+      }
 
       if (signal?.aborted === true) {
         onAbort()
@@ -101,8 +106,7 @@ export class RoleUpgrader {
 
       connection.abort(err)
 
-      if (signal?.aborted === true || options.reusePort === 'require' || DENIED.includes(err?.name) || !peerIsInitiator(firstProposal(upgrader))) {
-        log.error('error upgrading outbound connection to %a - %e', ma, err)
+      if (!isRepeated) {
         throw err
       }
     } finally {
