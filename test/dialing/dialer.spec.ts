@@ -27,6 +27,9 @@ describe('dialer', () => {
   let server6: TestServer
   const cleanup: Array<() => unknown> = []
 
+  // what the tests put in its place ends with them
+  const { lookup } = dns
+
   beforeEach(async () => {
     local = createTransport()
     server = await startServer('127.0.0.1')
@@ -34,6 +37,7 @@ describe('dialer', () => {
   })
 
   afterEach(async () => {
+    dns.lookup = lookup
     await local.stop()
     await Promise.all([server.stop(), server6.stop(), ...cleanup.splice(0).map(fn => fn())])
   })
@@ -206,9 +210,7 @@ describe('dialer', () => {
     })
 
     it('is ephemeral while the only listener looks its name up, and then that of the listener', async () => {
-      const { lookup } = dns
       const answer = pDefer<void>()
-      cleanup.push(() => { dns.lookup = lookup })
       dns.lookup = (async (...args: Parameters<typeof lookup>) => {
         await answer.promise
         return lookup(...args)
@@ -631,8 +633,6 @@ describe('dialer', () => {
     })
 
     it('name a host that does not exist', async () => {
-      const { lookup } = dns
-      cleanup.push(() => { dns.lookup = lookup })
       dns.lookup = (async () => { throw Object.assign(new Error('getaddrinfo ENOTFOUND nobody.invalid'), { code: 'ENOTFOUND' }) }) as typeof lookup
 
       await expect(local.connect(`/dns4/nobody.invalid/tcp/${server.port}`)).to.eventually.be.rejected()
@@ -651,8 +651,6 @@ describe('dialer', () => {
     })
 
     function resolveTo (...addresses: string[]): void {
-      const { lookup } = dns
-      cleanup.push(() => { dns.lookup = lookup })
       dns.lookup = (async () => addresses.map(address => ({ address, family: address.includes(':') ? 6 : 4 }))) as unknown as typeof lookup
     }
 
@@ -732,8 +730,6 @@ describe('dialer', () => {
     })
 
     it('while a name is resolved ends the dial', async () => {
-      const { lookup } = dns
-      cleanup.push(() => { dns.lookup = lookup })
       dns.lookup = (async () => new Promise(() => {})) as unknown as typeof lookup
 
       await expect(local.connect(`/dns4/slow.test/tcp/${server.port}`, { signal: AbortSignal.timeout(20) })).to.eventually.be.rejected()
