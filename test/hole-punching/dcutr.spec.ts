@@ -543,7 +543,14 @@ describe('dcutr', () => {
     })
 
     it('a name counts for as many dials as it may come to', async () => {
-      await setUpDials()
+      await setUpDials({
+        timeout: 1_000,
+        dial: async (ma, { signal }) => {
+          dialed.push(ma.toString())
+
+          return new Promise((resolve, reject) => { signal.addEventListener('abort', () => { reject(signal.reason) }) })
+        }
+      })
       await punchWith(node, [...addressesOf(3), ...[5, 6, 7, 8, 9].map(i => `/dns/11.0.1.${i}/tcp/4001`), ...addressesOf(5)], relayedConnection())
 
       expect(dialed).to.have.lengthOf(3 + 2 + 1)
