@@ -69,6 +69,9 @@ const TAKEN = ['EADDRINUSE', 'EADDRNOTAVAIL']
  */
 const REFUSAL_MS = 2_000
 
+/** The peer had accepted the connection before it reset it: nothing refuses the port */
+const WAS_CONNECTED = 'ECONNRESET'
+
 /** How long to wait until it is tried again if the kernel has let go of a 4-tuple */
 const TAKEN_RETRY_MS = 10
 
@@ -244,7 +247,7 @@ export class Dialer {
     const started = Date.now()
     const rival: Rival = {
       after: reusePortTimeout,
-      checks: failure => !isTaken(failure) && Date.now() - started < REFUSAL_MS,
+      checks: failure => isRefusal(failure) && Date.now() - started < REFUSAL_MS,
       start: failure => {
         this.#init.log('dialing %s:%d from an ephemeral port as well: %s', destination.host, destination.port, explain(source, reusePortTimeout, failure))
 
@@ -304,6 +307,10 @@ function isConnectedToItself ({ localAddress, localPort, remoteAddress, remotePo
 
 function isTaken ({ code = '' }: NodeJS.ErrnoException): boolean {
   return TAKEN.includes(code)
+}
+
+function isRefusal (failure: NodeJS.ErrnoException): boolean {
+  return !isTaken(failure) && failure.code !== WAS_CONNECTED
 }
 
 function explain ({ host, port }: Source, timeout: number, failure?: Error | null): string {

@@ -1,6 +1,8 @@
 import diagnostics from 'node:diagnostics_channel'
 import dns from 'node:dns/promises'
 import { once } from 'node:events'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { Worker } from 'node:worker_threads'
 import { defaultLogger } from '@libp2p/logger'
 import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
@@ -596,6 +598,30 @@ describe('dialer', () => {
   })
 
   describe('errors', () => {
+    it('of a peer that resets what it has accepted are no refusal of the port, and not checked from another one', async () => {
+      // in a thread, so that its RST is here before this thread looks whether it is connected
+      const peer = new Worker(`
+        const { parentPort } = require('node:worker_threads')
+        let accepted = 0
+        const server = require('node:net').createServer(socket => {
+          accepted++
+          socket.resetAndDestroy()
+        })
+        server.listen(0, '127.0.0.1', () => { parentPort.postMessage(server.address().port) })
+        parentPort.on('message', () => { parentPort.postMessage(accepted) })
+      `, { eval: true })
+      cleanup.push(async () => peer.terminate())
+      const [port] = await once(peer, 'message')
+      await local.listen('/ip4/127.0.0.1/tcp/0')
+      const outcome = local.connect(`/ip4/127.0.0.1/tcp/${port}`).catch(err => err)
+      await nextTurn()
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200)
+
+      expect(await outcome).to.have.property('code', 'ECONNRESET')
+      peer.postMessage('how many?')
+      expect(await once(peer, 'message')).to.deep.equal([1])
+    })
+
     it('that the network gave are the result when an ephemeral port is refused as well, without a look at other listeners', async () => {
       await local.listen('/ip4/127.0.0.1/tcp/0')
       await local.listen('/ip4/0.0.0.0/tcp/0')
