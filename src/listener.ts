@@ -144,7 +144,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     signal.addEventListener('abort', whenDisconnected(() => { void this.#end() }))
 
     try {
-      await this.#open(target.type === 'name' ? await resolveFirst(target, signal) : target, running)
+      await this.#open(target.type === 'name' ? await this.#resolve(target, signal) : target, running)
     } catch (err) {
       running.entry.remove()
 
@@ -256,6 +256,21 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
 
     this.#updateStatus()
     this.safeDispatchEvent('close')
+  }
+
+  /** @throws {Error} the resolver's error, or {@link AbortError} */
+  async #resolve ({ name, port, family }: Target & { type: 'name' }, signal: AbortSignal): Promise<ListenTarget> {
+    try {
+      const [endpoint] = await resolveName(name, port, family, signal)
+
+      return { type: 'ip', endpoint }
+    } catch (err: any) {
+      if (!signal.aborted) {
+        this.#onError(err)
+      }
+
+      throw err
+    }
   }
 
   /** @throws {Error} the system's error */
@@ -450,10 +465,4 @@ function withPort (target: ListenTarget, address: ReturnType<Server['address']>)
   return target.type === 'unix' || address == null || typeof address === 'string'
     ? target
     : { type: 'ip', endpoint: { host: target.endpoint.host, port: address.port } }
-}
-
-async function resolveFirst ({ name, port, family }: Target & { type: 'name' }, signal: AbortSignal): Promise<ListenTarget> {
-  const [endpoint] = await resolveName(name, port, family, signal)
-
-  return { type: 'ip', endpoint }
 }

@@ -108,6 +108,19 @@ describe('listener', () => {
       await connect(port)
     })
 
+    it('can not be a name that there is not, which is an error event as well', async () => {
+      const { lookup } = dns
+      cleanup.push(() => { dns.lookup = lookup })
+      dns.lookup = (async () => { throw Object.assign(new Error('getaddrinfo ENOTFOUND nobody.invalid'), { code: 'ENOTFOUND' }) }) as typeof lookup
+      const listener = local.transport.createListener({ upgrader: rawUpgrader() })
+      const errors: Error[] = []
+      listener.addEventListener('error', ({ detail }) => { errors.push(detail) })
+
+      const failure = await listener.listen(multiaddr('/dns4/nobody.invalid/tcp/0')).catch(err => err)
+      expect(failure).to.have.property('code', 'ENOTFOUND')
+      expect(errors).to.deep.equal([failure])
+    })
+
     it('can be an IPv4-mapped IPv6 address, and a name that stands for one', async () => {
       const { lookup } = dns
       cleanup.push(() => { dns.lookup = lookup })
