@@ -35,7 +35,7 @@ export async function routeSource (destination: Endpoint): Promise<string | unde
 export function isOwnAddress (host: string): boolean {
   const [address] = host.split('%')
 
-  return Object.values(os.networkInterfaces()).flat().some(own => own?.address === address)
+  return Object.values(listInterfaces()).flat().some(own => own?.address === address)
 }
 
 /**
@@ -44,7 +44,16 @@ export function isOwnAddress (host: string): boolean {
  * routes
  */
 export function ownAddresses (family: Family): string[] {
-  return Object.entries(os.networkInterfaces()).flatMap(([name, addresses = []]) => addresses
+  return Object.entries(listInterfaces()).flatMap(([name, addresses = []]) => addresses
     .filter(({ address }) => familyOf(address) === family)
     .map(({ address }) => family === 6 && isLinkLocalIp(address) ? `${address}%${name}` : address))
+}
+
+function listInterfaces (): ReturnType<typeof os.networkInterfaces> {
+  try {
+    return os.networkInterfaces()
+  } catch {
+    // no descriptor left for that: what needs the addresses needs one, too, and will say so
+    return {}
+  }
 }

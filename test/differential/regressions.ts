@@ -38,6 +38,12 @@ export const REGRESSIONS: Record<string, Program> = {
       ]
     }]
   ] as Array<[string, Program]>)))),
+  'a peer that resets at once': {
+    steps: [
+      { do: 'listen', on: WILDCARD, port: 0 },
+      { do: 'dial', to: LOOPBACK, port: 'peer', peer: 'resets' }
+    ]
+  },
   // point 8
   'a dial while a listener looks its name up': {
     steps: [
@@ -110,6 +116,18 @@ export const REGRESSIONS: Record<string, Program> = {
       { do: 'arrive', at: LOOPBACK, port: 0 },
       { do: 'arrive', at: LOOPBACK, port: 0 },
       { do: 'close listener', listener: 0 }
+    ]
+  },
+  'a listener of a name that does not exist': {
+    steps: [
+      { do: 'listen', on: '/dns/unknown.test', port: 0 }
+    ]
+  },
+  'a listener without descriptors': {
+    steps: [
+      { do: 'listen', on: WILDCARD, port: 0 },
+      { do: 'use up descriptors', left: 0 },
+      { do: 'listen', on: WILDCARD, port: 0 }
     ]
   },
   // point 22

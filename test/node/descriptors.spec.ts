@@ -46,6 +46,12 @@ describe('a process that is out of descriptors', () => {
     expect(await dial()).to.equal('loopback')
   })
 
+  it('fails to listen with the error of the system, also where it has to look for its other listeners', async () => {
+    const port = await child.ask('listen', '/ip4/127.0.0.1/tcp/0')
+    await child.ask('fill')
+    await expect(child.ask('listen', `/ip4/0.0.0.0/tcp/${port}`)).to.eventually.be.rejected().with.property('code', 'EMFILE')
+  })
+
   it('looks again a while later, and not with each dial', async () => {
     await child.ask('fill')
     expect((await child.ask('portReuse')).unavailable).to.include('EMFILE')
