@@ -157,6 +157,25 @@ describe('differences from @libp2p/tcp', () => {
 
       return received === 'goodbye' ? 'it is delivered; the peer has 1 s' : 'the answer is dropped'
     }],
+    'a connection closes while it is paused, with data that was not read': ['the data is dropped', '`resume()` delivers it, then `end` comes', async create => {
+      const { connection, peer } = await open(create())
+      const events: string[] = []
+      connection.addEventListener('message', () => { events.push('data') })
+      connection.addEventListener('end', () => { events.push('end') })
+      connection.pause()
+      peer.write('unread')
+      await delay(50)
+      peer.resume().once('end', () => peer.end())
+      await connection.close()
+
+      try {
+        connection.resume()
+      } catch (err: any) {
+        expect(err).to.have.property('name', 'StreamStateError')
+      }
+
+      return events.join(', then ') === 'data, then end' ? '`resume()` delivers it, then `end` comes' : events.includes('data') ? 'there is no end' : 'the data is dropped'
+    }],
     'a connection is lost during `close()`, with data queued': ['it never settles', 'it resolves, the close event tells', async create => {
       const { connection, peer } = await open(create())
       const closed = pDefer<Error | undefined>()

@@ -72,6 +72,19 @@ export const ACCEPTED: Accepted[] = [
     }
   },
   {
+    documented: '| a connection closes while it is paused, with data that was not read | the data is dropped | `resume()` delivers it, then `end` comes |',
+    covers: ({ what, theirs, ours }, program) => {
+      const n = Number.parseInt(what, 10)
+
+      return isClosed(n, program) && program.steps.some(({ do: action }, i) => action === 'pause' && madeBy(program)[i] === n) &&
+        ((/(dialed|accepted), events$/.test(what) && theirs?.replace('end, ', '') === ours) || (/(dialed|accepted), status$/.test(what) && ours?.includes('paused') === true))
+    }
+  },
+  {
+    documented: 'it has one that does not listen as `unknown`',
+    covers: ({ what, theirs, ours }) => what === 'metric libp2p_tcp_inbound_connections_total unknown' && theirs === '0' && ours == null
+  },
+  {
     documented: 'rejects with an event, which is no error',
     covers: ({ what, theirs, ours }) => what.endsWith(' close') && ours?.startsWith('closed') === true && /^rejects with a Stream\w+Event$/.test(`${theirs}`)
   },
