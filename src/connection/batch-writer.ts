@@ -227,16 +227,18 @@ export class BatchWriter {
 
     const mustWait = socket.writableLength > 0
 
-    // one vectored write for both
-    socket.cork()
+    if (large != null) {
+      // one vectored write for both
+      socket.cork()
+    }
+
     // what waits in the socket must not keep a whole slab
     socket.write(mustWait ? Buffer.from(small) : small)
 
     if (large != null) {
       socket.write(large)
+      socket.uncork()
     }
-
-    socket.uncork()
 
     // if nothing is left in the socket, the kernel has what was in the slab
     if (spareSlabs.length < MAX_SPARE_SLABS && (mustWait || socket.writableLength === 0)) {
