@@ -1,9 +1,12 @@
 import { spawnSync } from 'node:child_process'
 
 /**
- * Runs the whole suite on each Node version that is supported
+ * Runs the whole suite on each Node version that is supported, or on those that are given:
+ * `npm run test:matrix -- 22 26`
  */
-for (const version of ['22', '24', '26']) {
+const versions = process.argv.length > 2 ? process.argv.slice(2) : ['22', '24', '26']
+
+for (const version of versions) {
   const run = (...command: string[]): { status: number | null, stdout: string } => spawnSync('npx', ['-y', '-p', `node@${version}`, '--', ...command], {
     stdio: ['ignore', command[0] === 'node' ? 'pipe' : 'inherit', 'inherit'],
     encoding: 'utf-8'
