@@ -72,13 +72,7 @@ export interface ObservedAddressManager {
   addObservedAddr(ma: Multiaddr): void
   removeObservedAddr?(ma: Multiaddr): void
   removePublicAddressMapping?(internalIp: string, internalPort: number, externalIp: string, externalPort: number, protocol: 'tcp'): void
-  getAddressesWithMetadata?(): NodeAddress[]
-}
-
-interface NodeAddress {
-  multiaddr: Multiaddr
-  type: string
-  verified: boolean
+  getAddressesWithMetadata?(): Array<{ multiaddr: Multiaddr, type: string, verified: boolean }>
 }
 
 export interface HandOverInit {
@@ -238,7 +232,7 @@ export class HandOver {
     log('%d observers agree on %a, which has to wait: there were too many others', observers, toMultiaddr(external))
   }
 
-  #inAddressManager (external: Endpoint): NodeAddress[] {
+  #inAddressManager (external: Endpoint): ReturnType<NonNullable<ObservedAddressManager['getAddressesWithMetadata']>> {
     const ma = toMultiaddr(external)
 
     return this.#init.addressManager?.getAddressesWithMetadata?.().filter(({ multiaddr }) => multiaddr.equals(ma)) ?? []
