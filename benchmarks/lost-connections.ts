@@ -101,23 +101,29 @@ async function listen (whose: Whose, port: number): Promise<void> {
 
 async function connect (port: number): Promise<void> {
   const start = performance.now()
+  const lost = new Set<net.Socket>()
   let opened = 0
-  let answered = 0
 
   for (let time = 0; time < CLIENT_MS; time = performance.now() - start) {
     for (; opened < time * PER_MS; opened++) {
-      const socket = net.connect(port, HOST, () => { socket.write('.') })
-      socket.once('data', () => {
-        answered++
-        socket.end()
-      })
-      socket.on('error', () => {})
+      open(port, lost)
     }
 
     await delay(1)
   }
 
   await delay(1_000)
-  process.send?.((opened - answered) / opened)
+  process.send?.(lost.size / opened)
   process.disconnect()
+}
+
+/** @param lost - the connections that have no answer */
+function open (port: number, lost: Set<net.Socket>): void {
+  const socket = net.connect(port, HOST, () => { socket.write('.') })
+  lost.add(socket)
+  socket.once('data', () => {
+    lost.delete(socket)
+    socket.end()
+  })
+  socket.on('error', () => {})
 }

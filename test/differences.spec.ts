@@ -174,7 +174,7 @@ describe('differences from @libp2p/tcp', () => {
         expect(err).to.have.property('name', 'StreamStateError')
       }
 
-      return events.join(', then ') === 'data, then end' ? '`resume()` delivers it, then `end` comes' : events.includes('data') ? 'there is no end' : 'the data is dropped'
+      return events.join() === 'data,end' ? '`resume()` delivers it, then `end` comes' : `the data is ${events.includes('data') ? 'delivered without an end' : 'dropped'}`
     }],
     'a connection is lost during `close()`, with data queued': ['it never settles', 'it resolves, the close event tells', async create => {
       const { connection, peer } = await open(create())
