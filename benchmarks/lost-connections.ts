@@ -117,7 +117,7 @@ async function connect (port: number): Promise<void> {
   process.disconnect()
 }
 
-/** @param lost - the connections that have no answer */
+/** Adds itself to `lost` until there is an answer */
 function open (port: number, lost: Set<net.Socket>): void {
   const socket = net.connect(port, HOST, () => { socket.write('.') })
   lost.add(socket)
