@@ -1,5 +1,6 @@
 import { InvalidParametersError } from '@libp2p/interface'
 import { closestMatch } from 'leven'
+import type { ReuseportTcpInit, ReuseportTcpSettings, TCPSocketOptions } from './options.ts'
 
 /** What the value of an option must be */
 export interface Rule {
@@ -117,4 +118,77 @@ function describe (value: unknown): string {
 
 function shown (text: string): string {
   return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text
+}
+
+const SOCKET_RULES: Rules<TCPSocketOptions> = {
+  noDelay: BOOLEAN,
+  keepAlive: BOOLEAN,
+  keepAliveInitialDelay: DELAY,
+  allowHalfOpen: BOOLEAN
+}
+
+const RULES: Rules<ReuseportTcpInit> = {
+  reusePort: BOOLEAN,
+  sharePort: BOOLEAN,
+  reusePortTimeout: { must: `${DELAY.must}, or Infinity`, isMet: value => value === Infinity || DELAY.isMet(value) },
+  observedAddressThreshold: { must: 'a number from 1', isMet: value => isWithin(value, 1, Infinity) },
+  inboundSocketInactivityTimeout: DELAY,
+  outboundSocketInactivityTimeout: DELAY,
+  maxConnections: COUNT,
+  // an int for listen(2), to which Node passes on the lowest 32 bits: 0 for Infinity
+  backlog: { must: 'an integer from 0 to 2147483647', isMet: value => Number.isInteger(value) && isWithin(value, 0, 2 ** 31 - 1) },
+  closeServerOnMaxConnections: {
+    listenBelow: { ...COUNT, required: true },
+    closeAbove: { ...COUNT, required: true },
+    onListenError: FUNCTION
+  },
+  dialOpts: SOCKET_RULES,
+  listenOpts: SOCKET_RULES
+}
+
+/**
+ * Checks the options of the transport, once. Those of a dial or of a listener are left to
+ * TypeScript: libp2p passes on its own ones with them
+ *
+ * @returns the options that were given
+ * @throws {InvalidParametersError} that names the option at fault
+ */
+export function checkInit (init: ReuseportTcpInit): ReuseportTcpInit {
+  const checked = checkOptions(init, RULES)
+  const { closeAbove, listenBelow } = checked.closeServerOnMaxConnections ?? { closeAbove: 0, listenBelow: 0 }
+
+  if (closeAbove < listenBelow) {
+    throw new InvalidParametersError(`options.closeServerOnMaxConnections.closeAbove (${closeAbove}) must not be less than listenBelow (${listenBelow})`)
+  }
+
+  return checked
+}
+
+export function initWithDefaults (init: ReuseportTcpInit): ReuseportTcpSettings {
+  return {
+    reusePort: init.reusePort ?? true,
+    sharePort: init.sharePort ?? undefined,
+    reusePortTimeout: init.reusePortTimeout ?? 1_250,
+    observedAddressThreshold: init.observedAddressThreshold ?? 4,
+    inboundSocketInactivityTimeout: init.inboundSocketInactivityTimeout ?? 120_000,
+    outboundSocketInactivityTimeout: init.outboundSocketInactivityTimeout ?? 120_000,
+    maxConnections: init.maxConnections ?? Infinity,
+    backlog: init.backlog ?? 511,
+    closeServerOnMaxConnections: init.closeServerOnMaxConnections ?? undefined,
+    dialOpts: init.dialOpts ?? {},
+    listenOpts: init.listenOpts ?? {}
+  }
+}
+
+/**
+ * The options of one socket: its own, else those of the transport, else the
+ * defaults
+ */
+export function withDefaults (forAll: TCPSocketOptions, forThis: TCPSocketOptions): Required<TCPSocketOptions> {
+  return {
+    noDelay: forThis.noDelay ?? forAll.noDelay ?? true,
+    keepAlive: forThis.keepAlive ?? forAll.keepAlive ?? true,
+    keepAliveInitialDelay: forThis.keepAliveInitialDelay ?? forAll.keepAliveInitialDelay ?? 0,
+    allowHalfOpen: forThis.allowHalfOpen ?? forAll.allowHalfOpen ?? false
+  }
 }

@@ -28,8 +28,8 @@
  * ```
  */
 
+import { checkInit } from './check-options.ts'
 import { checkNodeVersion } from './node-version.ts'
-import { checkInit } from './options.ts'
 import { ReuseportTcp } from './transport.ts'
 import type { ReuseportTcpInit } from './options.ts'
 import type { ReuseportTcpComponents, ReuseportTcpTransport } from './transport.ts'
@@ -45,8 +45,8 @@ export type { ObservedAddressManager } from './observed/hand-over.ts'
 export type { ObservedAddress, ObservedEndpoint } from './observed/observed.ts'
 export type { Agreement } from './observed/votes.ts'
 export type { CloseServerOnMaxConnectionsOpts, ConnectOptions, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit, SourcePort, TCPSocketOptions } from './options.ts'
-export type { PortReuseSupport } from './port-reuse/strategy.ts'
-export type { ReuseReason } from './port-reuse/choose-source.ts'
+export type { PortReuseSupport } from './port-reuse/port-reuse.ts'
+export type { ReuseRule } from './port-reuse/choose-source.ts'
 export type { ReuseportTcpComponents, ReuseportTcpTransport } from './transport.ts'
 
 // at import: an older Node may fail anywhere, or go on in another way

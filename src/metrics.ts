@@ -1,4 +1,3 @@
-import type { DialedFrom } from './dialing/dialed-from.ts'
 import type { CounterGroup, MetricGroup, Metrics } from '@libp2p/interface'
 
 /** What `@libp2p/tcp` counts of its dials, under the same names */
@@ -54,14 +53,6 @@ export function dialerMetrics (metrics: Metrics | undefined, endpoints: () => En
       label: 'event',
       help: 'Dials that connected only from an ephemeral port, listening endpoints that were suspended, dials repeated after a simultaneous open'
     })
-  }
-}
-
-export function sourceLabel (from: DialedFrom): string {
-  switch (from.reason) {
-    case 'unix': return 'unix'
-    case 'ephemeral': return `ephemeral_${from.because}`
-    default: return `reused_${from.reason}`
   }
 }
 

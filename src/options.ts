@@ -1,8 +1,5 @@
-import { InvalidParametersError } from '@libp2p/interface'
-import { BOOLEAN, COUNT, DELAY, FUNCTION, checkOptions, isWithin } from './check-options.ts'
-import type { Rules } from './check-options.ts'
 import type { EphemeralReason } from './dialing/dialed-from.ts'
-import type { ReuseReason } from './port-reuse/choose-source.ts'
+import type { ReuseRule } from './port-reuse/choose-source.ts'
 import type { AbortOptions, CreateListenerOptions, DialTransportOptions, OutboundConnectionUpgradeEvents } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { ProgressEvent, ProgressOptions } from 'progress-events'
@@ -156,23 +153,18 @@ export interface ReuseportTcpInit {
   listenOpts?: TCPSocketOptions
 }
 
-/** Where a connection was dialed from */
-export interface SourcePort {
-  /** The local end of the connection. Unix sockets have none */
-  localAddr?: Multiaddr
-
-  /**
-   * `loopback`, `route`, `wildcard`: the rule that selected a listening endpoint.
-   * `ephemeral`: none was used. `unix`: there is no port
-   */
-  reason: ReuseReason | 'ephemeral' | 'unix'
-
-  /** Why no listening port was used, if none was */
-  because?: string
-
-  /** The same in one word, as the metrics have it */
-  code?: EphemeralReason
-}
+/**
+ * Where a connection was dialed from. `localAddr` is its local end, which a socket that has
+ * closed already does not know
+ *
+ * - `reused`: from a listening endpoint, selected by this rule
+ * - `ephemeral`: from an ephemeral port. `why` is to branch on, `message` to read
+ * - `unix`: from a unix socket, which has no port
+ */
+export type SourcePort =
+  { readonly kind: 'reused', readonly rule: ReuseRule, readonly localAddr?: Multiaddr } |
+  { readonly kind: 'ephemeral', readonly why: EphemeralReason, readonly message: string, readonly localAddr?: Multiaddr } |
+  { readonly kind: 'unix', readonly localAddr?: undefined }
 
 /** What `onProgress` is told of a dial */
 export type ReuseportTcpDialEvents =
@@ -204,80 +196,7 @@ export interface ReuseportTcpDialOptions extends DialTransportOptions<ReuseportT
 /** How to listen */
 export interface ReuseportTcpCreateListenerOptions extends CreateListenerOptions, TCPSocketOptions {}
 
-const SOCKET_RULES: Rules<TCPSocketOptions> = {
-  noDelay: BOOLEAN,
-  keepAlive: BOOLEAN,
-  keepAliveInitialDelay: DELAY,
-  allowHalfOpen: BOOLEAN
-}
-
-const RULES: Rules<ReuseportTcpInit> = {
-  reusePort: BOOLEAN,
-  sharePort: BOOLEAN,
-  reusePortTimeout: { must: `${DELAY.must}, or Infinity`, isMet: value => value === Infinity || DELAY.isMet(value) },
-  observedAddressThreshold: { must: 'a number from 1', isMet: value => isWithin(value, 1, Infinity) },
-  inboundSocketInactivityTimeout: DELAY,
-  outboundSocketInactivityTimeout: DELAY,
-  maxConnections: COUNT,
-  // an int for listen(2), to which Node passes on the lowest 32 bits: 0 for Infinity
-  backlog: { must: 'an integer from 0 to 2147483647', isMet: value => Number.isInteger(value) && isWithin(value, 0, 2 ** 31 - 1) },
-  closeServerOnMaxConnections: {
-    listenBelow: { ...COUNT, required: true },
-    closeAbove: { ...COUNT, required: true },
-    onListenError: FUNCTION
-  },
-  dialOpts: SOCKET_RULES,
-  listenOpts: SOCKET_RULES
-}
-
-/**
- * Checks the options of the transport, once. Those of a dial or of a listener are left to
- * TypeScript: libp2p passes on its own ones with them
- *
- * @returns the options that were given
- * @throws {InvalidParametersError} that names the option at fault
- */
-export function checkInit (init: ReuseportTcpInit): ReuseportTcpInit {
-  const checked = checkOptions(init, RULES)
-  const { closeAbove, listenBelow } = checked.closeServerOnMaxConnections ?? { closeAbove: 0, listenBelow: 0 }
-
-  if (closeAbove < listenBelow) {
-    throw new InvalidParametersError(`options.closeServerOnMaxConnections.closeAbove (${closeAbove}) must not be less than listenBelow (${listenBelow})`)
-  }
-
-  return checked
-}
-
 /** The options of a transport with the defaults for those that are not given, or `null` */
 export type ReuseportTcpSettings = Required<Omit<ReuseportTcpInit, Optional>> & Pick<ReuseportTcpInit, Optional>
 
 type Optional = 'sharePort' | 'closeServerOnMaxConnections'
-
-export function initWithDefaults (init: ReuseportTcpInit): ReuseportTcpSettings {
-  return {
-    reusePort: init.reusePort ?? true,
-    sharePort: init.sharePort ?? undefined,
-    reusePortTimeout: init.reusePortTimeout ?? 1_250,
-    observedAddressThreshold: init.observedAddressThreshold ?? 4,
-    inboundSocketInactivityTimeout: init.inboundSocketInactivityTimeout ?? 120_000,
-    outboundSocketInactivityTimeout: init.outboundSocketInactivityTimeout ?? 120_000,
-    maxConnections: init.maxConnections ?? Infinity,
-    backlog: init.backlog ?? 511,
-    closeServerOnMaxConnections: init.closeServerOnMaxConnections ?? undefined,
-    dialOpts: init.dialOpts ?? {},
-    listenOpts: init.listenOpts ?? {}
-  }
-}
-
-/**
- * The options of one socket: its own, else those of the transport, else the
- * defaults
- */
-export function withDefaults (forAll: TCPSocketOptions, forThis: TCPSocketOptions): Required<TCPSocketOptions> {
-  return {
-    noDelay: forThis.noDelay ?? forAll.noDelay ?? true,
-    keepAlive: forThis.keepAlive ?? forAll.keepAlive ?? true,
-    keepAliveInitialDelay: forThis.keepAliveInitialDelay ?? forAll.keepAliveInitialDelay ?? 0,
-    allowHalfOpen: forThis.allowHalfOpen ?? forAll.allowHalfOpen ?? false
-  }
-}

@@ -4,27 +4,30 @@ import { CustomProgressEvent } from 'progress-events'
 import { throwIfAborted } from './abort.ts'
 import { isSupported, parseDialAddr } from './address.ts'
 import { callBack } from './callback.ts'
+import { initWithDefaults, withDefaults } from './check-options.ts'
 import { toConnection } from './connection/connection.ts'
+import { sourceLabel } from './dialing/dialed-from.ts'
 import { Dialer } from './dialing/dialer.ts'
-import { rulesOf } from './hole-punching/roles.ts'
-import { RoleUpgrader } from './hole-punching/upgrade.ts'
-import { ReuseportListener } from './listener.ts'
-import { dialerMetrics, sourceLabel } from './metrics.ts'
+import { ReuseportListener } from './listening/listener.ts'
+import { dialerMetrics } from './metrics.ts'
 import { Observed } from './observed/observed.ts'
-import { initWithDefaults, withDefaults } from './options.ts'
+import { findPortReuse } from './port-reuse/find-strategy.ts'
 import { noReuse } from './port-reuse/no-reuse.ts'
 import { PortPool } from './port-reuse/port-pool.ts'
-import { findPortReuse } from './port-reuse/strategy.ts'
+import { roleOf, rulesOf } from './upgrading/roles.ts'
+import { BothInitiatorsError, RoleUpgrader } from './upgrading/upgrade.ts'
 import type { Target } from './address.ts'
 import type { ConnectionFollower, RawConnection } from './connection/connection.ts'
-import type { DialRules } from './hole-punching/roles.ts'
-import type { DialedConnection, RoleUpgraderComponents } from './hole-punching/upgrade.ts'
+import type { DialedFrom, FromEphemeral } from './dialing/dialed-from.ts'
 import type { DialerMetrics } from './metrics.ts'
 import type { AutonatComponents } from './observed/autonat.ts'
 import type { ObservedAddressManager } from './observed/hand-over.ts'
 import type { ObservedEndpoint, OwnConnection } from './observed/observed.ts'
-import type { ConnectOptions, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit, ReuseportTcpSettings } from './options.ts'
-import type { Look, PortReuse, PortReuseSupport } from './port-reuse/strategy.ts'
+import type { ConnectOptions, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit, ReuseportTcpSettings, SourcePort } from './options.ts'
+import type { Look } from './port-reuse/find-strategy.ts'
+import type { PortReuse, PortReuseSupport } from './port-reuse/port-reuse.ts'
+import type { DialRules } from './upgrading/roles.ts'
+import type { DialedConnection, RoleUpgraderComponents } from './upgrading/upgrade.ts'
 import type { ComponentLogger, Connection, Libp2pEvents, Listener, Logger, Metrics, Transport } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { TypedEventTarget } from 'main-event'
@@ -91,6 +94,9 @@ export interface ReuseportTcpTransport extends Transport<ReuseportTcpDialEvents>
   portReuse(): PortReuseSupport
 }
 
+/** Why a dial is repeated */
+const SIMULTANEOUS_OPEN: FromEphemeral = { kind: 'ephemeral', why: 'simultaneous_open', message: 'the peer dialed us at the same moment' }
+
 const TURNED_OFF = noReuse('port reuse is turned off by LIBP2P_TCP_REUSEPORT')
 
 /**
@@ -117,7 +123,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
   readonly #portReuse: (look?: Look) => PortReuse
   readonly #pool = new PortPool()
   readonly #dialer: Dialer
-  readonly #roleUpgrader: RoleUpgrader
+  readonly #upgrader: RoleUpgrader
   readonly #observed?: Observed
 
   constructor (components: ReuseportTcpComponents, init: ReuseportTcpInit = {}, portReuse: (look?: Look) => PortReuse = findPortReuse) {
@@ -144,7 +150,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
       log,
       metrics: this.#metrics
     })
-    this.#roleUpgrader = new RoleUpgrader({ components, log, metrics: this.#metrics })
+    this.#upgrader = new RoleUpgrader({ components, log, metrics: this.#metrics })
 
     if (events != null) {
       this.#observed = new Observed({
@@ -163,12 +169,27 @@ export class ReuseportTcp implements ReuseportTcpTransport {
 
   async dial (ma: Multiaddr, options: ReuseportTcpDialOptions): Promise<Connection> {
     const target = parseDialAddr(ma)
+    const rules = rulesOf(roleOf(options))
 
-    return this.#roleUpgrader.dial(ma, target, options, async (options, rules) => this.#open(ma, target, options, rules))
+    try {
+      const opening = this.#open(ma, target, options, rules)
+      const dialed = rules.expectsPeer ? await this.#upgrader.expecting(ma, target, opening) : await opening
+
+      return await this.#upgrader.dialed(dialed, options, rules)
+    } catch (err: any) {
+      if (!(err instanceof BothInitiatorsError)) {
+        throw err
+      }
+
+      this.#log('%s and both ends acted as initiator, dialing once more', err.message)
+      this.#metrics.reuse?.increment({ simultaneous_open: true })
+    }
+
+    return this.#upgrader.dialed(await this.#open(ma, target, options, { ...rules, ephemeral: SIMULTANEOUS_OPEN }), options, rules)
   }
 
   async connect (ma: Multiaddr, options: ConnectOptions = {}): Promise<RawConnection> {
-    return (await this.#open(ma, parseDialAddr(ma), options, rulesOf(options))).connection
+    return (await this.#open(ma, parseDialAddr(ma), options, rulesOf(roleOf(options)))).connection
   }
 
   createListener (options: ReuseportTcpCreateListenerOptions): Listener {
@@ -179,7 +200,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
       pool: this.#pool,
       portReuse: this.#portReuse,
       upgrader: options.upgrader,
-      roleUpgrader: this.#roleUpgrader,
+      upgrading: this.#upgrader,
       logger: this.#logger,
       metrics: this.#libp2pMetrics,
       sharePort: sharePort ?? cluster.isWorker,
@@ -196,9 +217,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
   }
 
   portReuse (): PortReuseSupport {
-    const { name, unavailable } = this.#portReuse()
-
-    return { name, unavailable }
+    return this.#portReuse().support
   }
 
   listenFilter (multiaddrs: Multiaddr[]): Multiaddr[] {
@@ -220,6 +239,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
     this.#progress(options, () => new CustomProgressEvent('tcp:open-connection'))
     this.#log('dialing %a', ma)
 
+    const start = Date.now()
     const { socket, from } = await this.#counted(ma, this.#dialer.dial(target, {
       reusePort: options.reusePort ?? reusePort,
       reusePortTimeout,
@@ -228,12 +248,13 @@ export class ReuseportTcp implements ReuseportTcpTransport {
       socketOptions,
       signal
     }))
+    const took = Date.now() - start
 
     try {
       const connection = toConnection({
         socket,
         remoteAddr: ma,
-        follower: 'local' in from ? this.#follow({ local: from.local, remote: from.remote, dialed: true }) : undefined,
+        follower: from.kind === 'reused' ? this.#follow({ local: from.local, remote: from.remote, dialed: true }) : undefined,
         direction: rules.direction,
         inactivityTimeout: outboundSocketInactivityTimeout,
         allowHalfOpen,
@@ -241,19 +262,12 @@ export class ReuseportTcp implements ReuseportTcpTransport {
         log: this.#connectionLog
       })
 
-      const ephemeral = from.reason === 'ephemeral' ? from : undefined
-
       this.#metrics.sources?.increment({ [sourceLabel(from)]: true })
-      this.#log('connected to %a, source port: %s', ma, from.reason)
-      this.#progress(options, () => new CustomProgressEvent('tcp:source-port', {
-        localAddr: connection.localAddr,
-        reason: from.reason,
-        because: ephemeral?.message,
-        code: ephemeral?.because
-      }))
+      this.#log('connected to %a, source port: %s', ma, from.kind === 'reused' ? from.rule : from.kind)
+      this.#progress(options, () => new CustomProgressEvent('tcp:source-port', sourcePort(from, connection)))
       throwIfAborted(signal)
 
-      return { connection, socket, from }
+      return { connection, socket, from, took }
     } catch (err: any) {
       this.#metrics.errors?.increment({ outbound_to_connection: true })
       socket.destroy()
@@ -306,6 +320,15 @@ export class ReuseportTcp implements ReuseportTcpTransport {
   }
 }
 
+/** What users are told of where a connection was dialed from */
+function sourcePort (from: DialedFrom, { localAddr }: RawConnection): SourcePort {
+  switch (from.kind) {
+    case 'reused': return { kind: 'reused', rule: from.rule, localAddr }
+    case 'ephemeral': return { kind: 'ephemeral', why: from.why, message: from.message, localAddr }
+    default: return { kind: 'unix' }
+  }
+}
+
 /** Logs how ports are reused when that is asked for first, and when it has changed */
 function logged (log: Logger, portReuse: (look?: Look) => PortReuse): (look?: Look) => PortReuse {
   let last: PortReuse | undefined
@@ -314,8 +337,8 @@ function logged (log: Logger, portReuse: (look?: Look) => PortReuse): (look?: Lo
     const found = portReuse(look)
 
     if (found !== last) {
-      const { name, unavailable } = found
-      const line = unavailable == null ? `ports are reused by ${name}` : `ports can not be reused here, dialing from ephemeral ports: ${unavailable}`
+      const { support } = found
+      const line = support.available ? `ports are reused by ${support.name}` : `ports can not be reused here, dialing from ephemeral ports: ${support.why}`
 
       if (line !== loggedPortReuse) {
         loggedPortReuse = line

@@ -66,10 +66,10 @@ export async function askPeer (node: Node, address: Multiaddr, { timeout, signal
   return answer
 }
 
-function toSource ({ localAddr, reason, because, code }: SourcePort): Answer['source'] {
-  return localAddr == null
+function toSource ({ localAddr, ...from }: SourcePort): Answer['source'] {
+  return localAddr == null || from.kind === 'unix'
     ? null
-    : { address: localAddr.toString(), port: getNetConfig(localAddr).port ?? 0, reused: reason !== 'ephemeral', reason, because: because ?? null, code: code ?? null }
+    : { address: localAddr.toString(), port: getNetConfig(localAddr).port ?? 0, ...from }
 }
 
 /**

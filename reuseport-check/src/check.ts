@@ -85,7 +85,7 @@ export async function check ({ addresses, port, timeout, signal, show }: CheckOp
     return {
       peerId: node.peerId.toString(),
       listening,
-      portReuse: portReuseOf(transport),
+      portReuse: transport.portReuse(),
       libp2pTcpListening: endpointsOf(plain),
       localPeers,
       peers,
@@ -94,12 +94,6 @@ export async function check ({ addresses, port, timeout, signal, show }: CheckOp
   } finally {
     await Promise.all(started.map(async one => one.stop()))
   }
-}
-
-function portReuseOf (transport: ReuseportTcpTransport): CheckResult['portReuse'] {
-  const { name = null, unavailable = null } = transport.portReuse()
-
-  return { strategy: name, unavailable }
 }
 
 /**

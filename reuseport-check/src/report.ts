@@ -12,12 +12,12 @@ import type { CheckResult, EndpointVerdict, PeerResult, Verdict } from './result
  * @param setting - the value of the environment variable LIBP2P_TCP_REUSEPORT
  */
 export function report (result: CheckResult, setting?: string): string {
-  const { libp2pTcpListening, listening, peers, portReuse: { strategy, unavailable } } = result
+  const { libp2pTcpListening, listening, peers, portReuse } = result
 
   return [
     `reuseportTcp listens on ${ports(listening)}`,
     `@libp2p/tcp  listens on ${ports(libp2pTcpListening)}`,
-    strategy == null ? `Ports are not reused on this machine: ${unavailable}` : `Ports can be reused on this machine, by ${strategy}`,
+    portReuse.available ? `Ports can be reused on this machine, by ${portReuse.name}` : `Ports are not reused on this machine: ${portReuse.why}`,
     ...table(peers),
     ...peers.flatMap(notes),
     '',
@@ -34,7 +34,7 @@ function table (peers: PeerResult[]): string[] {
   const rows = peers.map(({ address, connectMs, latencyMs, libp2pTcp, observed, source }) => [
     endpointOf(multiaddr(address)),
     `${source?.port ?? '-'}`,
-    source == null ? '-' : yesOrNo(source.reused),
+    source == null ? '-' : yesOrNo(source.kind === 'reused'),
     hostAndPort(observed),
     duration(connectMs),
     duration(latencyMs),
@@ -49,7 +49,7 @@ function table (peers: PeerResult[]): string[] {
  */
 function notes ({ address, error, libp2pTcp, source }: PeerResult): string[] {
   const notes = [
-    source?.because == null ? null : `not from a listening port: ${source.because}`,
+    source?.kind === 'ephemeral' ? `not from a listening port: ${source.message}` : null,
     error,
     libp2pTcp.error == null || (error != null && libp2pTcp.error.endsWith(error)) ? null : `with @libp2p/tcp: ${libp2pTcp.error}`
   ]
@@ -90,7 +90,7 @@ function reuse (peers: PeerResult[], { because, portsReused }: Verdict): string 
     case 'none':
       return `Ports are not reused: ${because.join('; ')}.`
     default:
-      return `Ports are reused for ${dialed.filter(({ reused }) => reused).length} of ${count(dialed.length, 'dial')}; otherwise ${because.join('; ')}.`
+      return `Ports are reused for ${dialed.filter(({ kind }) => kind === 'reused').length} of ${count(dialed.length, 'dial')}; otherwise ${because.join('; ')}.`
   }
 }
 

@@ -1,4 +1,4 @@
-import type { EphemeralReason, NatMapping, SourcePort } from 'libp2p-reuseport-tcp'
+import type { EphemeralReason, NatMapping, PortReuseSupport, ReuseRule } from 'libp2p-reuseport-tcp'
 
 /**
  * What the command finds out. With `--json` this is what it prints, so a field that
@@ -14,7 +14,7 @@ export interface CheckResult {
   /**
    * How ports are reused on this machine, or why they can't be
    */
-  portReuse: { strategy: string | null, unavailable: string | null }
+  portReuse: PortReuseSupport
 
   /**
    * Where a node with `@libp2p/tcp` listened
@@ -46,10 +46,9 @@ export interface Answer {
   reached: boolean
 
   /**
-   * The local end of the connection, and why it is another port than the one that is
-   * listened on. `@libp2p/tcp` does not tell it
+   * The local end of the connection. `@libp2p/tcp` does not tell it
    */
-  source: { address: string, port: number, reused: boolean, reason: SourcePort['reason'], because: string | null, code: EphemeralReason | null } | null
+  source: Source | null
 
   /**
    * Where the peer says it was dialed from
@@ -71,6 +70,15 @@ export interface Answer {
    */
   error: string | null
 }
+
+/**
+ * The local end of a connection, and which rule selected the port that is listened on, or why
+ * it is another one
+ */
+export type Source = { address: string, port: number } & (
+  { kind: 'reused', rule: ReuseRule } |
+  { kind: 'ephemeral', why: EphemeralReason, message: string }
+)
 
 /**
  * What peers see a listening endpoint as

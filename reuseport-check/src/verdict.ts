@@ -1,4 +1,4 @@
-import type { EndpointVerdict, Likelihood, ObservedResult, PeerResult, Share, Verdict } from './result.ts'
+import type { EndpointVerdict, Likelihood, ObservedResult, PeerResult, Share, Source, Verdict } from './result.ts'
 
 /**
  * With so many observers, a NAT's mapping can be told in any case
@@ -12,9 +12,9 @@ export function judge (peers: PeerResult[], observed: ObservedResult[]): Verdict
   const endpoints = observed.map(endpoint => ({ ...endpoint, holePunching: holePunching(endpoint, peers) }))
 
   return {
-    ok: peers.every(({ reached, source }) => reached && source?.reused === true),
+    ok: peers.every(({ reached, source }) => reached && source?.kind === 'reused'),
     portsReused: portsReused(peers),
-    because: [...new Set(telling(peers).map(({ because }) => because).filter(because => because != null))],
+    because: [...new Set(telling(peers).flatMap(source => source.kind === 'ephemeral' ? [source.message] : []))],
     endpoints,
     holePunching: best(endpoints)
   }
@@ -25,8 +25,8 @@ export function judge (peers: PeerResult[], observed: ObservedResult[]): Verdict
  * reached over TCP tells nothing. Neither does one that dialed us at the same moment: the dial
  * from the listening port reached it, and only the second one came from another port
  */
-export function telling (peers: PeerResult[]): Array<NonNullable<PeerResult['source']>> {
-  return peers.map(({ source }) => source).filter(source => source != null).filter(({ code }) => code !== 'simultaneous_open')
+export function telling (peers: PeerResult[]): Source[] {
+  return peers.map(({ source }) => source).filter(source => source != null).filter(source => source.kind === 'reused' || source.why !== 'simultaneous_open')
 }
 
 /**
@@ -35,7 +35,7 @@ export function telling (peers: PeerResult[]): Array<NonNullable<PeerResult['sou
  */
 export function portsReused (peers: PeerResult[]): Share {
   const sources = telling(peers)
-  const reused = sources.filter(({ reused }) => reused)
+  const reused = sources.filter(({ kind }) => kind === 'reused')
 
   if (sources.length === 0) {
     return 'unknown'

@@ -135,15 +135,15 @@ describe('reuseport-check', () => {
       address,
       peerId: peer.peerId.toString(),
       reached: true,
-      source: { address: `/ip4/127.0.0.1/tcp/${port}`, port, reused: true, reason: 'wildcard', because: null, code: null },
+      source: { address: `/ip4/127.0.0.1/tcp/${port}`, port, kind: 'reused', rule: 'wildcard' },
       observed: `/ip4/127.0.0.1/tcp/${port}`,
       error: null
     })
     expect(libp2pTcp).to.include({ reached: true, peerId: peer.peerId.toString(), source: null, error: null })
     expect(libp2pTcp.observed).to.match(/^\/ip4\/127\.0\.0\.1\/tcp\/\d+$/)
     expect(portIn(libp2pTcp.observed)).to.not.be.oneOf([port, portIn(result.libp2pTcpListening[0])])
-    expect(result.portReuse.strategy).to.be.a('string')
-    expect(result.portReuse.unavailable).to.equal(null)
+    expect(result.portReuse.available).to.equal(true)
+    expect(result.portReuse.name).to.be.a('string')
     expect(connectMs).to.be.greaterThan(0)
     expect(latencyMs).to.be.greaterThan(0).and.lessThan(1_000)
     expect(result.verdict).to.deep.include({ ok: true, portsReused: 'all', because: [], holePunching: 'unknown' })

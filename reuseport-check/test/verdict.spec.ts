@@ -1,21 +1,22 @@
 import { expect } from 'aegir/chai'
 import { report } from '../src/report.ts'
 import { judge } from '../src/verdict.ts'
-import type { CheckResult, ObservedResult, PeerResult } from '../src/result.ts'
+import type { CheckResult, ObservedResult, PeerResult, Source } from '../src/result.ts'
 
 const IP4 = '/ip4/0.0.0.0/tcp/4001'
 const IP6 = '/ip6/::/tcp/4001'
+const REUSED: Source = { address: '/ip4/10.0.0.2/tcp/4001', port: 4001, kind: 'reused', rule: 'wildcard' }
 const UNSEEN: Omit<ObservedResult, 'listening'> = { addresses: [], behindNat: null, natMapping: 'unknown' }
 
 describe('the verdict of reuseport-check', () => {
   let n = 0
 
-  function peer (source: Partial<PeerResult['source']> = {}, rest: Partial<PeerResult> = {}): PeerResult {
+  function peer (source: Source = REUSED, rest: Partial<PeerResult> = {}): PeerResult {
     return {
       address: `/ip4/11.0.0.${++n}/tcp/4001`,
       peerId: null,
       reached: true,
-      source: { address: '/ip4/10.0.0.2/tcp/4001', port: 4001, reused: true, reason: 'wildcard', because: null, code: null, ...source },
+      source,
       observed: null,
       connectMs: 80,
       latencyMs: 40,
@@ -25,14 +26,14 @@ describe('the verdict of reuseport-check', () => {
     }
   }
 
-  const ephemeral = { address: '/ip4/10.0.0.2/tcp/51000', port: 51000, reused: false, reason: 'ephemeral', because: 'several peers could be reached from an ephemeral port, but not from the listening port', code: 'suspended' } as const
-  const overIPv6 = { address: '/ip6/2b00::2/tcp/4001' }
+  const ephemeral = { address: '/ip4/10.0.0.2/tcp/51000', port: 51000, kind: 'ephemeral', why: 'suspended', message: 'several peers could be reached from an ephemeral port, but not from the listening port' } as const
+  const overIPv6: Source = { ...REUSED, address: '/ip6/2b00::2/tcp/4001' }
 
   function seen (observed: Partial<ObservedResult> = {}): ObservedResult {
     return { listening: IP4, addresses: [{ address: '/ip4/11.0.0.9/tcp/4001', observers: 4 }], behindNat: true, natMapping: 'endpoint-independent', ...observed }
   }
 
-  function text (peers: PeerResult[], observed: ObservedResult[], portReuse: CheckResult['portReuse'] = { strategy: 'net.BoundSocket', unavailable: null }): string {
+  function text (peers: PeerResult[], observed: ObservedResult[], portReuse: CheckResult['portReuse'] = { available: true, name: 'net.BoundSocket' }): string {
     const result: CheckResult = {
       peerId: '12D3KooWJRSrypvnpHgc6ZAgyCni4KcSmbV7uGRaMw5LgMKT18fq',
       listening: observed.map(({ listening }) => listening),
@@ -103,7 +104,7 @@ describe('the verdict of reuseport-check', () => {
   it('no dial from the listening port: no hole punching', () => {
     const observed = [{ listening: IP4, ...UNSEEN }]
 
-    expect(judge([peer(ephemeral)], observed)).to.deep.include({ ok: false, portsReused: 'none', because: [ephemeral.because], holePunching: 'unlikely' })
+    expect(judge([peer(ephemeral)], observed)).to.deep.include({ ok: false, portsReused: 'none', because: [ephemeral.message], holePunching: 'unlikely' })
     expect(text([peer(ephemeral)], observed)).to.include('Ports are not reused: several peers could be reached from an ephemeral port, but not from the listening port.')
       .and.include('unknown: no dial came from the port that is listened on.')
       .and.include('Hole punching is unlikely to work: ')
@@ -120,7 +121,7 @@ describe('the verdict of reuseport-check', () => {
   })
 
   it('a peer that dialed us at the same moment: tells nothing', () => {
-    const crossed = { ...ephemeral, because: 'the peer dialed us at the same moment', code: 'simultaneous_open' } as const
+    const crossed = { ...ephemeral, why: 'simultaneous_open', message: 'the peer dialed us at the same moment' } as const
     const unseen = { listening: IP4, ...UNSEEN }
 
     expect(judge([peer(crossed)], [unseen])).to.deep.include({ portsReused: 'unknown', because: [], holePunching: 'unknown' })
@@ -135,7 +136,7 @@ describe('the verdict of reuseport-check', () => {
   })
 
   it('nobody reached: nothing to say', () => {
-    const peers = [peer({}, { reached: false, source: null, connectMs: null, latencyMs: null, error: 'connect ECONNREFUSED 11.0.0.1:4001' })]
+    const peers = [peer(REUSED, { reached: false, source: null, connectMs: null, latencyMs: null, error: 'connect ECONNREFUSED 11.0.0.1:4001' })]
 
     expect(judge(peers, [{ listening: IP4, ...UNSEEN }])).to.include({ ok: false, portsReused: 'unknown', holePunching: 'unknown' })
     expect(text(peers, [{ listening: IP4, ...UNSEEN }])).to.match(/tcp\/4001: connect ECONNREFUSED 11\.0\.0\.1:4001\n\nNo peer could be reached\.\n/)
@@ -156,16 +157,16 @@ describe('the verdict of reuseport-check', () => {
   it('@libp2p/tcp: why it failed, if that is another reason', () => {
     const { libp2pTcp } = peer()
 
-    expect(text([peer({}, { error: 'refused', libp2pTcp: { ...libp2pTcp, error: 'connection error: refused' } })], [seen()])).to.not.include('with @libp2p/tcp:')
-    expect(text([peer({}, { libp2pTcp: { ...libp2pTcp, error: 'no answer within 10 s' } })], [seen()])).to.include('tcp/4001: with @libp2p/tcp: no answer within 10 s\n')
+    expect(text([peer(REUSED, { error: 'refused', libp2pTcp: { ...libp2pTcp, error: 'connection error: refused' } })], [seen()])).to.not.include('with @libp2p/tcp:')
+    expect(text([peer(REUSED, { libp2pTcp: { ...libp2pTcp, error: 'no answer within 10 s' } })], [seen()])).to.include('tcp/4001: with @libp2p/tcp: no answer within 10 s\n')
   })
 
   it('port reuse: how, or why not', () => {
     expect(text([peer()], [seen()])).to.include('Ports can be reused on this machine, by net.BoundSocket\n')
-    expect(text([peer()], [seen()], { strategy: null, unavailable: 'no' })).to.include('Ports are not reused on this machine: no\n')
+    expect(text([peer()], [seen()], { available: false, why: 'no' })).to.include('Ports are not reused on this machine: no\n')
   })
 
   it('what peers say can not give commands to the terminal', () => {
-    expect(text([peer({}, { error: 'a\x1b[2Jb\x9bc' })], [seen()])).to.include(': a [2Jb c\n')
+    expect(text([peer(REUSED, { error: 'a\x1b[2Jb\x9bc' })], [seen()])).to.include(': a [2Jb c\n')
   })
 })

@@ -100,6 +100,20 @@ export function toConnection (init: ConnectionInit): RawConnection {
   return new SocketConnection(init)
 }
 
+/**
+ * What an event does, by what has happened before. `closed` and `aborted` are final.
+ *
+ * | event | open | our half is ending, or has (`closeWrite`) | closing (`close`) |
+ * |---|---|---|---|
+ * | `send()` | written or queued | StreamStateError | StreamStateError |
+ * | `closeWrite()` | sends the rest and a FIN | waits for the same | waits for the same |
+ * | `close()` | the same, then waits for the peer's FIN | waits for both | resolves at once |
+ * | the peer's FIN | sends what is queued and a FIN: closed. With `allowHalfOpen` only reading ends | closed when our half has ended | closed |
+ * | `abort()`, an error of the socket | RST: aborted | RST, or if the FIN is under way the socket is destroyed: aborted | as before |
+ * | inactivity | RST: aborted | after the FIN without RST: aborted | has no effect |
+ * | the peer takes nothing for too long | is inactivity | RST: aborted | RST: aborted |
+ * | the signal of `close()` | | | RST: aborted. After the FIN the socket is destroyed: closed |
+ */
 class SocketConnection extends AbstractMultiaddrConnection implements RawConnection {
   allowHalfOpen: boolean
   readonly #socket: Socket

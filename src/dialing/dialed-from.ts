@@ -1,14 +1,14 @@
 import type { Endpoint } from '../endpoint.ts'
-import type { ReuseReason } from '../port-reuse/choose-source.ts'
+import type { ReuseRule } from '../port-reuse/choose-source.ts'
 
 /**
  * Where a connection was dialed from, and why from there: from a listening endpoint, by the
  * rule that selected it; from an ephemeral port; or from none
  */
 export type DialedFrom =
-  { readonly reason: ReuseReason, readonly local: Endpoint, readonly remote: Endpoint } |
-  { readonly reason: 'ephemeral' } & BecauseOf |
-  { readonly reason: 'unix' }
+  { readonly kind: 'reused', readonly rule: ReuseRule, readonly local: Endpoint, readonly remote: Endpoint } |
+  FromEphemeral |
+  { readonly kind: 'unix' }
 
 /**
  * Why a dial came from an ephemeral port:
@@ -25,10 +25,22 @@ export type DialedFrom =
 export type EphemeralReason =
   'turned_off' | 'unavailable' | 'no_listener' | 'suspended' | 'unusable' | 'faster' | 'refused' | 'simultaneous_open'
 
-/** Why no listening port was used */
-export interface BecauseOf {
-  readonly because: EphemeralReason
+/** No listening port was used */
+export interface FromEphemeral {
+  readonly kind: 'ephemeral'
 
-  /** The same for people */
+  /** To branch on */
+  readonly why: EphemeralReason
+
+  /** To read */
   readonly message: string
+}
+
+/** What the metrics call it */
+export function sourceLabel (from: DialedFrom): string {
+  switch (from.kind) {
+    case 'unix': return 'unix'
+    case 'ephemeral': return `ephemeral_${from.why}`
+    default: return `reused_${from.rule}`
+  }
 }

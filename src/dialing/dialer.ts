@@ -10,14 +10,14 @@ import { firstConnected } from './first-connected.ts'
 import { CONNECTION_ATTEMPT_DELAY_MS, race } from './race.ts'
 import { RecentlyClosed } from './recently-closed.ts'
 import { SuspendedEndpoints } from './suspended-endpoints.ts'
-import type { BecauseOf, DialedFrom } from './dialed-from.ts'
+import type { DialedFrom, FromEphemeral } from './dialed-from.ts'
 import type { Rival } from './first-connected.ts'
 import type { Target } from '../address.ts'
 import type { Endpoint } from '../endpoint.ts'
 import type { DialerMetrics } from '../metrics.ts'
 import type { Source } from '../port-reuse/choose-source.ts'
 import type { PortPool } from '../port-reuse/port-pool.ts'
-import type { PortReuse } from '../port-reuse/strategy.ts'
+import type { PortReuse } from '../port-reuse/port-reuse.ts'
 import type { Logger } from '@libp2p/interface'
 import type { Socket, SocketConstructorOpts } from 'node:net'
 
@@ -37,7 +37,7 @@ export interface DialOptions {
   reusePort: boolean | 'require'
 
   /** Dial from an ephemeral port, whatever `reusePort` says, for this reason */
-  ephemeral?: BecauseOf
+  ephemeral?: FromEphemeral
 
   /**
    * How long a dial from a listening port may be without an answer before one
@@ -100,14 +100,14 @@ export class Dialer {
       case 'unix': {
         const socket = new net.Socket(socketOptions).connect({ path: target.path })
 
-        return { socket: await firstConnected(socket, signal), from: { reason: 'unix' } }
+        return { socket: await firstConnected(socket, signal), from: { kind: 'unix' } }
       }
       case 'ip':
-        return this.#dialEndpoint(target.endpoint, options)
+        return this.#connectTo(target.endpoint, options)
       default: {
         const endpoints = await resolveName(target.name, target.port, target.family, signal)
 
-        return race(endpoints.map(toDestination).map(destination => async (signal: AbortSignal) => this.#dialEndpoint(destination, { ...options, signal })), {
+        return race(endpoints.map(toDestination).map(destination => async (signal: AbortSignal) => this.#connectTo(destination, { ...options, signal })), {
           delay: CONNECTION_ATTEMPT_DELAY_MS,
           signal,
           discard: ({ socket }) => { socket.destroy() }
@@ -131,37 +131,37 @@ export class Dialer {
     return this.#suspended.count()
   }
 
-  async #dialEndpoint (destination: Endpoint, options: DialOptions): Promise<DialedSocket> {
+  async #connectTo (destination: Endpoint, options: DialOptions): Promise<DialedSocket> {
     const { log } = this.#init
     const { reusePort, signal, socketOptions } = options
-    const { sources, because } = await this.#findSources(destination, options)
-    let lastBecause = because
+    const { sources, otherwise } = await this.#findSources(destination, options)
+    let from = otherwise
     let lastError: Error | undefined
 
     for (const source of sources) {
-      log('dialing %s:%d from %s:%d, our %s listener', destination.host, destination.port, source.host, source.port, source.reason)
+      log('dialing %s:%d from %s:%d, our %s listener', destination.host, destination.port, source.host, source.port, source.rule)
 
       try {
-        return await this.#dialFrom(source, destination, options)
+        return await this.#retryWhileTaken(source, destination, options)
       } catch (err: any) {
         if (!(err instanceof SourceUnusableError)) {
           throw err
         }
 
         log('can not dial %s:%d from %s:%d - %s', destination.host, destination.port, source.host, source.port, err.message)
-        lastBecause = { because: 'unusable', message: err.message }
+        from = { kind: 'ephemeral', why: 'unusable', message: err.message }
         lastError = err.cause as Error
       }
     }
 
     if (reusePort === 'require') {
-      throw lastError ?? new DialError(`Can not dial ${destination.host}:${destination.port} from a listening port: ${lastBecause.message}`)
+      throw lastError ?? new DialError(`Can not dial ${destination.host}:${destination.port} from a listening port: ${from.message}`)
     }
 
-    log('dialing %s:%d from an ephemeral port: %s', destination.host, destination.port, lastBecause.message)
+    log('dialing %s:%d from an ephemeral port: %s', destination.host, destination.port, from.message)
     const socket = new net.Socket(socketOptions).connect(destination)
 
-    return { socket: await firstConnected(socket, signal), from: { reason: 'ephemeral', ...lastBecause } }
+    return { socket: await firstConnected(socket, signal), from }
   }
 
   /**
@@ -169,21 +169,21 @@ export class Dialer {
    * listeners of this family that are about to be bound only if those that listen already are
    * of no use for this destination
    */
-  async #findSources (destination: Endpoint, { ephemeral, reusePort, signal }: DialOptions): Promise<{ sources: Source[], because: BecauseOf }> {
+  async #findSources (destination: Endpoint, { ephemeral, reusePort, signal }: DialOptions): Promise<{ sources: Source[], otherwise: FromEphemeral }> {
     const { pool, portReuse, isTurnedOff } = this.#init
 
     if (ephemeral != null) {
-      return { sources: [], because: ephemeral }
+      return { sources: [], otherwise: ephemeral }
     }
 
     if (isTurnedOff || reusePort === false) {
-      return { sources: [], because: { because: 'turned_off', message: 'port reuse is turned off' } }
+      return { sources: [], otherwise: { kind: 'ephemeral', why: 'turned_off', message: 'port reuse is turned off' } }
     }
 
-    const { unavailable } = portReuse()
+    const { support } = portReuse()
 
-    if (unavailable != null) {
-      return { sources: [], because: { because: 'unavailable', message: unavailable } }
+    if (!support.available) {
+      return { sources: [], otherwise: { kind: 'ephemeral', why: 'unavailable', message: support.why } }
     }
 
     while (true) {
@@ -199,9 +199,9 @@ export class Dialer {
 
       return {
         sources,
-        because: found.length === 0
-          ? { because: 'no_listener', message: `no listener on IPv${familyOf(destination.host)} can be dialed from` }
-          : { because: 'suspended', message: 'several peers could be reached from an ephemeral port, but not from the listening port' }
+        otherwise: found.length === 0
+          ? { kind: 'ephemeral', why: 'no_listener', message: `no listener on IPv${familyOf(destination.host)} can be dialed from` }
+          : { kind: 'ephemeral', why: 'suspended', message: 'several peers could be reached from an ephemeral port, but not from the listening port' }
       }
     }
   }
@@ -212,10 +212,10 @@ export class Dialer {
    * @throws {SourceUnusableError} if nothing can be bound for this source, if there is such a
    * connection already, or if the socket connected to itself
    */
-  async #dialFrom (source: Source, destination: Endpoint, options: DialOptions): Promise<DialedSocket> {
+  async #retryWhileTaken (source: Source, destination: Endpoint, options: DialOptions): Promise<DialedSocket> {
     while (true) {
       try {
-        return await this.#tryDialFrom(source, destination, options)
+        return await this.#raceFrom(source, destination, options)
       } catch (err) {
         if (!(err instanceof SourceUnusableError) || !this.#closed.has(source.port, destination)) {
           throw err
@@ -231,9 +231,9 @@ export class Dialer {
    * refuse it. So an ephemeral port is tried beside it if there is no answer for a while, and
    * once after it if it fails. The first to connect wins
    */
-  async #tryDialFrom (source: Source, destination: Endpoint, options: DialOptions): Promise<DialedSocket> {
+  async #raceFrom (source: Source, destination: Endpoint, options: DialOptions): Promise<DialedSocket> {
     const { mayRace, reusePort, reusePortTimeout, signal, socketOptions } = options
-    const { host, port, reason } = source
+    const { host, port, rule } = source
     let socket: Socket
 
     throwIfAborted(signal)
@@ -267,7 +267,7 @@ export class Dialer {
 
       return {
         socket: connected,
-        from: { reason: 'ephemeral', because: socket.errored == null ? 'faster' : 'refused', message: explain(source, reusePortTimeout, socket.errored) }
+        from: { kind: 'ephemeral', why: socket.errored == null ? 'faster' : 'refused', message: explain(source, reusePortTimeout, socket.errored) }
       }
     }
 
@@ -279,7 +279,7 @@ export class Dialer {
 
     this.#suspended.answered(source)
 
-    return { socket, from: { reason, local: { host, port }, remote: destination } }
+    return { socket, from: { kind: 'reused', rule, local: { host, port }, remote: destination } }
   }
 
   /** Only a dial from an ephemeral port has connected */

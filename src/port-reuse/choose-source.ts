@@ -2,11 +2,11 @@ import { familyOf, isLoopback, isWildcard } from '../endpoint.ts'
 import type { Endpoint } from '../endpoint.ts'
 
 /** Which rule of `chooseSources` selected a listening endpoint */
-export type ReuseReason = 'loopback' | 'route' | 'wildcard'
+export type ReuseRule = 'loopback' | 'route' | 'wildcard'
 
 /** A listening endpoint to dial from */
 export interface Source extends Endpoint {
-  readonly reason: ReuseReason
+  readonly rule: ReuseRule
 }
 
 /**
@@ -30,8 +30,8 @@ export interface Source extends Endpoint {
 export function chooseSources (listening: readonly Endpoint[], destination: Endpoint, routeSource?: string): Source[] {
   const usable = shuffle(listening.filter(({ host }) => familyOf(host) === familyOf(destination.host)))
 
-  const matching = (reason: ReuseReason, matches: (host: string) => boolean): Source[] => {
-    return usable.filter(({ host }) => matches(host)).map(({ host, port }) => ({ host, port, reason }))
+  const matching = (rule: ReuseRule, matches: (host: string) => boolean): Source[] => {
+    return usable.filter(({ host }) => matches(host)).map(({ host, port }) => ({ host, port, rule }))
   }
 
   return [

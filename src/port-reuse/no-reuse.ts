@@ -1,5 +1,5 @@
 import net from 'node:net'
-import type { PortReuse } from './strategy.ts'
+import type { PortReuse } from './port-reuse.ts'
 import type { Endpoint } from '../endpoint.ts'
 import type { Server } from 'node:net'
 
@@ -10,7 +10,7 @@ import type { Server } from 'node:net'
  */
 export function noReuse (reason: string): PortReuse {
   return {
-    unavailable: reason,
+    support: { available: false, why: reason },
 
     listen (server, local, { backlog }) {
       listenAsUsual(server, local, backlog)

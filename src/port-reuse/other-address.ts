@@ -4,7 +4,7 @@ import { bindReally } from './bind.ts'
 import { listenAsUsual } from './no-reuse.ts'
 import { routeSource } from './route.ts'
 import type { Bind } from './bind.ts'
-import type { PortReuse } from './strategy.ts'
+import type { Strategy } from './port-reuse.ts'
 import type { Endpoint } from '../endpoint.ts'
 import type { Socket, SocketConstructorOpts } from 'node:net'
 
@@ -23,7 +23,7 @@ import type { Socket, SocketConstructorOpts } from 'node:net'
  *
  * @throws {Error} if that does not work here
  */
-export function otherAddress (bind: Bind): PortReuse {
+export function otherAddress (bind: Bind): Strategy {
   assertSharesPort(bind)
 
   function dial (host: string, port: number, destination: Endpoint, options: SocketConstructorOpts): Socket {

@@ -3,7 +3,7 @@ import { familyOf, isWildcard } from '../endpoint.ts'
 import { bindReally } from './bind.ts'
 import { ownAddresses } from './route.ts'
 import type { Bind } from './bind.ts'
-import type { ListenOptions, PortReuse } from './strategy.ts'
+import type { ListenOptions, Strategy } from './port-reuse.ts'
 import type { Endpoint } from '../endpoint.ts'
 
 /**
@@ -13,7 +13,7 @@ import type { Endpoint } from '../endpoint.ts'
  *
  * @throws {Error} if that does not work here
  */
-export function soReuseport (bind: Bind): PortReuse {
+export function soReuseport (bind: Bind): Strategy {
   assertReusesPort(bind)
 
   return {

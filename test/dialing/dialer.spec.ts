@@ -7,7 +7,7 @@ import { defaultLogger } from '@libp2p/logger'
 import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
 import pDefer from 'p-defer'
-import { findPortReuse } from '../../src/port-reuse/strategy.ts'
+import { findPortReuse } from '../../src/port-reuse/find-strategy.ts'
 import { ReuseportTcp } from '../../src/transport.ts'
 import { runInNamespace } from '../fixtures/namespace.ts'
 import { startBlackhole, startServer } from '../fixtures/server.ts'
@@ -84,8 +84,8 @@ describe('dialer', () => {
     it('is ephemeral without a listener', async () => {
       const { source } = await local.connect(`/ip4/127.0.0.1/tcp/${server.port}`)
 
-      expect(source).to.have.property('reason', 'ephemeral')
-      expect(source.because).to.include('no listener on IPv4')
+      expect(source).to.include({ kind: 'ephemeral', why: 'no_listener' })
+      expect(source).to.have.property('message').that.includes('no listener on IPv4')
     })
 
     it('is that of the one loopback listener', async () => {
@@ -220,7 +220,7 @@ describe('dialer', () => {
 
       const listening = local.listen('/dns4/localhost/tcp/0')
       const { source } = await local.connect(`/ip4/127.0.0.1/tcp/${server.port}`)
-      expect(source).to.have.property('reason', 'ephemeral')
+      expect(source).to.have.property('kind', 'ephemeral')
 
       answer.resolve()
       const { port } = await listening
@@ -272,7 +272,7 @@ describe('dialer', () => {
       const { port } = await local.listen('/ip4/127.0.0.1/tcp/0')
       const { source } = await local.connect(`/ip4/127.0.0.1/tcp/${server.port}`, { reusePort: false })
 
-      expect(source).to.have.property('reason', 'ephemeral')
+      expect(source).to.have.property('kind', 'ephemeral')
       expect((await server.socket(0)).remotePort).to.not.equal(port)
     })
 
@@ -363,7 +363,7 @@ describe('dialer', () => {
       it(`is not waited for when we ${name} it, as it may be held for a minute`, async () => {
         const { source, attempts } = await redialWhileHeld(close)
 
-        expect(source).to.have.property('reason', 'ephemeral')
+        expect(source).to.have.property('kind', 'ephemeral')
         // it is tried every 10 ms for a second otherwise
         expect(attempts).to.equal(2)
       })
@@ -388,7 +388,7 @@ describe('dialer', () => {
       cleanup.push(() => diagnostics.unsubscribe('net.client.socket', count))
 
       const { source } = await local.connect(`/ip4/127.0.0.1/tcp/${peerPort}`)
-      expect(source).to.have.property('reason', 'ephemeral')
+      expect(source).to.have.property('kind', 'ephemeral')
       // it is tried every 10 ms for a second otherwise
       expect(attempts).to.be.below(10)
     })
@@ -400,11 +400,11 @@ describe('dialer', () => {
       const { port: peerPort } = await peer.listen('/ip4/127.0.0.1/tcp/0')
 
       const { source: there } = await local.connect(`/ip4/127.0.0.1/tcp/${peerPort}`)
-      expect(there).to.have.property('reason', 'loopback')
+      expect(there).to.have.property('rule', 'loopback')
 
       const { source: back } = await peer.connect(`/ip4/127.0.0.1/tcp/${port}`)
-      expect(back).to.have.property('reason', 'ephemeral')
-      expect(back.because).to.match(/EADDRNOTAVAIL|EADDRINUSE/)
+      expect(back).to.include({ kind: 'ephemeral', why: 'unusable' })
+      expect(back).to.have.property('message').that.matches(/EADDRNOTAVAIL|EADDRINUSE/)
     })
   })
 
@@ -437,15 +437,15 @@ describe('dialer', () => {
       const { port } = await impatient.listen('/ip4/127.0.0.1/tcp/0')
 
       for (const host of ['127.0.0.1', '127.0.0.2', '127.0.0.3']) {
-        const { reason, because } = await dialLosingFirstSyn(impatient, host)
-        expect(reason).to.equal('ephemeral')
-        expect(because).to.include(`no answer to 127.0.0.1:${port} within 500ms`)
+        const source = await dialLosingFirstSyn(impatient, host)
+        expect(source).to.include({ kind: 'ephemeral', why: 'faster' })
+        expect(source).to.have.property('message').that.includes(`no answer to 127.0.0.1:${port} within 500ms`)
       }
 
       expect(counted).to.include({ ephemeral_won: 3, endpoint_suspended: 1 })
 
       const { source } = await impatient.connect(`/ip4/127.0.0.1/tcp/${server.port}`)
-      expect(source).to.deep.include({ reason: 'ephemeral', because: 'several peers could be reached from an ephemeral port, but not from the listening port' })
+      expect(source).to.include({ kind: 'ephemeral', why: 'suspended', message: 'several peers could be reached from an ephemeral port, but not from the listening port' })
     })
 
     it('is what is dialed from, and not suspected, if no more than its first SYN was lost', async () => {
@@ -485,9 +485,9 @@ describe('dialer', () => {
         cleanup.push(async () => impatient.stop())
         const { port } = await impatient.listen('/ip4/127.0.0.1/tcp/0')
 
-        const { localAddr, reason } = await dialLosingFirstSyn(impatient, '127.0.0.1', options)
-        expect(reason).to.equal('loopback')
-        expect(localAddr?.toString()).to.equal(`/ip4/127.0.0.1/tcp/${port}`)
+        const source = await dialLosingFirstSyn(impatient, '127.0.0.1', options)
+        expect(source).to.have.property('rule', 'loopback')
+        expect(source.localAddr?.toString()).to.equal(`/ip4/127.0.0.1/tcp/${port}`)
       })
     })
 
@@ -574,7 +574,7 @@ describe('dialer', () => {
 
         const { connection, source } = await local.connect(`${host}/tcp/${port}`)
         expect(await inbound.promise).to.equal(connection.localAddr?.toString())
-        expect(source).to.have.property('reason', 'ephemeral')
+        expect(source).to.have.property('kind', 'ephemeral')
       })
     })
 

@@ -36,7 +36,7 @@ describe('suspended endpoints', () => {
     const addresses = ['fd11::1', 'fd11::2', 'fd11::3', 'fd11::4', 'fd12::4', 'fd13::4']
     const setUp = addresses.map(address => `ip -6 address add ${address}/128 dev lo nodad`).join('\n')
 
-    expect(await runInNamespace(this, setUp, 'one-site.ts')).to.deep.equal(['wildcard', 'ephemeral'])
+    expect(await runInNamespace(this, setUp, 'one-site.ts')).to.deep.equal(['wildcard', 'suspended'])
   })
 
   it('is cleared by one that answers', () => {

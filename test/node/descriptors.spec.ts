@@ -30,10 +30,10 @@ describe('a process that is out of descriptors', () => {
   })
 
   async function dial (): Promise<string> {
-    return child.ask('dial', `/ip4/127.0.0.1/tcp/${server.port}`).then(async ({ reason }) => {
+    return child.ask('dial', `/ip4/127.0.0.1/tcp/${server.port}`).then(async ({ rule }) => {
       await child.ask('hangUp')
 
-      return reason
+      return rule
     }, err => err.code)
   }
 
@@ -54,11 +54,11 @@ describe('a process that is out of descriptors', () => {
 
   it('looks again a while later, and not with each dial', async () => {
     await child.ask('fill')
-    expect((await child.ask('portReuse')).unavailable).to.include('EMFILE')
+    expect(await child.ask('portReuse')).to.have.property('why').that.includes('EMFILE')
     expect(await child.ask('remembersPortReuse')).to.equal(true)
 
     await child.ask('free')
-    await until(async () => (await child.ask('portReuse')).unavailable == null)
+    await until(async () => (await child.ask('portReuse')).available)
   })
 
   it('fails to dial with the error of the system, refuses who connects, and recovers', async () => {

@@ -7,7 +7,7 @@ import pDefer from 'p-defer'
 import { startServer } from '../fixtures/server.ts'
 import { createTransport, rawUpgrader } from '../kit/transport.ts'
 import { until } from '../kit/wait.ts'
-import type { DcutrComponents } from '../../src/hole-punching/dcutr.ts'
+import type { DcutrComponents } from '../../src/dcutr/service.ts'
 import type { RawConnection } from '../../src/index.ts'
 import type { TestTransport } from '../kit/transport.ts'
 import type { Libp2pEvents, MultiaddrConnection } from '@libp2p/interface'
@@ -115,7 +115,7 @@ describe('observed addresses', () => {
 
     identify((await local.connect(address)).connection, '/ip4/11.0.0.9/tcp/4001')
     const { connection, source } = await local.connect(address)
-    expect(source).to.have.property('reason', 'ephemeral')
+    expect(source).to.have.property('kind', 'ephemeral')
     identify(connection, '/ip4/11.0.0.9/tcp/55555')
 
     expect(observed()[0].addresses).to.deep.equal(['/ip4/11.0.0.9/tcp/4001 1'])

@@ -15,8 +15,8 @@ const UNNEEDED = [
   '@libp2p/ping',
   '@libp2p/yamux',
   'libp2p',
-  `${name}/dist/src/hole-punching/dcutr.js`,
-  `${name}/dist/src/hole-punching/punch.js`
+  `${name}/dist/src/dcutr/service.js`,
+  `${name}/dist/src/dcutr/punch.js`
 ]
 
 describe('who imports the package', () => {

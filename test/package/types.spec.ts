@@ -71,6 +71,6 @@ describe('the types and the manifest', () => {
       '--validation.notExported',
       '--validation.invalidLink',
       'src/index.ts',
-      'src/hole-punching/dcutr.ts')
+      'src/dcutr/service.ts')
   })
 })

@@ -35,13 +35,13 @@ describe('port-pool', () => {
 
       expect(ports(sources).slice(0, 2)).to.have.members([1001, 1002])
       expect(ports(sources).slice(2)).to.have.members([2001, 2002])
-      expect(sources.map(({ reason }) => reason)).to.deep.equal(['loopback', 'loopback', 'wildcard', 'wildcard'])
+      expect(sources.map(({ rule }) => rule)).to.deep.equal(['loopback', 'loopback', 'wildcard', 'wildcard'])
     })
 
     it('prefers the listener on the address that the kernel would use, then the wildcard', () => {
       const sources = choose(EVERYWHERE, '10.1.0.9', { routeSource: '10.1.0.5' })
 
-      expect(sources[0]).to.deep.equal({ host: '10.1.0.5', port: 3002, reason: 'route' })
+      expect(sources[0]).to.deep.equal({ host: '10.1.0.5', port: 3002, rule: 'route' })
       expect(ports(sources).slice(1)).to.have.members([2001, 2002])
     })
 
@@ -123,7 +123,7 @@ describe('port-pool', () => {
 
         // each rule's endpoints come before those of the next
         const rank = { loopback: 0, route: 1, wildcard: 2 }
-        const ranks = sources.map(({ reason }) => rank[reason])
+        const ranks = sources.map(({ rule }) => rank[rule])
         expect(ranks).to.deep.equal([...ranks].sort())
 
         for (const source of sources) {

@@ -17,7 +17,7 @@ interface Observed {
   specific: number
   other: number
   wildcard: number
-  seen: Record<string, { port: number, reason: string }>
+  seen: Record<string, { port: number, rule: string }>
   own: Record<string, boolean>
   routes: Record<string, string | undefined>
   withoutAddress: string[]
@@ -34,19 +34,19 @@ describe('route', () => {
   it('decides which of the listeners on specific addresses is dialed from', async function () {
     const { specific, other, wildcard, seen, own, routes, withoutAddress, linkLocal }: Observed = await runInNamespace(this, ADDRESSES, 'specific-addresses.ts')
 
-    expect(seen['11.0.0.1']).to.deep.equal({ port: specific, reason: 'route' })
-    expect(seen['11.0.1.1']).to.deep.equal({ port: other, reason: 'route' })
-    expect(seen['127.0.0.1']).to.deep.equal({ port: wildcard, reason: 'wildcard' })
-    expect(seen['fd11::1']).to.have.property('reason', 'ephemeral')
+    expect(seen['11.0.0.1']).to.deep.equal({ port: specific, rule: 'route' })
+    expect(seen['11.0.1.1']).to.deep.equal({ port: other, rule: 'route' })
+    expect(seen['127.0.0.1']).to.deep.equal({ port: wildcard, rule: 'wildcard' })
+    expect(seen['fd11::1']).to.have.property('rule', 'no_listener')
     // our own listener, at the port it would be dialed from
-    expect(seen['wildcard listener']).to.deep.equal({ port: specific, reason: 'route' })
-    expect(seen['specific listener']).to.deep.equal({ port: wildcard, reason: 'wildcard' })
+    expect(seen['wildcard listener']).to.deep.equal({ port: specific, rule: 'route' })
+    expect(seen['specific listener']).to.deep.equal({ port: wildcard, rule: 'wildcard' })
     expect(own).to.deep.equal({ '11.0.0.1': true, '11.0.0.2': false, 'fd11::1': true })
     // the listener on an address that is gone is in nobody's way
     expect(withoutAddress).to.deep.equal(['route', 'wildcard'])
     expect(routes).to.deep.equal({ '11.0.1.1': '11.0.1.1' })
     // the listening port is at both ends of the same connection, each with its zone
-    expect(linkLocal.dialed).to.deep.equal({ local: `/ip6zone/lo/ip6/fe80::11/tcp/${linkLocal.port}`, reason: 'route' })
+    expect(linkLocal.dialed).to.deep.equal({ local: `/ip6zone/lo/ip6/fe80::11/tcp/${linkLocal.port}`, rule: 'route' })
     expect(linkLocal.overlapping).to.equal(HAS_SO_REUSEPORT ? `bind EADDRINUSE fe80::11%lo:${linkLocal.peerPort}` : 'listens')
     expect(linkLocal.accepted).to.equal(`/ip6zone/lo/ip6/fe80::11/tcp/${linkLocal.port}`)
   })

@@ -3,7 +3,7 @@ import net from 'node:net'
 import { defaultLogger } from '@libp2p/logger'
 import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
-import { findPortReuse } from '../../src/port-reuse/strategy.ts'
+import { findPortReuse } from '../../src/port-reuse/find-strategy.ts'
 import { ReuseportTcp } from '../../src/transport.ts'
 import { freePort } from '../fixtures/free-port.ts'
 import { runInNamespace } from '../fixtures/namespace.ts'
@@ -13,13 +13,13 @@ import { portOf } from '../kit/addresses.ts'
 import { rawUpgrader } from '../kit/transport.ts'
 import { watchLog } from '../kit/watch-log.ts'
 import type { SourcePort } from '../../src/index.ts'
-import type { PortReuse } from '../../src/port-reuse/strategy.ts'
+import type { PortReuse } from '../../src/port-reuse/port-reuse.ts'
 import type { Listener } from '@libp2p/interface'
 import type { Socket } from 'node:net'
 
 describe('strategy of port reuse', () => {
   it('is found on this system', () => {
-    expect(findPortReuse().unavailable).to.equal(undefined)
+    expect(findPortReuse().support.available).to.equal(true)
     expect(findPortReuse()).to.equal(findPortReuse())
   })
 
@@ -33,24 +33,24 @@ describe('strategy of port reuse', () => {
       ip link set lo down
     `
 
-    expect(await runInNamespace(this, setUp, 'without-loopback.ts')).to.deep.equal({ reasons: ['wildcard'], ports: [4001] })
+    expect(await runInNamespace(this, setUp, 'without-loopback.ts')).to.deep.equal({ rules: ['wildcard'], ports: [4001] })
   })
 
   it('is logged when it changes', async () => {
     const lines: string[] = []
-    let now: PortReuse = { ...madeUp, unavailable: `not yet ${process.pid}` }
+    let now: PortReuse = { ...madeUp, support: { available: false, why: `not yet ${process.pid}` } }
     const transport = new ReuseportTcp({
       logger: watchLog('libp2p:reuseport-tcp', line => { lines.push(line) })
     }, {}, () => now)
-    expect(transport.portReuse()).to.have.property('unavailable', now.unavailable)
+    expect(transport.portReuse()).to.deep.equal(now.support)
 
-    now = { ...madeUp, name: `made up, later ${process.pid}` }
+    now = { ...madeUp, support: { available: true, name: `made up, later ${process.pid}` } }
     const server = await startServer()
     await dial(transport, server.port)
     await dial(transport, server.port)
     await server.stop()
 
-    expect(transport.portReuse()).to.deep.equal({ name: now.name, unavailable: undefined })
+    expect(transport.portReuse()).to.deep.equal(now.support)
     expect(lines.filter(line => line.startsWith('ports '))).to.deep.equal([
       `ports can not be reused here, dialing from ephemeral ports: not yet ${process.pid}`,
       `ports are reused by made up, later ${process.pid}`
@@ -93,7 +93,7 @@ describe('strategy of port reuse', () => {
    * Listens as any server does, and dials from another port
    */
   const madeUp: PortReuse = {
-    name: 'made up',
+    support: { available: true, name: 'made up' },
     listen: (server, { host, port }, { backlog }) => {
       server.listen({ host, port, backlog })
 
@@ -128,7 +128,7 @@ describe('strategy of port reuse', () => {
     const server = await startServer()
     const { transport, listener, port } = await listen(madeUp)
 
-    expect(await dial(transport, server.port)).to.have.property('reason', 'loopback')
+    expect(await dial(transport, server.port)).to.have.property('rule', 'loopback')
     expect((await server.socket(0)).remotePort).to.equal(dialPort)
 
     const inbound = net.connect({ host: '127.0.0.1', port })
@@ -140,9 +140,9 @@ describe('strategy of port reuse', () => {
 
   it('can say that ports can not be reused, and dials come from ephemeral ports', async () => {
     const server = await startServer()
-    const { transport, listener, port } = await listen({ ...madeUp, unavailable: 'there is no reason' })
+    const { transport, listener, port } = await listen({ ...madeUp, support: { available: false, why: 'there is no reason' } })
 
-    expect(await dial(transport, server.port)).to.include({ reason: 'ephemeral', because: 'there is no reason' })
+    expect(await dial(transport, server.port)).to.include({ kind: 'ephemeral', why: 'unavailable', message: 'there is no reason' })
     expect((await server.socket(0)).remotePort).to.not.be.oneOf([port, dialPort])
 
     await Promise.all([listener.close(), server.stop()])

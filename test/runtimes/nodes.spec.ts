@@ -47,7 +47,7 @@ describe(`nodes in ${runtime}`, function () {
     expect(portOf(observedAddr)).to.be.greaterThan(0)
     expect(portOf(source?.localAddr)).to.equal(portOf(observedAddr))
     expect(portOf(observedAddr) === portOf(node.getMultiaddrs()[0])).to.equal(reusesPorts)
-    expect(source?.reason === 'ephemeral').to.equal(!reusesPorts)
+    expect(source?.kind === 'ephemeral').to.equal(!reusesPorts)
   })
 
   it('ping', async () => {

@@ -88,12 +88,12 @@ describe(`the transport in ${runtime}`, function () {
       }
 
       it(`peers see ${reusesPorts ? 'the listening port' : 'another port than the listening one'}, which the transport tells`, async () => {
-        const { port, source: { localAddr, reason } } = await dialPeer()
+        const { port, source: { localAddr, kind } } = await dialPeer()
         const seen = await ask('source', port)
 
         expect(localAddr?.toString()).to.equal(`/${ip}/${host}/tcp/${seen}`)
         expect(seen === listening).to.equal(reusesPorts)
-        expect(reason === 'ephemeral').to.equal(!reusesPorts)
+        expect(kind === 'ephemeral').to.equal(!reusesPorts)
       })
 
       it('send and receive', async () => {

@@ -8,7 +8,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import pMap from 'p-map'
 import { toDuplex } from '../../src/index.ts'
 import { tell } from '../kit/serve.ts'
-import { createTransport } from '../kit/transport.ts'
+import { createTransport, ruleOrWhy } from '../kit/transport.ts'
 import { within } from '../kit/wait.ts'
 import { count } from './counting.ts'
 import { MAX_SIZE, planCycle } from './cycle-plan.ts'
@@ -109,7 +109,7 @@ async function runCycle (plan: CyclePlan, peer: PeerAddress, onSource: (source: 
     signal,
     onProgress: (event: ReuseportTcpDialEvents) => {
       if (event.type === 'tcp:source-port') {
-        onSource(event.detail.reason === 'ephemeral' ? `ephemeral (${withoutAddresses(event.detail.because)})` : event.detail.reason)
+        onSource(ruleOrWhy(event.detail))
       }
     }
   })
@@ -218,10 +218,6 @@ function * inChunks (order: Uint8Array, payload: Uint8Array): Generator<Uint8Arr
   for (let start = 0; start < payload.byteLength; start += CHUNK) {
     yield payload.subarray(start, start + CHUNK)
   }
-}
-
-function withoutAddresses (because: string = ''): string {
-  return because.replaceAll(/ \d+\.\d+\.\d+\.\d+:\d+.*/g, '')
 }
 
 function assertEqual (what: string, actual: unknown, expected: unknown): void {

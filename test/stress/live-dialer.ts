@@ -5,7 +5,7 @@
 
 import pMap from 'p-map'
 import { tell } from '../kit/serve.ts'
-import { createTransport } from '../kit/transport.ts'
+import { createTransport, ruleOrWhy } from '../kit/transport.ts'
 import { within } from '../kit/wait.ts'
 import { count } from './counting.ts'
 import { startEcho } from './echo.ts'
@@ -55,7 +55,7 @@ const commands = {
       }
 
       const { connection, source } = await within(LIMIT, connect(toMultiaddr(peer)), `the dial to ${toMultiaddr(peer)}`)
-      sources.push(source.because ?? source.reason)
+      sources.push(ruleOrWhy(source))
 
       return connection
     }, { concurrency: CONCURRENCY })

@@ -5,6 +5,7 @@
 import { multiaddr } from '@multiformats/multiaddr'
 import { portOf } from '../kit/addresses.ts'
 import { echo } from '../kit/echo.ts'
+import { ruleOrWhy } from '../kit/transport.ts'
 import { startEchoNode } from './node.ts'
 import { bytes } from './random.ts'
 import { leftOver, startWatching } from './resources.ts'
@@ -48,7 +49,7 @@ const commands = {
       signal: AbortSignal.timeout(LIMIT),
       onProgress: (event: OpenConnectionProgressEvents | ReuseportTcpDialEvents) => {
         if (event.type === 'tcp:source-port') {
-          sources.push(event.detail.reason)
+          sources.push(ruleOrWhy(event.detail))
         }
       }
     }

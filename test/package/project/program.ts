@@ -12,7 +12,7 @@ import { createLibp2p } from 'libp2p'
 import { reuseportTcp, toDuplex } from 'libp2p-reuseport-tcp'
 import { dcutr } from 'libp2p-reuseport-tcp/dcutr'
 import type { Listener, Transport, Upgrader } from '@libp2p/interface'
-import type { CloseServerOnMaxConnectionsOpts, ConnectionDuplex, ConnectOptions, NatMapping, ObservedEndpoint, PortReuseSupport, RawConnection, ReuseReason, ReuseportTcpComponents, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit, ReuseportTcpTransport, SourcePort, TCPSocketOptions } from 'libp2p-reuseport-tcp'
+import type { CloseServerOnMaxConnectionsOpts, ConnectionDuplex, ConnectOptions, EphemeralReason, NatMapping, ObservedEndpoint, PortReuseSupport, RawConnection, ReuseportTcpComponents, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit, ReuseportTcpTransport, ReuseRule, SourcePort, TCPSocketOptions } from 'libp2p-reuseport-tcp'
 import type { Dcutr, DcutrComponents, DCUtRServiceInit } from 'libp2p-reuseport-tcp/dcutr'
 
 const socketOptions: Required<TCPSocketOptions> = {
@@ -93,20 +93,23 @@ export function observers (transport: Transport & ReuseportTcpTransport, upgrade
   const dialOptions: ReuseportTcpDialOptions = { upgrader, signal: AbortSignal.timeout(1_000), initiator: false, reusePort: false }
   transport.dial(multiaddr('/dns4/example.com/tcp/4001'), dialOptions).then(({ remotePeer }) => remotePeer.toString(), () => {})
 
-  const { name, unavailable }: PortReuseSupport = transport.portReuse()
-  options.noDelay = name != null || unavailable == null
+  const support: PortReuseSupport = transport.portReuse()
+  options.noDelay = support.available ? support.name !== '' : support.why === ''
 
   return transport.observed().reduce((sum, { addresses }: ObservedEndpoint) => sum + addresses.reduce((sum, { observers }) => sum + observers, 0), 0)
 }
 
 export const serviceFactory: (components: DcutrComponents) => Dcutr = dcutr()
 
-function onProgress (event: ReuseportTcpDialEvents): SourcePort['reason'] | undefined {
+function onProgress (event: ReuseportTcpDialEvents): ReuseRule | EphemeralReason | undefined {
   if (event.type === 'tcp:source-port') {
-    const { reason, because = '', localAddr }: SourcePort = event.detail
-    const reused: ReuseReason[] = ['loopback', 'route', 'wildcard']
+    const source: SourcePort = event.detail
 
-    return reused.some(name => name === reason) || because === '' || localAddr == null ? reason : undefined
+    switch (source.kind) {
+      case 'reused': return source.localAddr == null ? undefined : source.rule
+      case 'ephemeral': return source.message === '' ? undefined : source.why
+      default: return source.localAddr
+    }
   }
 }
 

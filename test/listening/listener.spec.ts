@@ -8,13 +8,13 @@ import { defaultLogger } from '@libp2p/logger'
 import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
 import pDefer from 'p-defer'
-import { startServer } from './fixtures/server.ts'
-import { startOtherTransport } from './fixtures/start-other-transport.ts'
-import { HAS_SO_REUSEPORT } from './fixtures/system.ts'
-import { portOf } from './kit/addresses.ts'
-import { createTransport, rawUpgrader } from './kit/transport.ts'
-import { until } from './kit/wait.ts'
-import type { TestTransport } from './kit/transport.ts'
+import { startServer } from '../fixtures/server.ts'
+import { startOtherTransport } from '../fixtures/start-other-transport.ts'
+import { HAS_SO_REUSEPORT } from '../fixtures/system.ts'
+import { portOf } from '../kit/addresses.ts'
+import { createTransport, rawUpgrader } from '../kit/transport.ts'
+import { until } from '../kit/wait.ts'
+import type { TestTransport } from '../kit/transport.ts'
 import type { ComponentLogger, Listener, MultiaddrConnection } from '@libp2p/interface'
 import type { Socket } from 'node:net'
 
@@ -275,8 +275,8 @@ describe('listener', () => {
       await local.listen(`/ip4/0.0.0.0/tcp/${port}`)
 
       const { source } = await local.connect(`/ip4/127.0.0.1/tcp/${server.port}`)
-      expect(source.reason).to.equal('ephemeral')
-      expect(source.because).to.include('EADDRINUSE')
+      expect(source).to.include({ kind: 'ephemeral', why: 'unusable' })
+      expect(source).to.have.property('message').that.includes('EADDRINUSE')
     })
   })
 
@@ -612,7 +612,7 @@ describe('listener', () => {
       expect(listener.getAddrs().map(String)).to.deep.equal([multiaddr(addr).toString()])
 
       const { connection, source } = await other.connect(addr)
-      expect(source).to.have.property('reason', 'unix')
+      expect(source).to.have.property('kind', 'unix')
       expect(connection.remoteAddr.toString()).to.equal(multiaddr(addr).toString())
 
       const echoed = once(connection as any, 'message')

@@ -93,7 +93,7 @@ describe('simultaneous open', () => {
         expect(dials).to.equal(2)
         expect(ports[0]).to.equal(port)
         expect(ports[1]).to.not.equal(port)
-        expect(sources[1]).to.include({ reason: 'ephemeral', code: 'simultaneous_open', because: 'the peer dialed us at the same moment' })
+        expect(sources[1]).to.include({ kind: 'ephemeral', why: 'simultaneous_open', message: 'the peer dialed us at the same moment' })
       })
     })
 

@@ -1,5 +1,5 @@
 import { expect } from 'aegir/chai'
-import { ACCEPTED_SILENCE_MS, dialedSilence } from '../../src/hole-punching/time-limits.ts'
+import { ACCEPTED_SILENCE_MS, dialedSilence } from '../../src/upgrading/time-limits.ts'
 
 /**
  * When the first bytes of an initiator arrive at a responder that dialed, in ms after that

@@ -27,8 +27,14 @@ interface ExpectedPeer {
 export class ExpectedPeers {
   readonly #peers = new Set<ExpectedPeer>()
 
-  /** Dials a peer, which is expected from now on, and a while longer if the dial fails */
-  async during <T> (ma: Multiaddr, target: Target, dial: () => Promise<T>): Promise<T> {
+  /**
+   * Expects a peer while it is dialed, and a while longer if that fails
+   *
+   * @param ma - what is dialed
+   * @param target - what that stands for
+   * @param dialing - the dial, which has begun
+   */
+  async during <T> (ma: Multiaddr, target: Target, dialing: Promise<T>): Promise<T> {
     const expected: ExpectedPeer = {
       endpoint: target.type === 'ip' ? target.endpoint : undefined,
       id: ma.getComponents().findLast(({ code }) => code === CODE_P2P)?.value,
@@ -38,7 +44,7 @@ export class ExpectedPeers {
     this.#peers.add(expected)
 
     try {
-      const result = await dial()
+      const result = await dialing
       forget()
 
       return result

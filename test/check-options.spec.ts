@@ -1,7 +1,7 @@
 import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
+import { checkInit, initWithDefaults, withDefaults } from '../src/check-options.ts'
 import { reuseportTcp } from '../src/index.ts'
-import { checkInit, initWithDefaults, withDefaults } from '../src/options.ts'
 import { startServer } from './fixtures/server.ts'
 import { createTransport, rawUpgrader } from './kit/transport.ts'
 import type { TCPOptions } from '@libp2p/tcp'

@@ -4,51 +4,10 @@ import { otherAddress } from './other-address.ts'
 import { soReuseport } from './so-reuseport.ts'
 import { findTCPHandle } from './tcp-handle.ts'
 import type { Bind } from './bind.ts'
-import type { Endpoint } from '../endpoint.ts'
-import type { Server, Socket, SocketConstructorOpts } from 'node:net'
-
-/** How ports are reused on this machine, or why they are not */
-export interface PortReuseSupport {
-  /** The way in which a dial can come from a port that is listened on, if there is one */
-  readonly name?: string
-
-  /** Why there is none */
-  readonly unavailable?: string
-}
-
-/** A way in which a dial can come from a port that is listened on */
-export interface PortReuse extends PortReuseSupport {
-  /**
-   * Has `server` listen on an endpoint, in such a way that dials can come from it; port 0
-   * lets the kernel choose. That the server listens, or can't, arrives as its event.
-   *
-   * @returns where it is bound; `undefined` if only the server's `listening` event tells
-   * @throws {Error} the system's error, if it is known at once: EADDRINUSE, EACCES…
-   */
-  listen(server: Server, local: Endpoint, options: ListenOptions): Endpoint | undefined
-
-  /**
-   * Begins to connect to `destination` from the port of a listening endpoint. What
-   * connect(2) and the network answer arrives as the socket's `error` event.
-   *
-   * @throws {Error} the system's error, if no socket can be bound for this: EADDRINUSE,
-   * EADDRNOTAVAIL, EMFILE…
-   */
-  connect(listening: Endpoint, destination: Endpoint, options: SocketConstructorOpts): Socket | Promise<Socket>
-}
-
-export interface ListenOptions {
-  backlog: number
-
-  /** Listen also if somebody else does, where the system allows that */
-  sharePort: boolean
-
-  /** Do we listen on this endpoint, or on one that overlaps with it, ourselves? */
-  isOurs(endpoint: Endpoint): boolean
-}
+import type { PortReuse, Strategy } from './port-reuse.ts'
 
 /** The ways to reuse ports, and the ways to bind a socket, best first */
-const STRATEGIES: ReadonlyArray<[name: string, of: (bind: Bind) => PortReuse]> = [
+const STRATEGIES: ReadonlyArray<[name: string, of: (bind: Bind) => Strategy]> = [
   ['SO_REUSEPORT', soReuseport],
   ['another address of the port', otherAddress]
 ]
@@ -106,7 +65,7 @@ function tryAll (): Found {
 
       try {
         if (bind != null) {
-          return { portReuse: { name, ...strategy(bind) }, again: Infinity }
+          return { portReuse: { support: { available: true, name }, ...strategy(bind) }, again: Infinity }
         }
       } catch (err: any) {
         reasons.push(`${name}: ${err.message}`)

@@ -5,49 +5,44 @@ import { getThinWaistAddresses } from '@libp2p/utils'
 import { multiaddr } from '@multiformats/multiaddr'
 import { TypedEventEmitter, setMaxListeners } from 'main-event'
 import pDefer from 'p-defer'
-import { untilAborted } from './abort.ts'
-import { parseListenAddr, resolveName } from './address.ts'
-import { callBack } from './callback.ts'
-import { toConnection } from './connection/connection.ts'
-import { familyOf } from './endpoint.ts'
-import { acceptQueue } from './listening/accept-queue.ts'
-import { tellListening, whenDisconnected } from './listening/cluster.ts'
-import { listenerMetrics } from './metrics.ts'
-import type { Target } from './address.ts'
-import type { ConnectionFollower, RawConnection } from './connection/connection.ts'
-import type { Endpoint } from './endpoint.ts'
-import type { RoleUpgrader } from './hole-punching/upgrade.ts'
-import type { ListenerMetrics } from './metrics.ts'
-import type { CloseServerOnMaxConnectionsOpts } from './options.ts'
-import type { PoolEntry, PortPool } from './port-reuse/port-pool.ts'
-import type { Look, PortReuse } from './port-reuse/strategy.ts'
-import type { AbortOptions, ComponentLogger, Listener, ListenerEvents, Logger, Metrics, Upgrader } from '@libp2p/interface'
+import { untilAborted } from '../abort.ts'
+import { parseListenAddr, resolveName } from '../address.ts'
+import { callBack } from '../callback.ts'
+import { familyOf } from '../endpoint.ts'
+import { listenerMetrics } from '../metrics.ts'
+import { acceptQueue } from './accept-queue.ts'
+import { Accepted } from './accept.ts'
+import { tellListening, whenDisconnected } from './cluster.ts'
+import type { AcceptInit } from './accept.ts'
+import type { Target } from '../address.ts'
+import type { Endpoint } from '../endpoint.ts'
+import type { ListenerMetrics } from '../metrics.ts'
+import type { CloseServerOnMaxConnectionsOpts } from '../options.ts'
+import type { Look } from '../port-reuse/find-strategy.ts'
+import type { PoolEntry, PortPool } from '../port-reuse/port-pool.ts'
+import type { PortReuse } from '../port-reuse/port-reuse.ts'
+import type { AbortOptions, Listener, ListenerEvents, Logger, Metrics } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { Server, Socket } from 'node:net'
 
-export interface ListenerInit {
+export interface ListenerInit extends AcceptInit {
   pool: PortPool
   portReuse(look: Look): PortReuse
-  upgrader: Upgrader
-  roleUpgrader: RoleUpgrader
-  logger: ComponentLogger
   metrics?: Metrics
   sharePort: boolean
-  inactivityTimeout: number
   maxConnections: number
   backlog: number
   closeServerOnMaxConnections?: CloseServerOnMaxConnectionsOpts
   noDelay: boolean
   keepAlive: boolean
   keepAliveInitialDelay: number
-  allowHalfOpen: boolean
-
-  /** Follows a connection that arrived at a TCP port */
-  follow(local: Endpoint, remote: Endpoint): ConnectionFollower
 }
 
-/** The values of the metric `libp2p_tcp_listener_status_info` */
-const STATUS_CODE = { idle: 0, starting: 1, listening: 1, draining: 1, paused: 2, ending: 0 }
+/** What a listener is called that has not listened yet */
+const UNKNOWN = 'unknown'
+
+/** The values of the metric `libp2p_tcp_listener_status_info`. A state without one changes nothing */
+const STATUS_CODES: Partial<Record<State['status'], number>> = { idle: 0, listening: 1, paused: 2 }
 
 /**
  * How long to wait before a paused listener that could not listen again tries once more, in
@@ -92,12 +87,11 @@ type State =
 export class ReuseportListener extends TypedEventEmitter<ListenerEvents> implements Listener {
   readonly #init: ListenerInit
   readonly #log: Logger
-  readonly #connectionLog: Logger
   readonly #metrics: ListenerMetrics
   readonly #server: Server
-  readonly #sockets = new Set<Socket>()
+  readonly #accepted: Accepted
   #state: State = { status: 'idle' }
-  #label = 'unknown'
+  #label = UNKNOWN
   #draining?: Promise<void>
   #closing?: Promise<void>
   #retry?: NodeJS.Timeout
@@ -109,8 +103,8 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
 
     this.#init = init
     this.#log = init.logger.forComponent('libp2p:reuseport-tcp:listener')
-    this.#connectionLog = init.logger.forComponent('libp2p:reuseport-tcp:connection')
     this.#metrics = listenerMetrics(init.metrics)
+    this.#accepted = new Accepted(init, this.#metrics)
 
     this.#server = net.createServer({ noDelay, keepAlive, keepAliveInitialDelay })
     this.#server.on('connection', socket => { this.#onSocket(socket) })
@@ -140,7 +134,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     const running: Running = { ma, entry: this.#init.pool.add(), stop: new AbortController(), shutdown: new AbortController() }
     const { signal } = running.stop
     setMaxListeners(Infinity, running.shutdown.signal)
-    this.#state = { ...running, status: 'starting' }
+    this.#become({ ...running, status: 'starting' })
     signal.addEventListener('abort', whenDisconnected(() => { void this.#end() }))
 
     try {
@@ -149,7 +143,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
       running.entry.remove()
 
       if (!signal.aborted) {
-        this.#state = { status: 'idle' }
+        this.#become({ status: 'idle' })
         running.stop.abort()
       }
 
@@ -194,17 +188,14 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     const state = this.#state
 
     if (state.status !== 'idle') {
-      this.#state = { status: 'idle' }
+      this.#become({ status: 'idle' })
 
       if (state.status !== 'ending') {
         this.#stopAccepting(state)
       }
 
       state.shutdown.abort()
-
-      for (const socket of this.#sockets) {
-        socket.destroy()
-      }
+      this.#accepted.destroy()
     }
 
     await this.#closing
@@ -219,7 +210,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     const state = this.#state
 
     if (state.status !== 'idle' && state.status !== 'ending') {
-      this.#state = { ...state, status: 'ending' }
+      this.#become({ ...state, status: 'ending' })
       this.#stopAccepting(state)
     }
   }
@@ -227,7 +218,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
   /** Accepts what waits in the queue, before the server is closed */
   async #drain (): Promise<void> {
     if (this.#state.status === 'listening') {
-      this.#state = { ...this.#state, status: 'draining' }
+      this.#become({ ...this.#state, status: 'draining' })
       this.#draining = acceptQueue(this.#server, this.#init.backlog)
     }
 
@@ -248,13 +239,12 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     this.#server.close(serverClosed.resolve)
 
     // the server says that it is closed before the last sockets do
-    await Promise.all([serverClosed.promise, ...[...this.#sockets].map(async socket => new Promise(resolve => socket.once('close', resolve)))])
+    await Promise.all([serverClosed.promise, this.#accepted.closed()])
 
     if (this.#state.status === 'ending') {
-      this.#state = { status: 'idle' }
+      this.#become({ status: 'idle' })
     }
 
-    this.#updateStatus()
     this.safeDispatchEvent('close')
   }
 
@@ -288,10 +278,10 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     }
 
     this.#label = address == null || typeof address === 'string' ? `${address}` : `${address.address}:${address.port}`
-    this.#state = { ...running, status: 'listening', target: opened }
+    this.#become({ ...running, status: 'listening', target: opened })
     this.#log('listening on %s', this.#label)
-    this.#updateStatus()
-    this.#countConnections(this.#label, 0)
+    // a listener that nobody has connected to is in the metrics, too
+    this.#metrics.inboundConnections?.increment({ [this.#label]: 0 })
     this.safeDispatchEvent('listening')
 
     if (bound != null) {
@@ -326,8 +316,6 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
   }
 
   #onSocket (socket: Socket): void {
-    const { inactivityTimeout, allowHalfOpen } = this.#init
-    const label = this.#label
     const state = this.#state
     this.#count('connection')
 
@@ -336,62 +324,24 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
       return
     }
 
-    this.#sockets.add(socket)
-    this.#countConnections(label, 1)
-    socket.once('close', () => {
-      this.#sockets.delete(socket)
-      this.#countConnections(label, -1)
-      this.#resumeBelowLimit()
+    const { ma, shutdown: { signal }, target } = state
+
+    void this.#accepted.add(socket, { ma, endpoint: target.type === 'ip' ? target.endpoint : undefined, label: this.#label, signal }).then(isUpgraded => {
+      if (isUpgraded) {
+        void this.#pauseAboveLimit()
+      }
     })
-
-    const ends = state.target.type === 'unix'
-      ? undefined
-      : { local: state.target.endpoint, remote: { host: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 } }
-    let connection: RawConnection
-
-    try {
-      connection = toConnection({
-        socket,
-        direction: 'inbound',
-        ...(ends == null ? { remoteAddr: state.ma, localAddr: state.ma } : { follower: this.#init.follow(ends.local, ends.remote) }),
-        inactivityTimeout,
-        allowHalfOpen,
-        metrics: this.#metrics.events,
-        metricPrefix: `${this.#label} `,
-        log: this.#connectionLog
-      })
-    } catch (err: any) {
-      this.#log.error('inbound connection failed - %e', err)
-      this.#metrics.errors?.increment({ [`${this.#label} inbound_to_connection`]: true })
-      socket.destroy()
-      return
-    }
-
-    this.#log('new inbound connection %a', connection.remoteAddr)
-
-    void this.#upgrade(connection, socket, ends?.remote, state.shutdown.signal)
-  }
-
-  async #upgrade (connection: RawConnection, socket: Socket, remote: Endpoint | undefined, signal: AbortSignal): Promise<void> {
-    try {
-      await this.#init.roleUpgrader.accept(connection, socket, remote, this.#init.upgrader, signal)
-      this.#log('inbound connection upgraded %a', connection.remoteAddr)
-      void this.#pauseAboveLimit()
-    } catch (err: any) {
-      this.#log.error('inbound connection upgrade failed - %e', err)
-      this.#metrics.errors?.increment({ [`${this.#label} inbound_upgrade`]: true })
-      connection.abort(err)
-    }
+    socket.once('close', () => { this.#resumeBelowLimit() })
   }
 
   async #pauseAboveLimit (): Promise<void> {
     const { sharePort, closeServerOnMaxConnections: { closeAbove = Infinity } = {} } = this.#init
 
-    if (this.#state.status !== 'listening' || !this.#server.listening || this.#sockets.size < closeAbove) {
+    if (this.#state.status !== 'listening' || !this.#server.listening || this.#accepted.count() < closeAbove) {
       return
     }
 
-    this.#log('pausing %s, %d of %d connections are open', this.#label, this.#sockets.size, closeAbove)
+    this.#log('pausing %s, %d of %d connections are open', this.#label, this.#accepted.count(), closeAbove)
 
     if (sharePort) {
       // whoever would be reset can be accepted by somebody else
@@ -405,10 +355,9 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
       return
     }
 
-    this.#state = { ...state, status: 'paused' }
+    this.#become({ ...state, status: 'paused' })
     state.entry.paused()
     this.#server.close()
-    this.#updateStatus()
     // connections may have closed while the queue was accepted
     this.#resumeBelowLimit()
   }
@@ -418,13 +367,13 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     const state = this.#state
     const { listenBelow = 0, onListenError } = this.#init.closeServerOnMaxConnections ?? {}
 
-    if (state.status !== 'paused' || this.#sockets.size >= listenBelow) {
+    if (state.status !== 'paused' || this.#accepted.count() >= listenBelow) {
       return
     }
 
-    this.#log('resuming %s, %d connections are open', this.#label, this.#sockets.size)
+    this.#log('resuming %s, %d connections are open', this.#label, this.#accepted.count())
     clearTimeout(this.#retry)
-    this.#state = { ...state, status: 'starting' }
+    this.#become({ ...state, status: 'starting' })
 
     this.#open(state.target, state).catch(err => {
       if (state.stop.signal.aborted) {
@@ -433,7 +382,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
 
       // somebody may have taken the port
       this.#log.error('could not listen on %s again, next attempt in %dms - %e', this.#label, delay, err)
-      this.#state = state
+      this.#become(state)
       state.entry.paused()
       this.#retry = setTimeout(() => { this.#resumeBelowLimit(Math.min(2 * delay, MAX_RETRY_MS)) }, delay).unref()
       callBack(this.#log, () => onListenError?.(err))
@@ -450,13 +399,15 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     this.#metrics.events?.increment({ [`${this.#label} ${event}`]: true })
   }
 
-  /** Not by the number of sockets: another listener can have the same address */
-  #countConnections (label: string, more: number): void {
-    this.#metrics.inboundConnections?.increment({ [label]: more })
-  }
+  /** The one place where the state changes */
+  #become (state: State): void {
+    this.#state = state
 
-  #updateStatus (): void {
-    this.#metrics.status?.update({ [this.#label]: STATUS_CODE[this.#state.status] })
+    const code = STATUS_CODES[state.status]
+
+    if (code != null && this.#label !== UNKNOWN) {
+      this.#metrics.status?.update({ [this.#label]: code })
+    }
   }
 }
 

@@ -3,8 +3,8 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
 import { TypedEventEmitter } from 'main-event'
-import { punch } from '../../src/hole-punching/punch.ts'
-import type { PunchOptions } from '../../src/hole-punching/punch.ts'
+import { punch } from '../../src/dcutr/punch.ts'
+import type { PunchOptions } from '../../src/dcutr/punch.ts'
 import type { Connection, Libp2pEvents } from '@libp2p/interface'
 
 const PEER = peerIdFromString('12D3KooWJRSrypvnpHgc6ZAgyCni4KcSmbV7uGRaMw5LgMKT18fq')

@@ -6,17 +6,12 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { dcutr } from '@libp2p/dcutr'
 import { abortError, throwIfAborted, withSignals } from '../abort.ts'
+import type { Role } from '../upgrading/roles.ts'
 import type { DCUtRServiceComponents, DCUtRServiceInit } from '@libp2p/dcutr'
 import type { Connection, Stream } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
 type OpenConnectionOptions = NonNullable<Parameters<DCUtRServiceComponents['connectionManager']['openConnection']>[1]>
-
-/**
- * What `@libp2p/dcutr` dials: the announced addresses before the first punch, or a punch in
- * one of the roles
- */
-export type DcutrDial = 'plain' | 'initiator' | 'responder'
 
 /**
  * What `@libp2p/dcutr` does with a peer, to be run with a signal that ends it: its own end is
@@ -40,8 +35,11 @@ export interface DcutrAnswers {
   /** A peer coordinates a punch with us: `run` exchanges addresses with it and punches, once */
   follow(relayed: Connection, run: Procedure): Promise<void>
 
-  /** Opens a direct connection to the peer at the other end of a relayed one */
-  dial(what: DcutrDial, relayed: Connection, multiaddrs: Multiaddr[], signal: AbortSignal): Promise<Connection>
+  /**
+   * Opens a direct connection to the peer at the other end of a relayed one: by a punch in
+   * this role, or by a plain dial of what the peer announces, before the first punch
+   */
+  dial(role: Role | undefined, relayed: Connection, multiaddrs: Multiaddr[], signal: AbortSignal): Promise<Connection>
 }
 
 /** Makes the service, which is to be started and stopped like any other */
@@ -74,7 +72,7 @@ export function wrapDcutr (components: DCUtRServiceComponents, init: DCUtRServic
         }
 
         // a socket keeps the context that it was made in, and with it the relayed connection
-        return context.run(undefined, async () => answers.dial(kindOf(options), relayed, peer, options.signal ?? new AbortController().signal))
+        return context.run(undefined, async () => answers.dial(roleInPunch(options), relayed, peer, options.signal ?? new AbortController().signal))
       }
     })
   }) as Coordinator
@@ -93,14 +91,12 @@ export function wrapDcutr (components: DCUtRServiceComponents, init: DCUtRServic
 
 /**
  * Only punches have a priority; the responder is told its role, the initiator is not.
- * `test/hole-punching/libp2p-dcutr.spec.ts` notices if that changes
+ * `test/dcutr/libp2p-dcutr.spec.ts` notices if that changes
  */
-function kindOf ({ priority, initiator }: OpenConnectionOptions): DcutrDial {
-  if (priority == null) {
-    return 'plain'
+function roleInPunch ({ priority, initiator }: OpenConnectionOptions): Role | undefined {
+  if (priority != null) {
+    return initiator === false ? 'responder' : 'initiator'
   }
-
-  return initiator === false ? 'responder' : 'initiator'
 }
 
 /**

@@ -1,7 +1,7 @@
 import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
-import { candidates } from '../../src/hole-punching/candidates.ts'
+import { candidates } from '../../src/dcutr/candidates.ts'
 import type { ObservedEndpoint } from '../../src/index.ts'
 
 const US = peerIdFromString('12D3KooWPWvdQF1MzMEYxpN6bRPJnQaGVoJwPLGXNDxQUqvsDkZy')

@@ -1,8 +1,8 @@
 import { getEventListeners } from 'node:events'
 import { expect } from 'aegir/chai'
 import pDefer from 'p-defer'
-import { FailedPeers, Turns } from '../../src/hole-punching/turns.ts'
-import type { Limits } from '../../src/hole-punching/turns.ts'
+import { FailedPeers, Turns } from '../../src/dcutr/turns.ts'
+import type { Limits } from '../../src/dcutr/turns.ts'
 import type { DeferredPromise } from 'p-defer'
 
 describe('turns', () => {

@@ -1,13 +1,14 @@
 import { dialedSilence } from './time-limits.ts'
-import type { BecauseOf } from '../dialing/dialed-from.ts'
+import type { FromEphemeral } from '../dialing/dialed-from.ts'
 import type { MessageStreamDirection } from '@libp2p/interface'
 
 /**
- * What a dial is. In a hole punch both ends dial, and the service that coordinates it tells
- * each end its role (libp2p specs, `relay/DCUtR.md`)
+ * Which end of an upgrade speaks first. In a hole punch both ends dial, and the service that
+ * coordinates it tells each end its role (libp2p specs, `relay/DCUtR.md`)
  */
-export type DialKind = 'plain' | 'punch as initiator' | 'punch as responder'
+export type Role = 'initiator' | 'responder'
 
+/** What follows from the role that a hole punch gives this end, or from none in a plain dial */
 export interface DialRules {
   /**
    * The role of this end in the upgrade, said as direction: the muxer takes its role from
@@ -22,7 +23,7 @@ export interface DialRules {
   readonly mayRace: boolean
 
   /** Why it has to come from an ephemeral port, if it does */
-  readonly ephemeral?: BecauseOf
+  readonly ephemeral?: FromEphemeral
 
   /**
    * May the peer, who knows nothing of this dial, happen to dial us at the same moment? Then
@@ -50,7 +51,7 @@ export interface DialRules {
   readonly abortsWith: 'FIN' | 'RST'
 }
 
-const RULES: Readonly<Record<DialKind, DialRules>> = {
+const RULES: Readonly<Record<Role | 'plain', DialRules>> = {
   plain: {
     direction: 'outbound',
     mayRace: true,
@@ -58,14 +59,14 @@ const RULES: Readonly<Record<DialKind, DialRules>> = {
     expectsPeer: false,
     abortsWith: 'FIN'
   },
-  'punch as initiator': {
+  initiator: {
     direction: 'outbound',
     mayRace: false,
     mayCross: false,
     expectsPeer: true,
     abortsWith: 'RST'
   },
-  'punch as responder': {
+  responder: {
     direction: 'inbound',
     mayRace: false,
     mayCross: false,
@@ -75,18 +76,14 @@ const RULES: Readonly<Record<DialKind, DialRules>> = {
   }
 }
 
-/**
- * @param options
- * @param options.initiator - the role that a hole punch gives this end; none in a plain dial
- */
-export function rulesOf ({ initiator }: { initiator?: boolean | null }): DialRules {
-  return RULES[kindOf(initiator)]
+/** @param role - none in a plain dial */
+export function rulesOf (role?: Role): DialRules {
+  return RULES[role ?? 'plain']
 }
 
-function kindOf (initiator?: boolean | null): DialKind {
-  if (initiator == null) {
-    return 'plain'
+/** What libp2p's interface says by a boolean */
+export function roleOf ({ initiator }: { initiator?: boolean | null }): Role | undefined {
+  if (initiator != null) {
+    return initiator ? 'initiator' : 'responder'
   }
-
-  return initiator ? 'punch as initiator' : 'punch as responder'
 }

@@ -1,13 +1,12 @@
 import { ExpectedPeers } from './expected-peers.ts'
 import { withInboundLimits } from './inbound-limits.ts'
 import { startsToSpeak, watchForInitiator } from './peer-role.ts'
-import { rulesOf } from './roles.ts'
 import { ACCEPTED_SILENCE_MS } from './time-limits.ts'
 import type { InboundLimitsComponents } from './inbound-limits.ts'
 import type { DialRules } from './roles.ts'
 import type { Target } from '../address.ts'
 import type { RawConnection } from '../connection/connection.ts'
-import type { BecauseOf, DialedFrom } from '../dialing/dialed-from.ts'
+import type { DialedFrom } from '../dialing/dialed-from.ts'
 import type { Endpoint } from '../endpoint.ts'
 import type { DialerMetrics } from '../metrics.ts'
 import type { ReuseportTcpDialOptions } from '../options.ts'
@@ -23,13 +22,16 @@ export interface RoleUpgraderComponents extends InboundLimitsComponents {
 export interface RoleUpgraderInit {
   components: RoleUpgraderComponents
   log: Logger
-  metrics: Pick<DialerMetrics, 'errors' | 'reuse'>
+  metrics: Pick<DialerMetrics, 'errors'>
 }
 
 export interface DialedConnection {
   readonly connection: RawConnection
   readonly socket: Socket
   readonly from: DialedFrom
+
+  /** How long the dial took, in ms */
+  readonly took: number
 }
 
 /**
@@ -38,8 +40,13 @@ export interface DialedConnection {
  */
 const DENIED = ['ConnectionInterceptedError', 'ConnectionDeniedError']
 
-/** Why a dial is repeated: nothing can collide with one from an ephemeral port */
-const SIMULTANEOUS_OPEN: BecauseOf = { because: 'simultaneous_open', message: 'the peer dialed us at the same moment' }
+/**
+ * Two plain dials have met, so both ends acted as initiator. A dial from an ephemeral port
+ * can't meet one of the peer's
+ */
+export class BothInitiatorsError extends Error {
+  name = 'BothInitiatorsError'
+}
 
 /** Upgrades connections in the role that this end has, or turns out to have */
 export class RoleUpgrader {
@@ -51,24 +58,27 @@ export class RoleUpgrader {
   }
 
   /**
-   * Dials and upgrades. Dials once more, from an ephemeral port, if the peer has dialed us at
-   * the same moment
+   * Expects the connection of a peer that is dialed as the initiator of a hole punch
    *
    * @param ma - what is dialed
    * @param target - what that stands for
-   * @param options - of the dial
-   * @param open - opens a raw connection
+   * @param dialing - the dial, which has begun
    */
-  async dial (ma: Multiaddr, target: Target, options: ReuseportTcpDialOptions, open: (options: ReuseportTcpDialOptions, rules: DialRules) => Promise<DialedConnection>): Promise<Connection> {
+  async expecting <T> (ma: Multiaddr, target: Target, dialing: Promise<T>): Promise<T> {
+    return this.#expected.during(ma, target, dialing)
+  }
+
+  /**
+   * Upgrades a connection that was dialed
+   *
+   * @throws {BothInitiatorsError} if the peer has dialed us at the same moment
+   * @throws {Error} whatever the upgrader throws
+   */
+  async dialed ({ connection, socket, from, took }: DialedConnection, options: ReuseportTcpDialOptions, rules: DialRules): Promise<Connection> {
     const { components, log, metrics } = this.#init
     const { signal, upgrader } = options
-    const rules = rulesOf(options)
-    const start = Date.now()
-    const { connection, socket, from } = rules.expectsPeer
-      ? await this.#expected.during(ma, target, async () => open(options, rules))
-      : await open(options, rules)
-    const connecting = Date.now() - start
-    const peerIsInitiator = rules.mayCross && 'local' in from ? watchForInitiator(socket, components.connectionProtector != null) : () => false
+    const ma = connection.remoteAddr
+    const peerIsInitiator = rules.mayCross && from.kind === 'reused' ? watchForInitiator(socket, components.connectionProtector != null) : () => false
 
     const onAbort = (): void => {
       if (rules.abortsWith === 'FIN') {
@@ -84,7 +94,7 @@ export class RoleUpgrader {
         return await upgrader.upgradeOutbound(connection, options)
       }
 
-      const { begun, isSilent } = await this.#waitForInitiator(connection, socket, { timeout: rules.silence(connecting), signal })
+      const { begun, isSilent } = await this.#waitForInitiator(connection, socket, { timeout: rules.silence(took), signal })
 
       if (isSilent) {
         log('%a waits for an initiator, so this end is the initiator', ma)
@@ -93,10 +103,10 @@ export class RoleUpgrader {
 
       return await upgrader.upgradeOutbound(begun, { ...options, initiator: isSilent, skipProtection: true })
     } catch (err: any) {
-      const isRepeated = signal?.aborted !== true && options.reusePort !== 'require' && !DENIED.includes(err?.name) && peerIsInitiator(firstProposal(upgrader))
+      const areBothInitiators = signal?.aborted !== true && options.reusePort !== 'require' && !DENIED.includes(err?.name) && peerIsInitiator(firstProposal(upgrader))
       metrics.errors?.increment({ outbound_upgrade: true })
 
-      if (!isRepeated) {
+      if (!areBothInitiators) {
         log.error('error upgrading outbound connection to %a - %e', ma, err)
       }
 
@@ -105,18 +115,10 @@ export class RoleUpgrader {
       }
 
       connection.abort(err)
-
-      if (!isRepeated) {
-        throw err
-      }
+      throw areBothInitiators ? new BothInitiatorsError(`${ma} dialed us at the same moment`, { cause: err }) : err
     } finally {
       signal?.removeEventListener('abort', onAbort)
     }
-
-    log('%a dialed us at the same moment and both ends acted as initiator, dialing once more', ma)
-    metrics.reuse?.increment({ simultaneous_open: true })
-
-    return this.dial(ma, target, options, async (dialOptions, dialRules) => open(dialOptions, { ...dialRules, ephemeral: SIMULTANEOUS_OPEN }))
   }
 
   /**

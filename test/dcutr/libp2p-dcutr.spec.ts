@@ -4,12 +4,12 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import { lpStream, streamPair } from '@libp2p/utils'
 import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
-import { wrapDcutr } from '../../src/hole-punching/libp2p-dcutr.ts'
+import { wrapDcutr } from '../../src/dcutr/libp2p-dcutr.ts'
 import { connectMessage, SYNC } from '../fixtures/dcutr-messages.ts'
 import type { Connection, Stream } from '@libp2p/interface'
 
 const PEER = peerIdFromString('12D3KooWJRSrypvnpHgc6ZAgyCni4KcSmbV7uGRaMw5LgMKT18fq')
-const CHANGED = 'another version of @libp2p/dcutr does otherwise: src/hole-punching/libp2p-dcutr.ts has to follow it'
+const CHANGED = 'another version of @libp2p/dcutr does otherwise: src/dcutr/libp2p-dcutr.ts has to follow it'
 
 /**
  * What this package relies on and no type of `@libp2p/dcutr` promises
@@ -53,10 +53,10 @@ describe('the contract with @libp2p/dcutr', () => {
         await run(signal)
         note('followed')
       },
-      dial: async (what, relayed, multiaddrs) => {
-        note(`${what} ${relayed.remotePeer === PEER ? multiaddrs.join() : 'for nobody'}`)
+      dial: async (role, relayed, multiaddrs) => {
+        note(`${role ?? 'plain'} ${relayed.remotePeer === PEER ? multiaddrs.join() : 'for nobody'}`)
 
-        if (what === 'plain') {
+        if (role == null) {
           throw new Error('nobody there')
         }
 

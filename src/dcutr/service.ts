@@ -42,20 +42,21 @@ import { Circuit } from '@multiformats/multiaddr-matcher'
 import { abortError, throwIfAborted, withSignals } from '../abort.ts'
 import { COUNT, DELAY, checkOptions, isWithin } from '../check-options.ts'
 import { CONNECTION_ATTEMPT_DELAY_MS, race } from '../dialing/race.ts'
+import { PLAIN_DIAL_MS } from '../upgrading/time-limits.ts'
 import { candidates } from './candidates.ts'
 import { AddressLearner } from './learn-address.ts'
 import { wrapDcutr } from './libp2p-dcutr.ts'
 import { MAX_DIALS, PeerAddresses } from './peer-addresses.ts'
 import { isDirect, punch } from './punch.ts'
-import { PLAIN_DIAL_MS } from './time-limits.ts'
 import { FailedPeers, Turns } from './turns.ts'
-import type { DcutrDial, Procedure } from './libp2p-dcutr.ts'
+import type { Procedure } from './libp2p-dcutr.ts'
 import type { Asker } from './turns.ts'
 import type { Rules } from '../check-options.ts'
 import type { Attempt, RaceOptions } from '../dialing/race.ts'
 import type { NatMapping } from '../observed/nat-mapping.ts'
 import type { ObservedEndpoint } from '../observed/observed.ts'
 import type { ReuseportTcpDialOptions } from '../options.ts'
+import type { Role } from '../upgrading/roles.ts'
 import type { DCUtRServiceComponents, DCUtRServiceInit } from '@libp2p/dcutr'
 import type { Connection, ConnectionGater, CounterGroup, Libp2pEvents, Logger, Metrics, PeerId, Startable, Transport } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
@@ -158,7 +159,7 @@ class DcutrService implements Dcutr, Startable {
       candidates: () => this.candidates(),
       coordinate: async (relayed, run) => this.#coordinate(relayed, run),
       follow: async (relayed, run) => this.#follow(relayed, run),
-      dial: async (what, relayed, multiaddrs, signal) => this.#dial(what, relayed, multiaddrs, signal)
+      dial: async (role, relayed, multiaddrs, signal) => this.#dial(role, relayed, multiaddrs, signal)
     })
   }
 
@@ -273,7 +274,7 @@ class DcutrService implements Dcutr, Startable {
    * Opens a direct connection to the peer at the other end of a relayed one. Each address is
    * dialed as soon as there is room for that dial: the peer's SYNs are sent again meanwhile
    */
-  async #dial (what: DcutrDial, relayed: Connection, multiaddrs: Multiaddr[], limit: AbortSignal): Promise<Connection> {
+  async #dial (role: Role | undefined, relayed: Connection, multiaddrs: Multiaddr[], limit: AbortSignal): Promise<Connection> {
     const stopped = this.#stopped.signal
     const peer = relayed.remotePeer
     const asker = askerOf(relayed)
@@ -283,8 +284,8 @@ class DcutrService implements Dcutr, Startable {
       return existing
     }
 
-    const dials = what === 'initiator' ? this.#followedDials : this.#coordinatedDials
-    const portAndRole: PortAndRole = what === 'plain' ? { reusePort: false } : { reusePort: 'require', initiator: what === 'initiator' }
+    const dials = role === 'initiator' ? this.#followedDials : this.#coordinatedDials
+    const portAndRole: PortAndRole = role == null ? { reusePort: false } : { reusePort: 'require', initiator: role === 'initiator' }
     const selected = await this.#addresses.select(peer, multiaddrs)
     const dialInTurn = (ma: Multiaddr): Attempt<Connection> => async signal => {
       return dials.run(asker, signal, async () => this.#dialDirectly(ma, signal, portAndRole))
@@ -296,12 +297,12 @@ class DcutrService implements Dcutr, Startable {
     })
 
     return withSignals([stopped, limit], async signal => {
-      if (what === 'plain') {
+      if (role == null) {
         return this.#dialPlainly(attempts, signal)
       }
 
       this.#countWait(dials, asker)
-      this.#log('punching a hole to %p as %s: %a', peer, what, selected)
+      this.#log('punching a hole to %p as %s: %a', peer, role, selected)
 
       return this.#punch(attempts, peer, signal)
     })
