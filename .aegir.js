@@ -11,6 +11,10 @@ export default {
     ]
   },
   test: {
+    // in the run that `npm run coverage` reports
+    cov: process.env.COVERAGE === 'true',
+    // a process that does not end is an error there, too
+    covTimeout: 2 ** 31 - 1,
     // those of the package and of other runtimes have scripts of their own
     files: [
       'test/*.spec.ts',
