@@ -5,34 +5,34 @@ import type { Endpoint } from '../endpoint.ts'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
 /**
- * How many connections from other ports of the host that was dialed may be the peer's. A
- * symmetric NAT gives it another port than the one that was observed. But its neighbours
- * behind the NAT have that host as well
+ * How many connections from other ports of the dialed host may be taken for the peer's. A
+ * symmetric NAT gives the peer another port than the one that was observed. But other nodes
+ * behind the same NAT have the same host, so there is a limit
  */
 const MAX_FROM_OTHER_PORTS = 3
 
 interface ExpectedPeer {
-  /** Where we dial it */
+  /** Where this end dials the peer */
   readonly endpoint?: Endpoint
 
-  /** The peer id, if the multiaddr that we dial has it */
+  /** The peer id, if the dialed multiaddr contains it */
   readonly id?: string
   fromOtherPorts: number
 }
 
 /**
- * The peers that we punch a hole to at the moment, as the initiator. Their dials may arrive
- * at a listener instead
+ * The peers that this end is punching a hole to as the initiator. A peer's own dial may arrive
+ * at a listener instead of meeting the dial of this end
  */
 export class ExpectedPeers {
   readonly #peers = new Set<ExpectedPeer>()
 
   /**
-   * Expects a peer while it is dialed, and a while longer if that fails
+   * Expects a peer while it is dialed, and for {@link LATE_ARRIVAL_MS} more if the dial fails
    *
-   * @param ma - what is dialed
-   * @param target - what that stands for
-   * @param dialing - the dial, which has begun
+   * @param ma - the dialed multiaddr
+   * @param target - what `ma` stands for
+   * @param dialing - the dial, which has already begun
    */
   async during <T> (ma: Multiaddr, target: Target, dialing: Promise<T>): Promise<T> {
     const expected: ExpectedPeer = {
@@ -59,15 +59,15 @@ export class ExpectedPeers {
     }
   }
 
-  /** Is somebody expected from there? */
+  /** Is a peer expected from this endpoint? */
   has (remote: Endpoint): boolean {
     return this.#find(remote) != null
   }
 
   /**
-   * The id of the peer that is expected from there. From the endpoint that was dialed it
-   * is one connection, which nobody else can open. From other ports of the host there are
-   * a few more, and they don't count for that one
+   * The id of the peer that is expected from this endpoint. A connection from the dialed
+   * address and port is certainly the peer. It is taken once. Connections from other ports of
+   * the host may be the peer. A few of them are taken, and the peer is still expected then
    */
   take (remote: Endpoint): string | undefined {
     const peer = this.#find(remote)

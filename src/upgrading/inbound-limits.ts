@@ -2,10 +2,10 @@ import { ConnectionFailedError } from '@libp2p/interface'
 import { untilAborted } from '../abort.ts'
 import type { Connection, ConnectionGater, MultiaddrConnection, PeerId } from '@libp2p/interface'
 
-/** What libp2p asks whether an inbound connection may be upgraded */
+/** The parts of libp2p that decide whether an inbound connection may be upgraded */
 export interface InboundLimitsComponents {
   connectionManager?: {
-    /** Counts the connection as a pending one if it says yes */
+    /** If it returns true, it has counted the connection as a pending one */
     acceptIncomingConnection(connection: MultiaddrConnection): boolean
     afterUpgradeInbound(): void
     getConnections(): Connection[]
@@ -16,21 +16,21 @@ export interface InboundLimitsComponents {
 export interface InboundConnection {
   readonly connection: MultiaddrConnection
 
-  /** The id of the peer that it should come from */
+  /** The id of the expected peer */
   readonly peer: string
   readonly signal: AbortSignal
 }
 
 /**
- * Upgrades a connection that has arrived at a listener by `upgradeOutbound`, which does not
- * ask what `upgradeInbound` asks. So that is asked here, in the same order: the connection
- * manager (deny list, `maxConnections`, rate, pending connections), then the gater.
+ * Upgrades an accepted connection by `upgradeOutbound`. That leaves out the checks of
+ * `upgradeInbound`, so they are made here, in the same order: first the connection manager
+ * (deny list, `maxConnections`, rate, pending connections), then the gater.
  *
- * Libp2p asks the gater's last two questions when it knows the peer. There is no way to ask
- * in the middle of `upgradeOutbound`, so they are asked before, about the peer that is
- * expected: the upgrade fails if it is another one
+ * The gater's last two checks are about the peer, and libp2p makes them when the peer is
+ * known. Nothing can be checked in the middle of `upgradeOutbound`, so here they come before
+ * it, for the expected peer. The upgrade fails if it turns out to be another peer
  *
- * @throws {ConnectionFailedError} if one of them says no
+ * @throws {ConnectionFailedError} if the connection manager or the gater denies it
  * @throws {AbortError}
  * @throws {Error} whatever the gater or the upgrade throws
  */
@@ -40,7 +40,7 @@ export async function withInboundLimits ({ connectionManager, connectionGater = 
   }
 
   try {
-    // a hole is punched to a peer that is connected over a relay
+    // a hole is only punched to a peer that is connected over a relay, so its id is known
     const id = connectionManager?.getConnections().find(({ remotePeer }) => remotePeer.toString() === peer)?.remotePeer
 
     for (const [name, isDenied] of Object.entries(questions(connectionGater, connection, id))) {
@@ -55,7 +55,10 @@ export async function withInboundLimits ({ connectionManager, connectionGater = 
   }
 }
 
-/** In the order in which they are asked. If the peer is not known, a gater that has to know it denies it */
+/**
+ * The gater's checks, in order. If the peer is unknown and the gater has a check that needs the
+ * peer, this check denies the connection
+ */
 function questions (gater: ConnectionGater, connection: MultiaddrConnection, peer?: PeerId): Record<string, () => boolean | undefined | Promise<boolean>> {
   const ofPeer = (name: 'denyInboundEncryptedConnection' | 'denyInboundUpgradedConnection') => () => {
     return peer == null ? gater[name] != null : gater[name]?.(peer, connection)

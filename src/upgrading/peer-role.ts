@@ -1,9 +1,8 @@
 /**
- * Who of the two ends is the initiator can turn out to be other than expected. Two things
- * tell what the peer is:
+ * The peer's role can be another one than expected. Two things tell the peer's role:
  *
- * - its first bytes, where we are the initiator: {@link watchForInitiator}
- * - its silence, where the peer should be: {@link startsToSpeak}
+ * - its first bytes, if this end is the initiator: {@link watchForInitiator}
+ * - its silence, if the peer should be the initiator: {@link startsToSpeak}
  */
 
 import pDefer from 'p-defer'
@@ -17,20 +16,21 @@ import type { Socket } from 'node:net'
 const PRIVATE_NETWORK_NONCE_BYTES = 24
 
 /**
- * How many of the peer's first bytes are looked at: the multistream header, a protocol name,
- * and the start of the first handshake message
+ * How many of the peer's first bytes are examined. This is enough for the multistream header,
+ * a protocol name, and the start of the first handshake message
  */
 const WATCHED_BYTES = 256
 
 /**
- * The first line that either end sends, see the multistream-select spec. Some responders
- * send it without being asked (go-multistream)
+ * The first line that each end sends (multistream-select spec). Some responders send it
+ * without being asked (go-multistream)
  */
 const MULTISTREAM = '/multistream/1.0.0'
 
 /**
- * of 32 as two bytes. A responder's first message is longer: it also has the
- * encrypted static key and a payload (libp2p specs, `noise/README.md`)
+ * An initiator's first message has 32 bytes. Its length, in two bytes, stands in front. A
+ * responder's first message is longer: it also has the encrypted static key and a payload
+ * (libp2p specs, `noise/README.md`)
  */
 const NOISE_FIRST_MESSAGE = [0, 32]
 
@@ -47,29 +47,30 @@ const TLS_ALERT_BYTES = 7
 const NOTHING = Buffer.alloc(0)
 
 /**
- * Keeps the first bytes that the peer sends on a connection that we dialed, to
- * find out whether it thinks that it dialed, too: both SYNs crossed, TCP made one
- * connection of them (a simultaneous open, RFC 9293 section 3.5), and both ends
- * act as initiator (libp2p specs, `connections/simopen.md`).
+ * Keeps the first bytes that the peer sends on a dialed connection. They tell whether the peer
+ * dialed this end at the same moment. Then both SYNs crossed, TCP made one connection from
+ * them (a simultaneous open, RFC 9293 section 3.5), and both ends act as initiator (libp2p
+ * specs, `connections/simopen.md`).
  *
- * The kernel does not tell how a connection came about, but the peer's bytes do. A
- * responder only repeats what we propose or answers `na`, and its first handshake
- * message is that of a responder. So the peer is an initiator if
+ * The kernel does not tell how a connection came about, but the peer's bytes do. A responder
+ * only repeats the protocol that this end proposes, or answers `na`. Its first handshake
+ * message is a responder's. So the peer is an initiator in three cases:
  *
- * - it names a protocol that is not the one we proposed first, or
- * - it names the same one and goes on with the first message of an initiator, or
- * - the network is a private one (pnet), so that its bytes can't be read, and it has sent
- * as many of them as we have, more than a proposal: initiators with the same software do,
- * while a responder's messages have other lengths. After the proposal this end has sent
- * more only if the peer has the key of the network and has named the same protocol. So
- * other servers are not taken for an initiator, whatever they send.
+ * - It names a protocol that is not the one that this end proposed first.
+ * - It names the same protocol, and its next message is an initiator's first message.
+ * - The network is a private one (pnet), and the peer has sent as many bytes as this end, and
+ * more than a proposal. The bytes can't be read here, so only their number is known. Two
+ * initiators with the same software send equally much. A responder's messages have other
+ * lengths. This end sends more than a proposal only if the peer has the key of the network and
+ * has named the same protocol. So no other server is taken for an initiator, whatever it sends.
  *
- * An upgrade that fails for any other reason (no common protocol, wrong peer,
- * wrong keys, garbage, silence) shows none of these, and is not dialed twice.
+ * An upgrade that fails for another reason (no common protocol, wrong peer, wrong keys,
+ * garbage, silence) is none of these cases, and the peer is not dialed a second time.
  *
  * @param socket
  * @param isPrivateNetwork - Is the connection going to be protected by a pre-shared key?
- * @returns a function that says whether the peer is an initiator, given what we proposed
+ * @returns a function that takes the protocol that this end proposed first, and returns whether
+ * the peer is an initiator
  */
 export function watchForInitiator (socket: Socket, isPrivateNetwork: boolean): (proposed: string | undefined) => boolean {
   let start = NOTHING
@@ -92,8 +93,9 @@ export function watchForInitiator (socket: Socket, isPrivateNetwork: boolean): (
 }
 
 /**
- * Has the peer sent as many bytes as this end, which are more than a proposal? A TLS client
- * that gets another one's ClientHello answers with an alert
+ * Has the peer sent as many bytes as this end, and more than a proposal? With TLS, this end may
+ * have sent an alert in addition: a TLS client that receives a ClientHello answers with an
+ * alert
  */
 function isAsTalkative ({ bytesRead, bytesWritten }: Pick<Socket, 'bytesRead' | 'bytesWritten'>, proposed: string = ''): boolean {
   const proposal = PRIVATE_NETWORK_NONCE_BYTES + lineLength(MULTISTREAM) + lineLength(proposed)
@@ -127,8 +129,8 @@ function isInitiator (start: Buffer, proposed: string | undefined): boolean {
 }
 
 /**
- * A multistream line has its length in front and ends with a newline. The names
- * that matter here are short, so the length is one byte
+ * A multistream line begins with its length and ends with a newline. The names that matter
+ * here are short, so the length is one byte
  */
 function readLine (bytes: Buffer): { line: string, rest: Buffer } | undefined {
   const end = 1 + bytes[0]
@@ -149,17 +151,17 @@ export interface StartsToSpeakOptions {
   timeout: number
 
   /**
-   * Is the connection protected by a pre-shared key? Then the peer has our nonce, or will
-   * have it: without it, the initiators of `@libp2p/pnet` and of rust-libp2p are silent, too
+   * Is the connection protected by a pre-shared key? Then this end's nonce must have been sent
+   * before. Initiators of `@libp2p/pnet` and rust-libp2p are silent until they have it
    */
   isPrivateNetwork: boolean
   signal: AbortSignal
 }
 
 /**
- * Waits for the first bytes of a peer that should be the initiator: an initiator proposes a
- * protocol at once, a responder waits for that. A peer that is silent is a responder, too, as
- * its dial arrived at our listener, or ours at its listener, instead of meeting each other.
+ * Waits for the first bytes of a peer that should be the initiator. An initiator proposes a
+ * protocol at once. A responder waits for the proposal. If the peer is silent, both ends are
+ * responders: the dials did not meet, one of them arrived at a listener of the other end.
  *
  * @returns whether the peer has sent more than a responder sends without being asked
  * @throws {AbortError}
@@ -176,7 +178,7 @@ export async function startsToSpeak (socket: Socket, { timeout, isPrivateNetwork
   const timer = setTimeout(waited.resolve, timeout)
   socket.on('data', onData)
   socket.once('close', waited.resolve)
-  // it may have spoken before
+  // the peer may have spoken before
   onData()
 
   try {

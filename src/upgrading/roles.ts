@@ -8,45 +8,45 @@ import type { MessageStreamDirection } from '@libp2p/interface'
  */
 export type Role = 'initiator' | 'responder'
 
-/** What follows from the role that a hole punch gives this end, or from none in a plain dial */
+/** The rules of a dial. They follow from the role in a hole punch; a plain dial has no role */
 export interface DialRules {
   /**
-   * The role of this end in the upgrade, said as direction: the muxer takes its role from
-   * the direction of the connection, not from what the upgrader is told
+   * The role of this end in the upgrade, written as a direction. The muxer takes its role from
+   * the direction of the connection, not from the upgrader's option `initiator`
    */
   readonly direction: MessageStreamDirection
 
   /**
-   * May a dial from an ephemeral port start beside it? A hole can be punched from one port
-   * only: the one that the peer was told
+   * May a dial from an ephemeral port start in parallel? A hole can be punched from one port
+   * only, which is the one that the peer was told
    */
   readonly mayRace: boolean
 
-  /** Why it has to come from an ephemeral port, if it does */
+  /** Why the dial must come from an ephemeral port, if it must */
   readonly ephemeral?: FromEphemeral
 
   /**
-   * May the peer, who knows nothing of this dial, happen to dial us at the same moment? Then
-   * both ends are initiators, and the peer's first bytes tell, see `peer-role.ts`
+   * May the peer dial this end at the same moment, by chance? Then both ends are initiators.
+   * The peer's first bytes tell, see `peer-role.ts`
    */
   readonly mayCross: boolean
 
   /**
-   * Is the peer told to dial us as well? Its connection may arrive at a listener of ours
+   * Was the peer asked to dial this end? Its connection may arrive at a listener of this end
    * instead of meeting this dial, see `expected-peers.ts`
    */
   readonly expectsPeer: boolean
 
   /**
-   * How long the peer may be silent before this end takes the role of the initiator, in ms,
-   * given how many ms the dial took. Only who is not the initiator waits
+   * How long the peer may be silent before this end becomes the initiator, in ms. `connecting`
+   * is how long the dial took, in ms. An initiator does not wait, so it has no such limit
    */
   silence?(connecting: number): number
 
   /**
-   * What the peer gets when the signal aborts the upgrade. All attempts of a hole punch need
-   * the same 4-tuple: after a FIN the kernel keeps it until the peer closes its end, after an
-   * RST it is free at once
+   * What is sent to the peer when the signal aborts the upgrade. All attempts of a hole punch
+   * need the same 4-tuple. After a FIN the kernel keeps the 4-tuple until the peer closes its
+   * end. After an RST it is free at once
    */
   readonly abortsWith: 'FIN' | 'RST'
 }
@@ -81,7 +81,7 @@ export function rulesOf (role?: Role): DialRules {
   return RULES[role ?? 'plain']
 }
 
-/** What libp2p's interface says by a boolean */
+/** The role, from the boolean option of libp2p's interface */
 export function roleOf ({ initiator }: { initiator?: boolean | null }): Role | undefined {
   if (initiator != null) {
     return initiator ? 'initiator' : 'responder'

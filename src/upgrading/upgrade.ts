@@ -15,7 +15,7 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import type { Socket } from 'node:net'
 
 export interface RoleUpgraderComponents extends InboundLimitsComponents {
-  /** Protects the connections of a private network by a pre-shared key */
+  /** Protects the connections of a private network with a pre-shared key */
   connectionProtector?: ConnectionProtector
 }
 
@@ -35,20 +35,20 @@ export interface DialedConnection {
 }
 
 /**
- * The names of libp2p's errors for a connection that one of the ends does not
- * want, whoever is the initiator
+ * The names of libp2p's errors for a connection that an end does not want. Its role does not
+ * matter
  */
 const DENIED = ['ConnectionInterceptedError', 'ConnectionDeniedError']
 
 /**
- * Two plain dials have met, so both ends acted as initiator. A dial from an ephemeral port
- * can't meet one of the peer's
+ * Two plain dials have met, so both ends acted as initiator. Nothing can collide with a dial
+ * from an ephemeral port
  */
 export class BothInitiatorsError extends Error {
   name = 'BothInitiatorsError'
 }
 
-/** Upgrades connections in the role that this end has, or turns out to have */
+/** Upgrades connections in the role of this end, even if the role turns out to be another one */
 export class RoleUpgrader {
   readonly #init: RoleUpgraderInit
   readonly #expected = new ExpectedPeers()
@@ -58,11 +58,11 @@ export class RoleUpgrader {
   }
 
   /**
-   * Expects the connection of a peer that is dialed as the initiator of a hole punch
+   * Expects a connection from the peer while this end dials it as the initiator of a hole punch
    *
-   * @param ma - what is dialed
-   * @param target - what that stands for
-   * @param dialing - the dial, which has begun
+   * @param ma - the dialed multiaddr
+   * @param target - what `ma` stands for
+   * @param dialing - the dial, which has already begun
    */
   async expecting <T> (ma: Multiaddr, target: Target, dialing: Promise<T>): Promise<T> {
     return this.#expected.during(ma, target, dialing)
@@ -71,7 +71,7 @@ export class RoleUpgrader {
   /**
    * Upgrades a connection that was dialed
    *
-   * @throws {BothInitiatorsError} if the peer has dialed us at the same moment
+   * @throws {BothInitiatorsError} if the peer dialed this end at the same moment
    * @throws {Error} whatever the upgrader throws
    */
   async dialed ({ connection, socket, from, took }: DialedConnection, options: ReuseportTcpDialOptions, rules: DialRules): Promise<Connection> {
@@ -86,7 +86,7 @@ export class RoleUpgrader {
       }
     }
 
-    // first in line: TLS, in the upgrade, aborts the connection, which sends RST
+    // this listener must come first: TLS, in the upgrade, aborts the connection, which sends RST
     signal?.addEventListener('abort', onAbort)
 
     try {
@@ -123,12 +123,12 @@ export class RoleUpgrader {
 
   /**
    * Upgrades a connection that was accepted. In a hole punch the peer dials as responder. If
-   * its SYN arrives at our listener instead of meeting ours, both ends are responders. Only
-   * this end knows that it should be the initiator
+   * its SYN arrives at a listener instead of meeting the SYN of this end, both ends are
+   * responders. Only this end knows that it should be the initiator
    *
    * @param connection
    * @param socket
-   * @param remote - where it comes from; none for a unix socket
+   * @param remote - where the connection comes from; undefined for a unix socket
    * @param upgrader
    * @param signal
    */
@@ -162,12 +162,13 @@ export class RoleUpgrader {
   }
 
   /**
-   * Waits until the peer speaks, or has been silent for so long. In a private network this
-   * begins the upgrade: both ends send a nonce, whatever their role, and the initiators of
-   * `@libp2p/pnet` and of rust-libp2p say nothing more before they have the other end's. So
-   * only after the nonces does silence tell a role
+   * Waits until the peer speaks, or until it has been silent for `timeout` ms. In a private
+   * network the nonces are exchanged first. Both ends send one, whatever their role. Initiators
+   * of `@libp2p/pnet` and rust-libp2p then send nothing more until they have the other end's
+   * nonce. So silence tells a role only after the nonces
    *
-   * @returns the connection, protected in a private network, and whether the peer is silent
+   * @returns the connection (in a private network, the protected one), and whether the peer is
+   * silent
    * @throws {AbortError}
    * @throws {Error} whatever the protector throws
    */
@@ -176,7 +177,7 @@ export class RoleUpgrader {
     const { remoteAddr, timeline } = connection
     const begun: MultiaddrConnection = connectionProtector == null
       ? connection
-      // by its timeline `Observed` knows a connection
+      // `Observed` recognises a connection by its timeline
       : Object.assign(await connectionProtector.protect(connection, { signal }), { remoteAddr, timeline })
     const isSilent = !await startsToSpeak(socket, { timeout, isPrivateNetwork: connectionProtector != null, signal })
 
@@ -184,7 +185,7 @@ export class RoleUpgrader {
   }
 }
 
-/** What the upgrader proposes first to encrypt a connection */
+/** The encryption protocol that the upgrader proposes first */
 function firstProposal (upgrader: Upgrader): string | undefined {
   return upgrader.getConnectionEncrypters?.().keys().next().value
 }
