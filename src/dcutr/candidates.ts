@@ -5,33 +5,33 @@ import type { ObservedEndpoint } from '../observed/observed.ts'
 import type { PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
-/** How many candidates are offered at most. A DCUtR message has room for 4 KiB */
+/** The largest number of candidates. A DCUtR message has room for 4 KiB */
 const MAX_CANDIDATES = 16
 
 /**
- * How many observed addresses are offered at most for each listening endpoint. It has one,
- * unless the NAT maps it to another one for each destination, and then they are of little
- * use
+ * The largest number of observed addresses for each listening endpoint. An endpoint has one,
+ * unless the NAT maps it to a different address for each destination. Then these addresses are
+ * of little use
  */
 const MAX_OBSERVED = 3
 
 export interface CandidatesInit {
-  /** What libp2p announces, with our peer id */
+  /** The addresses that libp2p announces, with this node's peer id */
   announced: Multiaddr[]
   observed: ObservedEndpoint[]
   peerId: PeerId
 }
 
 /**
- * The addresses that a peer is asked to dial in a hole punch, each once, the best ones first,
- * as a peer dials only some of them:
+ * The addresses that a peer is asked to dial in a hole punch, each once. A peer dials only some
+ * of them, so the best ones come first:
  *
- * 1. what is announced and public: it is verified, so anybody can dial it
- * 2. what dialed peers observe: what most of them observe comes first
- * 3. what only inbound peers observe, if as many agree on it as `observedAddressThreshold`
- * asks for. Anybody can dial us and name the address of somebody else, whom the peer would
- * then dial
- * 4. what else is announced
+ * 1. Announced public addresses. They are verified, so anybody can dial them.
+ * 2. Addresses that dialed peers observe. Those with the most dialed observers come first.
+ * 3. Addresses that only inbound peers observe, if at least `observedAddressThreshold` observers
+ * agree. One inbound peer is not enough: anybody can dial this node and name the address of a
+ * third party. The peer would then dial the third party.
+ * 4. The other announced addresses.
  */
 export function candidates ({ announced, observed, peerId }: CandidatesInit): Multiaddr[] {
   const believed = observed

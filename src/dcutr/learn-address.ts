@@ -10,7 +10,7 @@ import type { Connection, IdentifyResult, Libp2pEvents, Logger, PeerId } from '@
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { TypedEventTarget } from 'main-event'
 
-/** How long after an attempt there is no other one for the same family */
+/** The shortest time between the starts of two attempts for the same family, in ms */
 const RETRY_AFTER_MS = 30_000
 
 /** How many peers are asked in one attempt */
@@ -21,25 +21,26 @@ export interface AddressLearnerInit {
   log: Logger
 
   /**
-   * Has a peer that we dialed from a listening endpoint of this family told what it sees,
-   * and can the NAT be expected to map the endpoint to that still?
+   * Is there a listening endpoint of this family whose external address is known? A peer that
+   * was dialed from the endpoint must have told it, and the NAT must be expected to still have
+   * this mapping
    */
   isKnown(family: Family): boolean
 
   /**
    * Dials one of the addresses from the listening port
    *
-   * @throws {Error} if that fails, or none of them may be dialed
+   * @throws {Error} if the dial fails, or if none of the addresses may be dialed
    */
   dial(peer: PeerId, multiaddrs: Multiaddr[], signal: AbortSignal): Promise<Connection>
   onResult(result: 'address_learned' | 'address_not_learned'): void
 }
 
 /**
- * Finds out at which address peers see the listening endpoints, when a hole is to be
- * punched and no peer has told, or the NAT may have forgotten: dials the relay, or another
- * public peer that we are connected to, once more from the listening port, waits for what
- * it says by identify, and closes that connection
+ * Finds out at which address peers see the listening endpoints. This is needed before a hole
+ * punch if no peer has told the address yet, or if the NAT may have forgotten the mapping. The
+ * learner dials the relay, or another connected public peer, once more from the listening port.
+ * It waits for the peer's identify message, which has the address, and closes the connection
  */
 export class AddressLearner {
   readonly #init: AddressLearnerInit
@@ -50,10 +51,10 @@ export class AddressLearner {
   }
 
   /**
-   * Resolves when the addresses are known, or all that is tried has failed. Never rejects
+   * Resolves when the addresses are known, or when all attempts have failed. Never rejects
    *
    * @param relayed - the connection over which the hole punch is coordinated
-   * @param signal - ends it, for all that wait for the same
+   * @param signal - ends the attempt, also for others that wait for the same attempt
    */
   async learn (relayed: Connection, signal: AbortSignal): Promise<void> {
     const { components, isKnown } = this.#init
@@ -69,7 +70,7 @@ export class AddressLearner {
   async #attempt (family: Family, relayed: Connection, signal: AbortSignal): Promise<void> {
     const last = this.#attempts.get(family)
 
-    // one that was ended has found out nothing
+    // an aborted attempt has found out nothing, so it does not count
     if (last != null && !last.signal.aborted && Date.now() - last.started < RETRY_AFTER_MS) {
       return last.done
     }
@@ -107,7 +108,7 @@ export class AddressLearner {
     onResult('address_not_learned')
   }
 
-  /** The direct connections, those to the relay first, as relays expect to be dialed */
+  /** The direct connections. Those to the relay come first: relays expect to be dialed */
   #connections (relayed: Connection): Connection[] {
     const direct = this.#init.components.connectionManager.getConnections()
       .filter(({ remoteAddr, status }) => status === 'open' && !Circuit.matches(remoteAddr))
@@ -116,7 +117,7 @@ export class AddressLearner {
     return [...direct.filter(isToRelay), ...direct.filter(connection => !isToRelay(connection))]
   }
 
-  /** Where the peer can be dialed: where we have dialed it, or else what it announces */
+  /** The peer's public addresses: first the one that was dialed, then those that it announces */
   async #addressesOf ({ direction, remoteAddr, remotePeer }: Connection, family: Family): Promise<Multiaddr[]> {
     const announced = await this.#init.components.peerStore.get(remotePeer).then(({ addresses }) => addresses.map(({ multiaddr }) => multiaddr), () => [])
 
@@ -144,7 +145,10 @@ export class AddressLearner {
   }
 }
 
-/** The family of a listening address that a NAT can map, or of a peer's address */
+/**
+ * The family of a listening address or of a peer's address; undefined for a loopback address,
+ * as no NAT maps it
+ */
 function familyToLearn (ma: Multiaddr): Family | undefined {
   const { type, host = '' } = tryGetNetConfig(ma) ?? {}
 

@@ -1,6 +1,6 @@
 /**
- * The only file that knows how `@libp2p/dcutr` works inside. Its protocol code stays as it
- * is; what it asks of libp2p is answered by us
+ * The only file that knows how `@libp2p/dcutr` works inside. Its protocol code is used
+ * unchanged. When it calls libp2p, this file answers
  */
 
 import { AsyncLocalStorage } from 'node:async_hooks'
@@ -14,39 +14,43 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 type OpenConnectionOptions = NonNullable<Parameters<DCUtRServiceComponents['connectionManager']['openConnection']>[1]>
 
 /**
- * What `@libp2p/dcutr` does with a peer, to be run with a signal that ends it: its own end is
- * a time limit for each attempt, and it goes on after `stop()`
+ * What `@libp2p/dcutr` does with a peer. The signal ends it. Without the signal it would only
+ * have a time limit for each attempt, and would go on after `stop()`
  */
 export interface Procedure {
   (signal: AbortSignal): Promise<void>
 }
 
-/** The answers to what `@libp2p/dcutr` asks for */
+/** What happens when `@libp2p/dcutr` calls libp2p, or libp2p calls `@libp2p/dcutr` */
 export interface DcutrAnswers {
   /** The addresses that the peer is asked to dial */
   candidates(): Multiaddr[]
 
   /**
-   * A peer has dialed us over a relay: `run` dials its announced addresses, exchanges
-   * addresses with it and punches, up to three times
+   * A peer has dialed this node over a relay. `run` dials the peer's announced addresses,
+   * exchanges addresses with it and punches, up to three times
    */
   coordinate(relayed: Connection, run: Procedure): Promise<void>
 
-  /** A peer coordinates a punch with us: `run` exchanges addresses with it and punches, once */
+  /**
+   * A peer coordinates a punch with this node. `run` exchanges addresses with it and punches,
+   * once
+   */
   follow(relayed: Connection, run: Procedure): Promise<void>
 
   /**
-   * Opens a direct connection to the peer at the other end of a relayed one: by a punch in
-   * this role, or by a plain dial of what the peer announces, before the first punch
+   * Opens a direct connection to the peer of a relayed connection. With a role, this is a punch
+   * in this role. Without one, it is the plain dial before the first punch, to the addresses
+   * that the peer announces
    */
   dial(role: Role | undefined, relayed: Connection, multiaddrs: Multiaddr[], signal: AbortSignal): Promise<Connection>
 }
 
-/** Makes the service, which is to be started and stopped like any other */
+/** Makes the service. The caller has to start and stop it */
 export function wrapDcutr (components: DCUtRServiceComponents, init: DCUtRServiceInit, answers: DcutrAnswers): unknown {
   const { addressManager, connectionManager, logger, peerStore, registrar, transportManager } = components
 
-  // a dial does not say for which relayed connection it is, so that goes with the async context
+  // a dial does not name its relayed connection, so the async context carries the connection
   const context = new AsyncLocalStorage<Connection | undefined>()
 
   const service = dcutr(init)({
@@ -71,7 +75,8 @@ export function wrapDcutr (components: DCUtRServiceComponents, init: DCUtRServic
           return connectionManager.openConnection(peer, options)
         }
 
-        // a socket keeps the context that it was made in, and with it the relayed connection
+        // run without the context: a socket would keep the context, and with it the relayed
+        // connection, in memory
         return context.run(undefined, async () => answers.dial(roleInPunch(options), relayed, peer, options.signal ?? new AbortController().signal))
       }
     })
@@ -90,8 +95,9 @@ export function wrapDcutr (components: DCUtRServiceComponents, init: DCUtRServic
 }
 
 /**
- * Only punches have a priority; the responder is told its role, the initiator is not.
- * `test/dcutr/libp2p-dcutr.spec.ts` notices if that changes
+ * Only dials of a punch have a priority. A responder's dial has `initiator: false`. An
+ * initiator's dial does not have the option. `test/dcutr/libp2p-dcutr.spec.ts` fails if this
+ * changes
  */
 function roleInPunch ({ priority, initiator }: OpenConnectionOptions): Role | undefined {
   if (priority != null) {
@@ -100,16 +106,16 @@ function roleInPunch ({ priority, initiator }: OpenConnectionOptions): Role | un
 }
 
 /**
- * What the registered topology calls on the service itself when a peer has dialed us over a
- * relay
+ * The method of the service that its registered topology calls when a peer has dialed this
+ * node over a relay
  */
 interface Coordinator {
   upgradeInbound(relayed: Connection): Promise<void>
 }
 
 /**
- * A connection whose new streams are noted. Each attempt opens one first, so those that are
- * left when the signal aborts fail at once
+ * A connection whose new streams are added to `streams`. After the signal has aborted, no
+ * stream can be opened. Each attempt first opens a stream, so all further attempts fail at once
  */
 function withStreams (connection: Connection, streams: Stream[], signal: AbortSignal): Connection {
   return override(connection, {
@@ -128,7 +134,7 @@ function withStreams (connection: Connection, streams: Stream[], signal: AbortSi
   })
 }
 
-/** Runs `job`, and aborts the streams that it waits on when the signal aborts */
+/** Runs `job`. When the signal aborts, the streams that `job` uses are aborted, too */
 async function abortStreams (streams: Stream[], signal: AbortSignal, job: () => Promise<void>): Promise<void> {
   const onAbort = (): void => { streams.forEach(stream => { stream.abort(abortError(signal)) }) }
   signal.addEventListener('abort', onAbort)
@@ -140,7 +146,7 @@ async function abortStreams (streams: Stream[], signal: AbortSignal, job: () => 
   }
 }
 
-/** An object that is like `target` but for some methods */
+/** `target`, with some methods replaced */
 function override <T extends object> (target: T, methods: Partial<T>): T {
   return new Proxy(target, {
     get: (target, name) => {

@@ -9,23 +9,24 @@ import type { Asker, Turns } from './turns.ts'
 import type { ConnectionGater, PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
-/** How many addresses of a peer are dialed at most: it may name anybody's */
+/** How many addresses of a peer are dialed at most. A peer can name addresses of others */
 export const MAX_DIALS = 8
 
-/** The parts of a multiaddr that somebody looks up before a socket connects */
+/** The parts of a multiaddr that are names, which are looked up before a socket connects */
 const NAMES = [CODE_DNS, CODE_DNS4, CODE_DNS6, CODE_DNSADDR, CODE_SNI]
 
 /**
- * What may be dialed of what a peer names: public addresses only, or it could have us dial
- * what is behind our firewall, or on this machine. `@libp2p/dcutr` takes any name for public
+ * Selects the addresses of a peer that may be dialed. These are public addresses only. Else a
+ * peer could make this node dial hosts behind its firewall, or its own machine.
+ * `@libp2p/dcutr` treats any name as public
  */
 export class PeerAddresses {
   readonly #gater?: ConnectionGater
   readonly #lookups: Turns
 
   /**
-   * @param gater - is asked for each address, and again for what a name resolves to
-   * @param lookups - how many names are looked up at a time
+   * @param gater - is asked about each address, and about each address that a name resolves to
+   * @param lookups - limits how many names are looked up at a time
    */
   constructor (gater: ConnectionGater | undefined, lookups: Turns) {
     this.#gater = gater
@@ -33,10 +34,10 @@ export class PeerAddresses {
   }
 
   /**
-   * The addresses that are the peer's and that we may dial, with its peer id: some peers leave
-   * it out, but nobody else must answer
+   * The addresses of the peer that may be dialed. An address without a peer id gets the peer's,
+   * so that no other peer can answer
    *
-   * @throws {DialError} if we may not dial the peer, or none of them
+   * @throws {DialError} if the peer, or each of its addresses, may not be dialed
    */
   async select (peer: PeerId, multiaddrs: Multiaddr[]): Promise<Multiaddr[]> {
     const selected: Multiaddr[] = []
@@ -64,10 +65,11 @@ export class PeerAddresses {
   }
 
   /**
-   * A selected address, or the public ones that its name resolves to, the first one of each
-   * family. Only these are dialed, not the name: its server could give another answer then
+   * A selected address as it is, or, if it has a name, the public addresses that the name
+   * resolves to: the first one of each family. The dials use these addresses and not the name,
+   * because the name server could answer differently the next time
    *
-   * @throws {DialError} if it resolves to none that may be dialed
+   * @throws {DialError} if the name resolves to no address that may be dialed
    * @throws {Error} the resolver's error, or {@link AbortError}
    */
   async resolve (peer: PeerId, ma: Multiaddr, asker: Asker, signal: AbortSignal): Promise<Multiaddr[]> {
@@ -78,7 +80,7 @@ export class PeerAddresses {
     }
 
     const { name, port, family } = target
-    // a lookup has its place until it ends, whoever still waits for it
+    // a lookup keeps its place until it ends, even if nobody waits for it any more
     const found = await untilAborted(this.#lookups.run(asker, signal, async () => resolveName(name, port, family)), signal)
     const endpoints = found.filter(({ host }) => isPublic(host))
     const resolved: Multiaddr[] = []
@@ -104,9 +106,9 @@ export class PeerAddresses {
 }
 
 /**
- * How many dials an address may come to: two for a name that may have addresses of both
- * families, none if it is not public. Transports other than TCP look up names themselves, a
- * server name (SNI) beside an IP address included
+ * How many dials an address may need: two for a name that may have addresses of both families,
+ * none if the address may not be dialed. Transports other than TCP look up names by themselves,
+ * even a server name (SNI) next to an IP address. So these addresses may not be dialed
  */
 function countDials (ma: Multiaddr): number {
   const config = tryGetNetConfig(ma)

@@ -21,11 +21,12 @@ export interface PunchOptions {
 }
 
 /**
- * Dials all addresses at once, and takes the first direct connection to the peer,
- * whoever of the two opened it
+ * Dials all addresses at once, and takes the first direct connection to the peer. The peer may
+ * have opened this connection
  *
- * @throws {AbortError} when the signal aborts; the error of the first dial, when all have
- * failed and the peer's own has not arrived a while later
+ * @throws {AbortError} when the signal aborts
+ * @throws {Error} the error of the first dial, if all dials have failed and no connection from
+ * the peer has arrived {@link LATE_ARRIVAL_MS} later
  */
 export async function punch ({ peer, dials, open, events, signal }: PunchOptions): Promise<Connection> {
   throwIfAborted(signal)
@@ -50,12 +51,15 @@ export async function punch ({ peer, dials, open, events, signal }: PunchOptions
   try {
     return await untilAborted(Promise.race([accepted.then(({ detail }) => detail), dialed]), signal)
   } finally {
-    // the stack of an error that is made for this would keep the relayed connection in memory
+    // a constant, not a new error: its stack would keep the relayed connection in memory
     controller.abort(OVER)
   }
 }
 
-/** A relay that sets no limits makes connections without any, so those don't tell */
+/**
+ * `limits` can't tell a relayed connection: relays without limits set none. So look at the
+ * address
+ */
 export function isDirect ({ remoteAddr, status }: Connection): boolean {
   return !Circuit.matches(remoteAddr) && status === 'open'
 }

@@ -1,15 +1,15 @@
 /**
  * @packageDocumentation
  *
- * Hole punching over TCP: `@libp2p/dcutr`, given what it needs to succeed. Its
- * protocol code stays as it is; three things around it are different:
+ * Hole punching over TCP, based on `@libp2p/dcutr`. Its protocol code is used unchanged. Three
+ * things are different:
  *
- * - the addresses that peers observed are offered as candidates, although nobody
- * could verify them: behind a NAT nobody can, before the hole is punched
- * - the punch comes from the listening port, which is the one that was observed,
- * and each end keeps its role in it
- * - a direct connection counts however it came about: by simultaneous open, or
- * because one end's SYN reached the other end's listener
+ * - The addresses that peers observed are offered as candidates, although they are not
+ * verified. Behind a NAT they can't be verified before the hole is punched.
+ * - The punch comes from the listening port, as peers observed this port. Each end keeps its
+ * role.
+ * - Any direct connection counts: one from a simultaneous open, and one whose SYN reached a
+ * listener of the other end.
  *
  * @example
  *
@@ -77,13 +77,13 @@ export interface Dcutr {
   /** The addresses that peers are asked to dial in a hole punch */
   candidates(): Multiaddr[]
 
-  /** How the NAT in front of us maps the listening endpoints, by multiaddr */
+  /** How the NAT in front of this node maps the listening endpoints, by multiaddr */
   natMappings(): Record<string, NatMapping>
 }
 
 /**
- * After how long a punch over the same relayed connection is coordinated again, in ms. libp2p
- * asks for it with each identify push, which the peer sends as often as it likes
+ * The shortest time between two coordinated punches over the same relayed connection, in ms.
+ * libp2p asks for a punch at each identify push, and a peer can send these as often as it likes
  */
 const COORDINATE_AGAIN_MS = 60_000
 
@@ -94,12 +94,12 @@ const RULES: Rules<DCUtRServiceInit> = {
   maxOutboundStreams: COUNT
 }
 
-/** How a dial chooses its port and role: options of `reuseportTcp()` that libp2p hands on to it */
+/** The port and the role of a dial: options of `reuseportTcp()`, which libp2p passes on to it */
 type PortAndRole = Pick<ReuseportTcpDialOptions, 'reusePort' | 'initiator'>
 
 /**
- * Creates the service, to be given to `createLibp2p`. It takes the options of
- * `@libp2p/dcutr` and needs `reuseportTcp()` among the transports
+ * Creates the service for `createLibp2p`. It takes the options of `@libp2p/dcutr` and needs
+ * `reuseportTcp()` among the transports
  *
  * @throws {InvalidParametersError} if an option does not exist or has a value that can't be
  * used, and when the node starts without `reuseportTcp()`
@@ -120,17 +120,17 @@ class DcutrService implements Dcutr, Startable {
   readonly #service: unknown
   readonly #learner: AddressLearner
 
-  /** See `turns.ts` for what these bound */
+  /** `turns.ts` explains these limits */
   readonly #failed = new FailedPeers()
   readonly #exchanges = new Turns({ all: 256, ofRelay: 128, ofPeer: 1, waiting: 500, waitingOfPeer: 1 }, this.#failed)
   readonly #coordinatedDials = new Turns({ all: 64, ofRelay: 32, ofPeer: MAX_DIALS }, this.#failed)
   readonly #followedDials = new Turns({ all: 32, ofRelay: 16, ofPeer: MAX_DIALS }, this.#failed)
   readonly #addresses: PeerAddresses
 
-  /** When we began to coordinate a punch over a relayed connection, in ms */
+  /** When this node began to coordinate a punch over a relayed connection, in ms */
   readonly #coordinated = new WeakMap<Connection, number>()
 
-  /** Aborts when the service stops: one for each start, and before the first one it has aborted */
+  /** Aborts when the service stops. Each start makes a new one; before that it is aborted */
   #stopped = new AbortController()
 
   constructor (components: DcutrComponents, init: DCUtRServiceInit) {
@@ -177,7 +177,7 @@ class DcutrService implements Dcutr, Startable {
     await start(this.#service)
   }
 
-  /** Ends all that it has begun: what waits, exchanges, lookups, dials */
+  /** Ends all that the service has begun: waits, exchanges, lookups, dials */
   async stop (): Promise<void> {
     this.#stopped.abort()
     this.#components.events.removeEventListener('connection:open', this.#onOpen)
@@ -185,8 +185,9 @@ class DcutrService implements Dcutr, Startable {
   }
 
   /**
-   * The peer of a relayed connection that we have dialed is going to ask for our addresses. It
-   * measures the round trip by our answer, so the addresses must be known by then
+   * The peer of a relayed connection that this node dialed will ask for this node's addresses.
+   * The peer measures the round trip by the answer, which must not be late. So the addresses
+   * are learned before
    */
   readonly #onOpen = ({ detail: connection }: CustomEvent<Connection>): void => {
     if (Circuit.matches(connection.remoteAddr) && connection.direction === 'outbound') {
@@ -204,7 +205,7 @@ class DcutrService implements Dcutr, Startable {
     return Object.fromEntries(this.#observed().map(({ local, mapping }) => [local.toString(), mapping]))
   }
 
-  /** Waits for its turn, and is dropped if the relayed connection closes meanwhile */
+  /** Waits for a turn. A wait is dropped if the relayed connection closes meanwhile */
   async #coordinate (relayed: Connection, run: Procedure): Promise<void> {
     const last = this.#coordinated.get(relayed) ?? -Infinity
 
@@ -222,7 +223,7 @@ class DcutrService implements Dcutr, Startable {
 
     try {
       await withSignals([stopped, gone.signal], async signal => this.#exchanges.run(asker, signal, async () => {
-        // one that has begun is not dropped when the relayed connection closes
+        // an exchange that has begun is not dropped when the relayed connection closes
         relayed.removeEventListener('close', onClose)
         await this.#attempt(relayed, run, stopped)
       }))
@@ -240,8 +241,8 @@ class DcutrService implements Dcutr, Startable {
   }
 
   /**
-   * Whoever was dialed coordinates (relay/DCUtR.md), so nobody makes us dial that we did not
-   * look for
+   * The end that was dialed coordinates (relay/DCUtR.md). So only peers that this node has
+   * dialed can make it dial
    *
    * @throws {DialError}
    */
@@ -253,7 +254,7 @@ class DcutrService implements Dcutr, Startable {
     await this.#attempt(relayed, run, this.#stopped.signal)
   }
 
-  /** Runs a procedure, and remembers whether a direct connection came of it */
+  /** Runs a procedure, and remembers whether there is a direct connection after it */
   async #attempt (relayed: Connection, run: Procedure, stopped: AbortSignal): Promise<void> {
     const { peer } = askerOf(relayed)
 
@@ -271,8 +272,9 @@ class DcutrService implements Dcutr, Startable {
   }
 
   /**
-   * Opens a direct connection to the peer at the other end of a relayed one. Each address is
-   * dialed as soon as there is room for that dial: the peer's SYNs are sent again meanwhile
+   * Opens a direct connection to the peer of a relayed connection. Each address is dialed as
+   * soon as there is room for this dial. A punch can wait for room: the peer's SYNs are sent
+   * again meanwhile
    */
   async #dial (role: Role | undefined, relayed: Connection, multiaddrs: Multiaddr[], limit: AbortSignal): Promise<Connection> {
     const stopped = this.#stopped.signal
@@ -320,10 +322,10 @@ class DcutrService implements Dcutr, Startable {
   }
 
   /**
-   * Dials from an ephemeral port. A dial that nobody answers leaves an entry in our NAT. With
-   * one for the listening port, the peer's SYN of the punch may get in before ours has left;
-   * our listener answers with a SYN-ACK, which the NAT drops, as it does not go with the entry
-   * of a SYN that was sent from inside
+   * Dials from an ephemeral port. A dial without an answer leaves an entry in this node's NAT.
+   * If this entry were for the listening port, the peer's SYN of the punch could get in before
+   * this node has sent its own SYN. The listener would answer with a SYN-ACK. The NAT drops the
+   * SYN-ACK, because its entry is for a SYN that was sent from inside
    */
   async #dialPlainly (attempts: Array<Attempt<Connection>>, limit: AbortSignal): Promise<Connection> {
     return withSignals([limit, AbortSignal.timeout(PLAIN_DIAL_MS)], async signal => race(attempts, raceOptions(signal)))
@@ -352,7 +354,7 @@ class DcutrService implements Dcutr, Startable {
   }
 
   /**
-   * Not by the connection manager: its dial queue drops the options
+   * Dials without the connection manager, as its dial queue drops the options
    *
    * @throws {AbortError} if the service has stopped meanwhile
    */
@@ -362,7 +364,7 @@ class DcutrService implements Dcutr, Startable {
     const connection = await this.#components.transportManager.dial(ma, options)
 
     if (stopped.aborted) {
-      // libp2p has closed its connections before this one was there
+      // libp2p closes its connections when it stops, but this one was opened later
       const err = abortError(stopped)
       connection.abort(err)
       throw err
@@ -381,7 +383,7 @@ class DcutrService implements Dcutr, Startable {
   }
 }
 
-/** What is used of `reuseportTcp()` itself */
+/** The part of `reuseportTcp()` that this service uses */
 interface ObservingTransport extends Transport {
   observed(): ObservedEndpoint[]
 }

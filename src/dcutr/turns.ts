@@ -1,49 +1,49 @@
 /**
- * Whose turn it is, and how many have theirs at a time. Peers decide when a hole is punched
- * and what is dialed for it. These limits keep them from taking all that the node has:
+ * Whose turn it is, and how many have their turn at a time. Peers decide when a hole is punched
+ * and which addresses are dialed for it. These limits keep peers from using up the resources of
+ * the node:
  *
  * | | in all | over one relay | of one peer | how long, at most |
  * |---|---|---|---|---|
- * | exchanges with peers that dialed us over a relay | 256 | 128 | 1 | 3 attempts of 5 s |
+ * | exchanges with peers that dialed this node over a relay | 256 | 128 | 1 | 3 attempts of 5 s |
  * | dials to these peers | 64 | 32 | 8 | 2 s (plain), 5 s (punch) |
- * | dials to peers that we dialed over a relay | 32 | 16 | 8 | 5 s |
+ * | dials to peers that this node dialed over a relay | 32 | 16 | 8 | 5 s |
  * | names that are looked up | 2 | 1 | 1 | until the resolver answers |
  *
  * The 5 s are the option `timeout`, the 3 attempts `retries`.
  *
- * - An *exchange* of addresses costs a stream and messages of 4 KiB at most, so there is room
- * for many. A peer that never answers holds up nobody else. Its second relayed connection
- * waits, further ones are dropped. 500 wait in all.
- * - *Dials* are scarce: with the 2 of the address learner there are 98 at a time, fewer than
- * the 100 of libp2p's dial queue (`maxParallelDials`). The kernel sends 2 SYNs in 2 s or 3 in
- * 5 s to an address that does not answer, so these are less than 100 SYNs (8 kB) a second in
- * all, and 32 a second for those that dial us over one relay.
- * - One relayed connection comes to 32 dials in a minute at most: 8 plain ones and 3 punches.
- * A peer whose addresses do not answer has 8 places for 17 s. After that it has failed, and
- * waits behind those that have not.
- * - *Names* are looked up by libuv's threads, which are four for the whole process. A lookup
- * that a slow server holds up can't be ended.
+ * - An *exchange* of addresses costs a stream and messages of at most 4 KiB, so there is room
+ * for many. A peer that never answers delays no other peer. The second relayed connection of a
+ * peer waits, further ones are dropped. At most 500 wait in all.
+ * - *Dials* are scarce. With the 2 dials of the address learner there are 98 at a time, fewer
+ * than the 100 of libp2p's dial queue (`maxParallelDials`). To an address that does not answer,
+ * the kernel sends 2 SYNs in 2 s or 3 SYNs in 5 s. This is less than 100 SYNs (8 kB) a second in
+ * all, and 32 SYNs a second for the peers that dial this node over one relay.
+ * - One relayed connection causes at most 32 dials in a minute: 8 plain dials, and 8 dials in
+ * each of 3 punches. A peer whose addresses do not answer uses 8 places for 17 s. Then it has
+ * failed, and waits behind the peers that have not failed.
+ * - *Names* are looked up by libuv's threads. There are four for the whole process. A lookup
+ * that waits for a slow server can't be ended.
  *
- * Four peers, or one person with four peer ids, can fill the share of a relay with addresses
- * that do not answer. They can go on with new peer ids. Then hole punches over this relay wait
- * for each other, and those over others do not. A node chooses the relays that it is dialed
- * over.
+ * Four peers, or one attacker with four peer ids, can fill the share of a relay with addresses
+ * that do not answer. They can go on with new peer ids. Hole punches over this relay then wait
+ * for each other. Hole punches over other relays do not wait. A node chooses its own relays.
  */
 
 import { QueueFullError } from '@libp2p/utils'
 import { abortError, throwIfAborted } from '../abort.ts'
 
-/** How long a failure is remembered, in ms, and of how many peers */
+/** How long a failure is remembered, in ms, and for how many peers */
 const FAILURE_MS = 10 * 60_000
 const MAX_FAILED_PEERS = 1_000
 
-/** Who wants a place: a peer that we are connected to over a relay */
+/** A peer that wants a place. It is connected over a relay */
 export interface Asker {
   readonly peer: string
   readonly relay: string
 }
 
-/** How many have a place at a time, and how many wait for one */
+/** How many places there are, and how many may wait for one */
 export interface Limits {
   readonly all: number
   readonly ofRelay: number
@@ -57,11 +57,11 @@ export interface Limits {
 }
 
 interface Waiting extends Asker {
-  /** Gives it a place */
+  /** Gives the asker a place */
   admit(): void
 }
 
-/** Places for something that is scarce, which are taken in turn */
+/** A limited number of places, which are taken in turn */
 export class Turns {
   readonly #limits: Required<Limits>
   readonly #failed: Pick<FailedPeers, 'has'>
@@ -83,11 +83,11 @@ export class Turns {
   }
 
   /**
-   * Runs `job` when there is a place, which it has until it settles. The signal ends the wait,
-   * not the job. Those that have failed before wait behind those that have not, and then those
-   * that have more places already behind those that have fewer
+   * Runs `job` when there is a place. The job keeps the place until it settles. The signal ends
+   * the wait, not the job. Peers that have not failed come before peers that have. Among them,
+   * peers with fewer places come first
    *
-   * @throws {QueueFullError} if there are too many that wait
+   * @throws {QueueFullError} if too many wait already
    * @throws {AbortError} if the signal aborts before there is a place
    */
   async run <T> (asker: Asker, signal: AbortSignal, job: () => Promise<T>): Promise<T> {
@@ -104,7 +104,7 @@ export class Turns {
     } finally {
       this.#count(asker, -1)
 
-      // a relay and a peer may have had no room each, and there are others of both
+      // more than one may be admitted: waiters of this relay and waiters of this peer
       for (let next = this.#next(); next != null; next = this.#next()) {
         next.admit()
       }
@@ -142,7 +142,7 @@ export class Turns {
     })
   }
 
-  /** Who is next of those for whom there is room */
+  /** The next asker that there is room for */
   #next (): Waiting | undefined {
     let next: Waiting | undefined
 
@@ -169,9 +169,9 @@ export class Turns {
   }
 }
 
-/** The peers that no direct connection came about with, the last thousand, for ten minutes */
+/** The peers that could not be connected to directly: the last thousand, for ten minutes */
 export class FailedPeers {
-  /** Until when, in order */
+  /** When each failure is forgotten, in ms, in the order of time */
   readonly #peers = new Map<string, number>()
 
   add (peer: string, now: number = Date.now()): void {
