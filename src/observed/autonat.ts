@@ -1,7 +1,7 @@
 import { tryGetNetConfig } from '@libp2p/utils'
 import type { Connection, PeerId, PeerStore, Topology } from '@libp2p/interface'
 
-/** What is asked of libp2p about its AutoNAT services, which verify the observed addresses */
+/** The parts of libp2p that know about its AutoNAT services, which verify observed addresses */
 export interface AutonatComponents {
   registrar?: { getTopologies(protocol: string): Topology[] }
   connectionManager?: { getConnections(peer?: PeerId): Connection[] }
@@ -12,27 +12,27 @@ const V1_PROTOCOL = '/libp2p/autonat/1.0.0'
 const V2_PROTOCOL = '/libp2p/autonat/2/dial-request'
 
 /**
- * How many connected servers AutoNAT is told of at most, each in another network. It needs
- * four that could dial an address, or eight that could not
+ * The largest number of connected servers that AutoNAT asks in a round, each in a different
+ * network. AutoNAT needs four servers that could dial an address, or eight that could not
  */
 const MAX_ASKED = 16
 
 /**
- * Does this node run AutoNAT v1? With an address to verify it costs connections: it asks
- * its peers to dial that address, and js-libp2p's servers (@libp2p/autonat 3.0) close the
- * connection that they dialed. Thanks to port reuse they have one from that very address
- * already, ours, and close that one
+ * Does this node run AutoNAT v1? It loses connections when it verifies an address. It asks its
+ * peers to dial the address, and js-libp2p's servers (@libp2p/autonat 3.0) then close the
+ * connection to this address. With port reuse the server already has a connection from this
+ * address: the one that this node dialed. The server closes this one
  */
 export function runsAutonatV1 ({ registrar }: AutonatComponents): boolean {
   return registrar != null && registrar.getTopologies(V1_PROTOCOL).length > 0
 }
 
 /**
- * Has AutoNAT v2 ask the connected peers to verify the addresses that it does not know to
- * be verified. By itself (@libp2p/autonat-v2 2.0) it asks a peer only when that connects,
- * so those that were there before the address was known would never be asked.
+ * Makes AutoNAT v2 ask the connected peers to verify the addresses that are not verified yet.
+ * By itself (@libp2p/autonat-v2 2.0) it only asks a peer when the peer connects. A peer that
+ * connected before the address was known would never be asked.
  *
- * Peers that we dialed come first, so that strangers can't take their places
+ * Dialed peers come first, so that strangers can't take their places
  */
 export async function askConnectedPeers ({ registrar, connectionManager, peerStore }: AutonatComponents): Promise<void> {
   const topologies = registrar?.getTopologies(V2_PROTOCOL) ?? []
@@ -49,7 +49,7 @@ export async function askConnectedPeers ({ registrar, connectionManager, peerSto
     const network = networkOf(connection)
 
     if (asked.size < MAX_ASKED && network != null && !asked.has(network)) {
-      // a peer that has gone meanwhile may be forgotten
+      // the peer store may have forgotten a peer that has disconnected
       const peer = await peerStore?.get(connection.remotePeer).catch(() => undefined)
 
       if (peer?.protocols.includes(V2_PROTOCOL) === true) {
@@ -65,9 +65,9 @@ function isOutbound ({ direction }: Connection): boolean {
 }
 
 /**
- * The network that a server is in, as AutoNAT v2 counts them (`getNetworkSegment` of its
- * client): it sends all that a second server of the same network asks for, and drops the
- * answer
+ * The network of a server, as AutoNAT v2 counts networks (`getNetworkSegment` of its client).
+ * A second server of the same network is not worth asking: AutoNAT sends all the data that this
+ * server asks for, and then drops its answer
  */
 function networkOf ({ remoteAddr }: Connection): string | undefined {
   const { type, host } = tryGetNetConfig(remoteAddr) ?? {}

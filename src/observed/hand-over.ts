@@ -1,31 +1,32 @@
 /*
- * What the address manager is told, how often, and what is taken back.
+ * Which addresses the address manager gets, how often, and which are taken back.
  *
- * Each address that is handed over makes this node upload. AutoNAT v2 asks servers to dial
- * it, and a server asks for data before it dials an address that it does not see us at:
- * js-libp2p's servers for 30 to 100 kB, and the client sends 200 KiB at most. Peers can name
- * any address, so these numbers bound what they make the node do, whatever they say:
+ * Each address that is handed over makes this node upload data. AutoNAT v2 asks servers to dial
+ * the address. If a server sees this node at another address, it asks for data before it dials.
+ * js-libp2p's servers ask for 30 to 100 kB, and the client sends at most 200 KiB. Peers can
+ * name any address. So these limits hold whatever the peers name:
  *
- * - addresses of one listening endpoint in the address manager: 2 that dialed peers name
- *   and 1 that only inbound peers name. Of all endpoints: 10 (libp2p's own limit)
- * - hand-overs of one listening endpoint: 3, then one in ten minutes. What only inbound
- *   peers name: 1, then one in ten minutes
- * - rounds of questions: one for each hand-over, and one a minute for the whole transport
- * - servers that are asked in a round: 16, in different networks
+ * - Addresses of one listening endpoint in the address manager: 2 that dialed peers name, and 1
+ *   that only inbound peers name. Of all endpoints: 10 (libp2p's own limit).
+ * - Hand-overs of one listening endpoint: 3, then one in ten minutes. Of addresses that only
+ *   inbound peers name: 1, then one in ten minutes.
+ * - Rounds of questions: at most one for each hand-over, and at most one a minute for the whole
+ *   transport.
+ * - Servers that are asked in a round: 16, in different networks.
  *
- * A round about one endpoint is 16 servers * 3 addresses * 100 kB = 4.8 MB at most. With one
- * listening endpoint, that is 9 * 4.8 = 43 MB in the first hour and 6 * 4.8 = 29 MB in each
- * later one. Inbound peers alone cause 7 rounds in the first hour: 34 MB, or 11 MB if the
- * addresses that dialed peers name are verified, as those are not asked about. Servers that
- * ask for more than js-libp2p's can make it twice as much. Each listening endpoint adds as
- * much again, up to 60 * 16 * 10 * 100 kB = 960 MB an hour; only this node chooses how many
- * there are. In practice it is less: AutoNAT stops asking about an address when four servers
- * could dial it or eight could not.
+ * A round about one endpoint costs at most 16 servers * 3 addresses * 100 kB = 4.8 MB. With one
+ * listening endpoint, this is 9 * 4.8 = 43 MB in the first hour and 6 * 4.8 = 29 MB in each
+ * later hour. Inbound peers alone cause 7 rounds in the first hour. This is 34 MB, or 11 MB if
+ * the addresses that dialed peers name are verified: nobody is asked about verified addresses.
+ * Servers that ask for more data than js-libp2p's can double these numbers. Each further
+ * listening endpoint adds the same amount, up to 60 * 16 * 10 * 100 kB = 960 MB an hour. Only
+ * this node chooses the number of its endpoints. In practice the amounts are smaller: AutoNAT
+ * stops asking about an address when four servers could dial it or eight could not.
  *
- * AutoNAT v2 by itself also asks each server when that connects, about all addresses that
- * are not verified then. Nothing here bounds how often servers connect. Each time costs 100
- * kB (200 KiB) for each such address: 3 for one listening endpoint, and 1 of them by the
- * word of inbound peers alone.
+ * By itself, AutoNAT v2 also asks each server when the server connects, about all addresses
+ * that are not verified yet. Nothing here limits how often servers connect. Each time costs 100
+ * kB (at most 200 KiB) for each such address. One listening endpoint has at most 3 of them.
+ * Inbound peers alone cause at most 1 of the 3.
  */
 
 import { toMultiaddr } from '../address.ts'
@@ -40,33 +41,35 @@ import type { Logger } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
 /**
- * How many addresses of one listening endpoint the address manager has at a time. An
- * endpoint needs one, or two while a NAT that was restarted maps it anew. What only inbound
- * peers name has a place of its own, and never takes one of the others
+ * How many addresses of one listening endpoint the address manager has at a time. An endpoint
+ * needs one, or two for a while after a NAT was restarted and maps the endpoint to a new
+ * address. An address that only inbound peers name has its own place. It never takes the place
+ * of another one
  */
 const PLACES = { dialed: 2, inbound: 1 }
 
-/** How many hand-overs of one listening endpoint there can be at once */
+/** How many hand-overs of one listening endpoint can follow each other without a wait */
 const HAND_OVERS = 3
 
-/** After how long there can be one more */
+/** After how many ms there can be one more hand-over */
 const HAND_OVER_MS = 10 * 60_000
 
-/** How many hand-overs what only inbound peers name must leave to the others */
+/** How many hand-overs must be left after that of an address that only inbound peers name */
 const LEFT_BY_INBOUND = 2
 
 /**
- * How many hand-overs an address must leave if more dialed peers agree on another one. So
- * a NAT that maps the endpoint anew is followed, even if some of the peers lie that we dialed
+ * How many hand-overs must be left after that of an address if more dialed peers agree on
+ * another one. So there is a hand-over left if a NAT maps the endpoint to a new address, even if
+ * some dialed peers lie
  */
 const LEFT_BY_MINORITY = 1
 
-/** How long after a round of questions to AutoNAT the next one can be */
+/** The shortest time between two rounds of questions by AutoNAT, in ms */
 const ROUND_MS = 60_000
 
 /**
- * What is used of libp2p's address manager. Without the optional methods nothing that was
- * handed over is taken back
+ * The part of libp2p's address manager that is used here. Without the optional methods no
+ * address is taken back
  */
 export interface ObservedAddressManager {
   addObservedAddr(ma: Multiaddr): void
@@ -81,13 +84,13 @@ export interface HandOverInit {
   log: Logger
   addressManager?: ObservedAddressManager
 
-  /** Who verifies what is handed over */
+  /** The AutoNAT services that verify the addresses */
   autonat: AutonatComponents
 
-  /** Is this endpoint listened on? */
+  /** Does this node listen on this endpoint? */
   isListening(local: Endpoint): boolean
 
-  /** What is said of an endpoint now */
+  /** The current votes about an endpoint */
   votes(local: Endpoint): Votes
 }
 
@@ -95,22 +98,22 @@ export interface HandOverInit {
 interface Held {
   readonly external: Endpoint
 
-  /** `dialed` as soon as a peer has named it that we dialed */
+  /** `dialed` as soon as a dialed peer has named the address */
   namedBy: keyof typeof PLACES
 }
 
-/** A listening endpoint */
+/** A listening endpoint, and its addresses in the address manager */
 interface HandedOver {
   readonly local: Endpoint
   readonly budget: Budget
 
   /**
-   * An address stays, also with fewer observers than the threshold, until others have more:
-   * the address manager accepts each address only once, so it would not accept it again
+   * An address stays until others have more observers, even if it has fewer than the threshold.
+   * The address manager accepts each address only once, so the address could not be added again
    */
   addresses: Held[]
 
-  /** When an address waits for the budget */
+  /** Set while an address waits for the budget */
   retry?: ReturnType<typeof setTimeout>
 }
 
@@ -126,7 +129,7 @@ export class HandOver {
     this.#init = init
   }
 
-  /** To be called when something new is said of a listening endpoint, or of one that was one */
+  /** Must be called after each report about an endpoint that is, or was, a listening one */
   review (local: Endpoint): void {
     this.#takeBackUnlistened()
 
@@ -177,7 +180,7 @@ export class HandOver {
 
   /**
    * The addresses that enough observers agree on and that have no place yet, the best ones
-   * first. An address of our own needs no verification by others
+   * first. The address of an own network interface is left out: nobody needs to verify it
    */
   #agreed ({ local, addresses }: HandedOver, votes: Votes): ExternalAddress[] {
     return votes.addresses.filter(({ external, observers }) => {
@@ -187,7 +190,7 @@ export class HandOver {
     })
   }
 
-  /** Gives an address a place, if there is one for it and the budget allows it */
+  /** Gives an address a place, if there is a place for it and the budget allows it */
   #givePlace (endpoint: HandedOver, votes: Votes, address: ExternalAddress): boolean {
     const namedBy = address.dialed > 0 ? 'dialed' : 'inbound'
     const displaced = rank(endpoint, namedBy, votes)[PLACES[namedBy] - 1]
@@ -211,7 +214,7 @@ export class HandOver {
     return true
   }
 
-  /** It takes more than the word of inbound peers to displace an address that is announced */
+  /** Inbound peers alone can't displace a verified address, as it is announced */
   #isBetter (address: ExternalAddress, { external, namedBy }: Held, votes: Votes): boolean {
     return byAgreement(address, votes.of(external)) < 0 &&
       (namedBy === 'dialed' || !this.#inAddressManager(external).some(({ verified }) => verified))
@@ -241,7 +244,8 @@ export class HandOver {
   #takeBack (endpoint: HandedOver, { external }: Held): void {
     endpoint.addresses = endpoint.addresses.filter(held => held.external !== external)
 
-    // one that has become a mapping has no slot, and to remove it would stop its announcement
+    // a mapping is no observed address any more: it takes no place in the address manager, and
+    // removing it would stop its announcement
     if (!this.#isHeld(external) && this.#inAddressManager(external).some(({ type }) => type === 'observed')) {
       const ma = toMultiaddr(external)
       this.#init.log('taking back %a', ma)
@@ -250,9 +254,10 @@ export class HandOver {
   }
 
   /**
-   * Takes back what nobody observes any more, if dialed peers agree on another address: the
-   * NAT has mapped the endpoint anew. Also if it had become a mapping: that would go on to be
-   * announced, and the address manager ignores other ports of a host that it has a mapping of
+   * Takes back the addresses that nobody observes any more, if dialed peers agree on another
+   * address. The NAT then maps the endpoint to a new address. An address that has become a
+   * mapping is removed, too. Else it would still be announced, and the address manager would
+   * ignore other ports of the same host
    */
   #takeBackStale (endpoint: HandedOver, votes: Votes): void {
     const named = rank(endpoint, 'dialed', votes).map(held => ({ held, ...votes.of(held.external) }))
@@ -287,7 +292,7 @@ export class HandOver {
     return [...this.#endpoints.values()].some(({ addresses }) => addresses.some(held => sameEndpoint(held.external, external)))
   }
 
-  /** Has AutoNAT ask servers, now or at the end of the minute */
+  /** Makes AutoNAT ask servers: now, or {@link ROUND_MS} after the last round */
   #ask (): void {
     const ask = (): void => {
       this.#nextRound = undefined
@@ -321,10 +326,10 @@ export class HandOver {
 class Budget {
   #left = HAND_OVERS
 
-  /** When the last one was added, in ms */
+  /** When a hand-over was last added, in ms */
   #added = Date.now()
 
-  /** Takes one, if at least `leave` are left then */
+  /** Takes one hand-over, if at least `leave` are left after it */
   take (leave: number): boolean {
     this.#refill()
 
@@ -359,7 +364,7 @@ function rank ({ addresses }: HandedOver, kind: Held['namedBy'], votes: Votes): 
     .sort((a, b) => byAgreement(votes.of(a.external), votes.of(b.external)))
 }
 
-/** How many hand-overs this address must leave to others */
+/** How many hand-overs must be left after that of this address */
 function leftBy (address: ExternalAddress, votes: Votes): number {
   if (address.dialed === 0) {
     return LEFT_BY_INBOUND

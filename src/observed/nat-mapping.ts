@@ -1,20 +1,20 @@
 /**
  * How a NAT maps a local endpoint to external ones (RFC 4787, section 4.1).
  *
- * - `endpoint-independent`: to the same one, whatever the destination. Peers can
- * be told where to reach us
- * - `endpoint-dependent`: to another one for each destination. RFC 4787 tells
- * address-dependent and address-and-port-dependent apart; for a hole punch both
- * mean that what one peer observes is of no use to another
- * - `unknown`: too few have told, or they contradict each other
+ * - `endpoint-independent`: to the same one for all destinations. Peers can be told where to
+ * reach this node.
+ * - `endpoint-dependent`: to a different one for each destination. RFC 4787 distinguishes
+ * address-dependent and address-and-port-dependent. The difference does not matter for a hole
+ * punch: in both cases the address that one peer observes is of no use to another peer.
+ * - `unknown`: too few peers have reported an address, or they contradict each other.
  */
 export type NatMapping = 'unknown' | 'endpoint-independent' | 'endpoint-dependent'
 
 /**
- * @param seen - how many observers have told, and how many of them agree at most
- * @param seen.observers
- * @param seen.most
- * @param threshold - how many observers it takes to be sure that no two agree
+ * @param seen
+ * @param seen.observers - how many observers have reported an address
+ * @param seen.most - how many of them agree on the most reported address
+ * @param threshold - how many observers are needed for the answer `endpoint-dependent`
  */
 export function natMapping ({ observers, most }: { observers: number, most: number }, threshold: number): NatMapping {
   if (most >= 2 && most * 2 > observers) {

@@ -3,13 +3,13 @@ import { Votes } from './votes.ts'
 import type { Endpoint } from '../endpoint.ts'
 
 /**
- * How long an observation is kept after its connection has closed: longer than
- * {@link MAPPED_AFTER_CLOSE_MS}, as other connections keep the mapping
+ * How long an observation is kept after its connection has closed, in ms. This is longer than
+ * {@link MAPPED_AFTER_CLOSE_MS}, because other connections keep the mapping
  */
 const KEPT_AFTER_CLOSE_MS = 10 * 60_000
 
 /**
- * How long a NAT keeps the mapping of a TCP connection that has closed, at least (RFC 5382,
+ * How long a NAT keeps the mapping of a closed TCP connection at least, in ms (RFC 5382,
  * section 5: the transitory connection idle-timeout)
  */
 const MAPPED_AFTER_CLOSE_MS = 4 * 60_000
@@ -20,27 +20,27 @@ const MAX_PER_OBSERVER = 8
 /** How many observations there can be at a time */
 const MAX_OBSERVATIONS = 1_000
 
-/** After how many changes of its word an observer has no vote. A truthful one makes none */
+/** After how many changes of its reports an observer has no vote. A truthful one makes none */
 const MAX_CHANGES = 3
 
-/** How long such an observer has no vote, and how long any change is remembered */
+/** How long such an observer has no vote, and how long each change is remembered, in ms */
 const CHANGES_KEPT_MS = 10 * 60_000
 
-/** Of how many observers changes are remembered at most. The oldest ones are forgotten first */
+/** Changes of so many observers are remembered. The oldest ones are forgotten first */
 const MAX_CHANGING_OBSERVERS = 1_000
 
-/** What a peer says about one connection */
+/** What a peer reports about one connection */
 export interface Observation {
   /** The listening endpoint that the connection came from or arrived at */
   readonly local: Endpoint
 
-  /** The address that the peer sees for it */
+  /** The address at which the peer sees `local` */
   readonly external: Endpoint
 
-  /** Who counts as one, see `siteOf` */
+  /** The site of the peer, see `siteOf`. All peers of one site are one observer */
   readonly observer: string
 
-  /** Did we dial? */
+  /** Did this end dial? */
   readonly dialed: boolean
 }
 
@@ -51,19 +51,20 @@ interface Kept extends Observation {
   closed?: number
 }
 
-/** What is said of one listening endpoint */
+/** The votes about one listening endpoint */
 export interface ObservedVotes {
   readonly local: Endpoint
   readonly votes: Votes
 }
 
 /**
- * What peers see our listening endpoints as. Each connection gives one observation; each
- * observer has one vote for each endpoint, however many connections it has: what it said
- * last on one that we dialed, or else on any.
+ * The external addresses of the listening endpoints, as peers report them. Each connection
+ * gives one observation. Each observer has one vote for each endpoint, even if it has several
+ * connections. Its vote is its last report on a dialed connection. If there is none, it is the
+ * last report on any connection.
  *
- * The votes are counted as they change. A message costs no more than what one observer
- * can have, and the place of an address among the others.
+ * The votes are counted as they change. A report only needs a look at the observations of its
+ * observer, and a search for the new rank of the address.
  */
 export class Observations {
   readonly #byConnection = new Map<object, Kept>()
@@ -71,17 +72,17 @@ export class Observations {
   readonly #byEndpoint = new Map<string, ObservedVotes>()
   readonly #changes = new Changes()
 
-  /** By {@link worthOf}, each in the order of time */
+  /** The observations by {@link worthOf}, those of equal worth in the order of time */
   readonly #byWorth: ReadonlyArray<Set<Kept>> = [new Set(), new Set(), new Set(), new Set()]
 
   /**
-   * The peer at the other end of `connection` reports what it sees. A later report
-   * replaces an earlier one.
+   * The peer of `connection` reports the address that it sees. A later report replaces an
+   * earlier one.
    *
-   * What a peer truthfully sees on one connection can't change. An observer that reports a
-   * third change, each within ten minutes of the one before, has no vote for the next ten
-   * minutes: all that it said is forgotten, and what it says is ignored. This counts per
-   * observer, so that a new connection does not help
+   * The address of one connection can't change, so a truthful peer never changes its report.
+   * An observer loses its vote for ten minutes when it reports a third change, each within ten
+   * minutes after the change before. All its reports are forgotten, and new ones are ignored.
+   * The changes are counted per observer, so a new connection does not help
    *
    * @returns false if the observer has no vote
    */
@@ -117,7 +118,7 @@ export class Observations {
     return true
   }
 
-  /** The connection has closed: its observation will be forgotten in ten minutes */
+  /** The connection has closed. Its observation is forgotten ten minutes later */
   close (connection: object, now: number = Date.now()): void {
     const kept = this.#byConnection.get(connection)
 
@@ -128,14 +129,14 @@ export class Observations {
     }
   }
 
-  /** What is said of each listening endpoint that anything is said of */
+  /** The votes about each listening endpoint that has any */
   endpoints (now: number = Date.now()): ObservedVotes[] {
     this.#forget(now)
 
     return [...this.#byEndpoint.values()]
   }
 
-  /** What is said of one listening endpoint */
+  /** The votes about one listening endpoint */
   votes (local: Endpoint, now: number = Date.now()): Votes {
     this.#forget(now)
 
@@ -143,8 +144,8 @@ export class Observations {
   }
 
   /**
-   * Has a peer that we dialed from this endpoint told what it sees, and can the NAT be
-   * expected to map the endpoint to that still?
+   * Is the external address of this endpoint known from a dialed peer, and can the NAT be
+   * expected to still have this mapping?
    */
   isCurrent (local: Endpoint, now: number = Date.now()): boolean {
     return [...this.#byConnection.values()].some(kept => {
@@ -184,7 +185,7 @@ export class Observations {
     })
   }
 
-  /** Lets `change` change what the observer of `kept` says, and counts its vote anew */
+  /** Runs `change` on the observations of the observer of `kept`, and counts its vote again */
   #recount ({ local, observer }: Kept, change: (ofObserver: Set<Kept>) => void): void {
     const ofObserver = this.#byObserver.get(observer) ?? new Set()
     const before = voteOf(ofObserver, local)
@@ -216,7 +217,7 @@ export class Observations {
   }
 }
 
-/** How often each observer has changed its word, until it has not done so for ten minutes */
+/** How often each observer has changed its reports, forgotten ten minutes after the last change */
 class Changes {
   /** In the order of the last change */
   readonly #byObserver = new Map<string, { readonly count: number, readonly last: number }>()
@@ -251,15 +252,16 @@ class Changes {
 }
 
 /**
- * When there are too many observations, those of the least worth are dropped first: those of
- * inbound connections, so that strangers can't displace a peer that we dialed, and among them
- * those of closed connections, which are forgotten soon anyway
+ * When there are too many observations, those of the least worth are dropped first.
+ * Observations of inbound connections are worth less than those of dialed ones, so that
+ * strangers can't displace a dialed peer. After that, observations of closed connections are
+ * worth less than those of open ones, as they are forgotten soon anyway
  */
 function worthOf ({ dialed, closed }: Kept): number {
   return (dialed ? 2 : 0) + (closed == null ? 1 : 0)
 }
 
-/** What counts of all that one observer says of an endpoint */
+/** The one observation that counts as the observer's vote about an endpoint */
 function voteOf (ofObserver: Set<Kept>, local: Endpoint): Kept | undefined {
   let vote: Kept | undefined
 

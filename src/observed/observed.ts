@@ -17,38 +17,39 @@ import type { TypedEventTarget } from 'main-event'
 export interface ObservedAddress extends Agreement {
   multiaddr: Multiaddr
 
-  /** Do as many observers agree on it as `observedAddressThreshold` asks for? */
+  /** Do at least `observedAddressThreshold` observers agree on the address? */
   agreed: boolean
 }
 
-/** What peers see one of our listening endpoints as */
+/** A listening endpoint, and the addresses at which peers see it */
 export interface ObservedEndpoint {
-  /** The endpoint that is listened on */
+  /** The listening endpoint */
   local: Multiaddr
 
-  /** How a NAT maps it */
+  /** How a NAT maps the endpoint */
   mapping: NatMapping
 
   /**
-   * Has a peer that we dialed from it told what it sees, and is that connection open, or
-   * closed for so short a time (4 minutes) that the NAT can be expected to keep the mapping?
+   * Is the NAT expected to still have the mapping? True if a peer that was dialed from this
+   * endpoint has reported its address, and the connection is open or was closed less than 4
+   * minutes ago
    */
   current: boolean
 
   /**
-   * Its external addresses: those that most observers agree on that we dialed first, then
-   * those that most observers agree on
+   * The external addresses of the endpoint. Those with the most dialed observers come first,
+   * then those with the most observers
    */
   addresses: ObservedAddress[]
 }
 
 export interface ObservedInit extends Omit<HandOverInit, 'votes'> {
-  /** Where peers are identified */
+  /** The events of libp2p, which say when a peer is identified */
   events?: TypedEventTarget<Libp2pEvents>
 
   /**
-   * Is this endpoint listened on? A connection that was dialed from it may outlive its
-   * listener
+   * Does this node listen on this endpoint? A connection that was dialed from the endpoint may
+   * outlive its listener
    */
   isListening(local: Endpoint): boolean
 }
@@ -61,17 +62,17 @@ export interface OwnConnection {
 }
 
 /**
- * Follows identify over the transport's own connections: peers report the
- * address that they see us at. `@libp2p/identify` drops what they say of TCP, as
- * it is of no use with a transport that dials from any port.
+ * Follows identify over the transport's own connections. Peers report the address at which they
+ * see this node. `@libp2p/identify` drops the reports about TCP, because they are of no use to a
+ * transport that dials from any port.
  */
 export class Observed {
   readonly #init: ObservedInit
   readonly #observations = new Observations()
 
   /**
-   * By the timeline object: the upgraded connection shares it with the raw one, and with no
-   * other
+   * By the timeline object. The upgraded connection has the same timeline object as the raw
+   * connection, and no other connection has it
    */
   readonly #connections = new Map<Connection['timeline'], OwnConnection>()
   readonly #mappings = new WeakMap<Votes, NatMapping>()
@@ -93,7 +94,7 @@ export class Observed {
     this.#connections.set(timeline, own)
   }
 
-  /** What its peer says from now on comes too late */
+  /** The connection has closed. Later reports of its peer are ignored */
   closed ({ timeline }: Pick<RawConnection, 'timeline'>): void {
     const own = this.#connections.get(timeline)
 

@@ -3,11 +3,14 @@ import { natMapping } from './nat-mapping.ts'
 import type { NatMapping } from './nat-mapping.ts'
 import type { Endpoint } from '../endpoint.ts'
 
-/** How many observers agree on something */
+/** How many observers agree on an address */
 export interface Agreement {
   readonly observers: number
 
-  /** How many of them we dialed. Whoever dials us chose to, and may have come to lie */
+  /**
+   * How many of the observers were dialed by this node. Inbound peers count less: a liar can
+   * dial this node in order to lie
+   */
   readonly dialed: number
 }
 
@@ -17,9 +20,9 @@ export interface ExternalAddress extends Agreement {
 }
 
 /**
- * Which addresses come first: those with the most observers that we dialed, then those
- * with the most observers. So strangers that dial us, however many, can't put an address
- * before one that a peer observes that we dialed
+ * The order of addresses: those with the most dialed observers come first, then those with the
+ * most observers. So no number of strangers that dial this node can put their address before
+ * the address that a dialed peer observes
  */
 export function byAgreement (a: Agreement, b: Agreement): number {
   return b.dialed - a.dialed || b.observers - a.observers
@@ -29,13 +32,13 @@ interface Counted extends ExternalAddress {
   observers: number
   dialed: number
 
-  /** Of two with the same numbers the one that was seen first comes first */
+  /** If the numbers are equal, the address that was reported first comes first */
   readonly age: number
 }
 
 /**
- * What the observers of one listening endpoint say, counted as they speak. A vote costs
- * a binary search among the addresses that have votes
+ * The votes of the observers of one listening endpoint, counted as they come. A vote costs a
+ * binary search among the addresses that have votes
  */
 export class Votes {
   readonly #addresses = new Map<string, Counted>()
@@ -49,10 +52,10 @@ export class Votes {
   }
 
   /**
-   * How the NAT, if there is one, maps the endpoint. Only observers that we dialed tell:
-   * one that dialed us repeats what it dialed
+   * How the NAT, if there is one, maps the endpoint. Only dialed observers count. An observer
+   * that dialed this node only reports the address that it dialed
    *
-   * @param threshold - how many observers it takes to be sure that no two agree
+   * @param threshold - how many observers are needed for the answer `endpoint-dependent`
    */
   mapping (threshold: number): NatMapping {
     return natMapping({ observers: this.#dialed, most: this.#ranked[0]?.dialed ?? 0 }, threshold)
@@ -63,9 +66,9 @@ export class Votes {
   }
 
   /**
-   * @param external - what an observer sees
-   * @param dialed - whether we dialed it
-   * @param by - 1 when it begins to say so, -1 when it ends
+   * @param external - the address that an observer reports
+   * @param dialed - whether this node dialed the observer
+   * @param by - 1 to add the vote, -1 to take it back
    */
   count (external: Endpoint, dialed: boolean, by: 1 | -1): void {
     const key = keyOf(external)
