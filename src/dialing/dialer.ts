@@ -25,7 +25,7 @@ export interface DialerInit {
   pool: PortPool
   portReuse(): PortReuse
 
-  /** No dial may come from a listening port, whatever its options say */
+  /** True: no dial may come from a listening port. The dial's own options don't matter */
   isTurnedOff: boolean
   log: Logger
   metrics: Pick<DialerMetrics, 'reuse'>
@@ -33,19 +33,22 @@ export interface DialerInit {
 
 /** The options of one dial */
 export interface DialOptions {
-  /** Dial from a listening port? `require`: or not at all */
+  /** Dial from a listening port? `require`: fail if this is not possible */
   reusePort: boolean | 'require'
 
-  /** Dial from an ephemeral port, whatever `reusePort` says, for this reason */
+  /** If given, the dial comes from an ephemeral port, for this reason. `reusePort` is ignored */
   ephemeral?: FromEphemeral
 
   /**
-   * How long a dial from a listening port may be without an answer before one
-   * from an ephemeral port starts beside it, in ms. `Infinity`: for ever
+   * How long a dial from a listening port may be without an answer before a dial from an
+   * ephemeral port starts in parallel, in ms. `Infinity`: for ever
    */
   reusePortTimeout: number
 
-  /** May a dial from an ephemeral port start as well if one from a listening port gets no answer, or fails? */
+  /**
+   * May a dial from an ephemeral port start as well if the dial from a listening port gets no
+   * answer, or fails?
+   */
   mayRace: boolean
   socketOptions: SocketConstructorOpts
   signal: AbortSignal
@@ -57,25 +60,25 @@ export interface DialedSocket {
 }
 
 /**
- * What connect(2) answers when the 4-tuple is taken. Linux says EADDRNOTAVAIL,
- * BSD-derived kernels EADDRINUSE
+ * The errors of connect(2) when the 4-tuple is taken: EADDRNOTAVAIL on Linux, EADDRINUSE on
+ * BSD-derived kernels
  */
 const TAKEN = ['EADDRINUSE', 'EADDRNOTAVAIL']
 
 /**
- * An error that comes later than this is not the network's answer to a SYN. It means that the
- * kernel has given up: it waits for ARP for 3 s, for an answer to a SYN for two minutes. From
- * an ephemeral port that would only take as long again
+ * An error after this time, in ms, is not the network's answer to a SYN. It means that the
+ * kernel has given up: it waits 3 s for ARP, and two minutes for an answer to a SYN. A dial
+ * from an ephemeral port would only take the same time again
  */
 const REFUSAL_MS = 2_000
 
-/** The peer had accepted the connection before it reset it: nothing refuses the port */
+/** The peer accepted the connection before it reset it, so nothing refuses the port */
 const WAS_CONNECTED = 'ECONNRESET'
 
-/** How long to wait until it is tried again if the kernel has let go of a 4-tuple */
+/** How long to wait before a 4-tuple that the kernel still holds is tried again, in ms */
 const TAKEN_RETRY_MS = 10
 
-/** Dials from the ports of the pool, and from an ephemeral port where none of them can be used */
+/** Dials from the ports of the pool. If none of them can be used, it dials from an ephemeral port */
 export class Dialer {
   readonly #init: DialerInit
   readonly #suspended = new SuspendedEndpoints()
@@ -90,7 +93,7 @@ export class Dialer {
    *
    * @throws {AbortError} when the signal aborts
    * @throws {DialError} if a listening port is required and there is none
-   * @throws {Error} the system's error, when the network answered with one
+   * @throws {Error} the system's error, if there is one
    */
   async dial (target: Target, options: DialOptions): Promise<DialedSocket> {
     const { signal, socketOptions } = options
@@ -116,7 +119,7 @@ export class Dialer {
     }
   }
 
-  /** There is a connection from or to a listening port */
+  /** A connection from or to a listening port has opened */
   opened (local: Endpoint, remote: Endpoint): void {
     this.#closed.remove(local.port, remote)
   }
@@ -165,9 +168,9 @@ export class Dialer {
   }
 
   /**
-   * What to dial from, and why an ephemeral port is used if none of that can be. Waits for
-   * listeners of this family that are about to be bound only if those that listen already are
-   * of no use for this destination
+   * The endpoints to dial from, and the reason for an ephemeral port if none of them can be
+   * used. If no bound listener is of use for this destination, it waits for the listeners of
+   * this family that are about to be bound
    */
   async #findSources (destination: Endpoint, { ephemeral, reusePort, signal }: DialOptions): Promise<{ sources: Source[], otherwise: FromEphemeral }> {
     const { pool, portReuse, isTurnedOff } = this.#init
@@ -209,8 +212,8 @@ export class Dialer {
   /**
    * Tries again while the kernel may still hold a connection that the peer has closed
    *
-   * @throws {SourceUnusableError} if nothing can be bound for this source, if there is such a
-   * connection already, or if the socket connected to itself
+   * @throws {SourceUnusableError} if no socket can be bound for this source, if the 4-tuple is
+   * taken, or if the socket connected to itself
    */
   async #retryWhileTaken (source: Source, destination: Endpoint, options: DialOptions): Promise<DialedSocket> {
     while (true) {
@@ -227,9 +230,9 @@ export class Dialer {
   }
 
   /**
-   * Some networks drop what comes from a listening port (go-tcp-transport issue 18), others
-   * refuse it. So an ephemeral port is tried beside it if there is no answer for a while, and
-   * once after it if it fails. The first to connect wins
+   * Some networks drop packets from a listening port (go-tcp-transport issue 18), others refuse
+   * them. So a dial from an ephemeral port starts in parallel if there is no answer for
+   * `reusePortTimeout` ms, or at once if the dial fails before. The first to connect wins
    */
   async #raceFrom (source: Source, destination: Endpoint, options: DialOptions): Promise<DialedSocket> {
     const { mayRace, reusePort, reusePortTimeout, signal, socketOptions } = options
@@ -272,7 +275,7 @@ export class Dialer {
     }
 
     if (isConnectedToItself(socket)) {
-      // nobody else has that connection
+      // no other socket has this connection
       socket.resetAndDestroy()
       throw new SourceUnusableError(new DialError(`the socket connected to itself at ${destination.host}:${destination.port}`))
     }
@@ -296,10 +299,10 @@ export class Dialer {
 }
 
 /**
- * Whoever dials a listening address of its own from the same port meets its own SYN: that is
- * a simultaneous open (RFC 9293, section 3.5), of which the listener hears nothing. Only the
- * finished connection tells. libuv does not list all addresses of a host: not those of
- * interfaces without carrier, and not those of AnyIP routes
+ * A dial to a listening address of this node from the same port meets its own SYN. This is a
+ * simultaneous open (RFC 9293, section 3.5), and the listener does not notice it. Only the
+ * finished connection tells. It can't be told before: libuv does not list all addresses of a
+ * host. Addresses of interfaces without carrier and of AnyIP routes are missing
  */
 function isConnectedToItself ({ localAddress, localPort, remoteAddress, remotePort }: Socket): boolean {
   return localPort === remotePort && localAddress === remoteAddress

@@ -3,22 +3,25 @@ import { abortError } from '../abort.ts'
 import type { Socket } from 'node:net'
 
 /**
- * How much longer the socket has when its rival has connected or failed: as long as the rival
- * took, within these bounds. The kernel sends a SYN that got no answer again after 1,000 ms
- * (RFC 6298, section 2), so the socket may have set out anew when the rival did
+ * How much longer the socket may take when its rival has connected or failed, in ms: as long as
+ * the rival took, within these limits. The kernel sends an unanswered SYN again after 1,000 ms
+ * (RFC 6298, section 2). So the socket's SYN may have been sent again when the rival started
  */
 const MIN_GRACE_MS = 100
 const MAX_GRACE_MS = 1_000
 
 export interface Rival {
-  /** How long the socket may be without an answer before the rival starts, in ms. `Infinity`: for ever */
+  /**
+   * How long the socket may be without an answer before the rival starts, in ms. `Infinity`:
+   * for ever
+   */
   after: number
 
-  /** Does the rival start at once if the socket fails with this error before that? */
+  /** If the socket fails with this error before, does the rival start at once? */
   checks(failure: Error): boolean
 
   /**
-   * Makes a socket that connects, too
+   * Makes a second socket that connects to the same destination
    *
    * @param failure - the error of the socket, if it has failed
    */
@@ -26,14 +29,13 @@ export interface Rival {
 }
 
 /**
- * Waits until the socket is connected, or a rival. The rival starts beside the socket if that
- * gets no answer, or after it if that fails. If the rival connects or fails first, the socket
- * is still preferred when it connects a moment later. The one that is not the result is
- * destroyed.
+ * Waits until the socket or its rival is connected. The rival starts in parallel if the socket
+ * gets no answer, or after the socket has failed. If the rival connects or fails first, the
+ * socket is still preferred when it connects a moment later. The socket that is not the result
+ * is destroyed.
  *
  * @throws {AbortError} when the signal aborts
- * @throws {Error} the system's error: that of the socket, or that of the rival if the socket
- * has got no answer
+ * @throws {Error} the socket's error, or the rival's error if the socket got no answer
  */
 export async function firstConnected (socket: Socket, signal: AbortSignal, rival?: Rival): Promise<Socket> {
   const result = pDefer<Socket>()
@@ -67,7 +69,7 @@ export async function firstConnected (socket: Socket, signal: AbortSignal, rival
     }
 
     sockets.push(opponent)
-    // nobody takes what it receives before it has won
+    // before the rival has won, nobody reads its data
     opponent.pause()
     opponent.on('connect', () => { endSoon(() => { succeed(opponent) }) })
     opponent.on('error', err => { endSoon(() => { fail(failure ?? err) }) })
@@ -80,7 +82,7 @@ export async function firstConnected (socket: Socket, signal: AbortSignal, rival
   const onAbort = (): void => { fail(abortError(signal)) }
 
   socket.on('connect', () => { succeed(socket) })
-  // not removed: an error of the socket before a connection takes it over would end the process
+  // never removed: an error before a connection handles the socket would end the process
   socket.on('error', err => {
     failure = err
 

@@ -6,8 +6,7 @@ import { abortError, throwIfAborted } from '../abort.ts'
 export const CONNECTION_ATTEMPT_DELAY_MS = 250
 
 /**
- * One way to reach a result. It must release everything and reject when
- * `signal` aborts
+ * One way to get a result. When `signal` aborts, the attempt must release everything and reject
  */
 export interface Attempt<T> {
   (signal: AbortSignal): Promise<T>
@@ -15,26 +14,25 @@ export interface Attempt<T> {
 
 export interface RaceOptions<T> {
   /**
-   * How long an attempt has the field to itself before the next one starts
-   * beside it, in ms
+   * How long an attempt runs before the next one starts in parallel, in ms
    */
   delay: number
 
   signal: AbortSignal
 
-  /** Releases the result of an attempt that finished, but not first */
+  /** Releases the result of an attempt that succeeded too late */
   discard(result: T): void
 }
 
 /**
- * Starts the attempts in order, each `delay` ms after the one before, or at once when
- * one has failed (RFC 8305, section 5). The first to succeed wins and the others are
+ * Starts the attempts in order. Each starts `delay` ms after the one before, or at once when an
+ * attempt has failed (RFC 8305, section 5). The first to succeed wins, and the others are
  * aborted.
  *
  * @throws {AbortError} when `signal` aborts
  * @throws {InvalidParametersError} if there are no attempts
- * @throws {Error} the error of a lone attempt; an AggregateError with the `code` of the first
- * failure when several failed
+ * @throws {Error} the error of the attempt, if there is only one. If several failed, an
+ * AggregateError that has the first `code` among their errors
  */
 export async function race <T> (attempts: Array<Attempt<T>>, { delay, signal, discard }: RaceOptions<T>): Promise<T> {
   throwIfAborted(signal)
@@ -84,7 +82,7 @@ export async function race <T> (attempts: Array<Attempt<T>>, { delay, signal, di
   }
 
   const onAbort = (): void => {
-    // whoever succeeds from now on is discarded
+    // results that come from now on are discarded
     finished = true
     controller.abort(OVER)
     winner.reject(abortError(signal))
@@ -100,7 +98,7 @@ export async function race <T> (attempts: Array<Attempt<T>>, { delay, signal, di
     signal.removeEventListener('abort', onAbort)
 
     if (started > errors.length + (finished ? 1 : 0)) {
-      // without a reason an error would be made, with its stack
+      // without a reason, `abort()` would make an error with its stack
       controller.abort(OVER)
     }
 
@@ -108,10 +106,10 @@ export async function race <T> (attempts: Array<Attempt<T>>, { delay, signal, di
   }
 }
 
-/** Why the attempts that did not win are aborted */
+/** The reason that aborts the attempts that did not win */
 export const OVER = new AbortError('Another attempt was faster')
 
-/** One error for all */
+/** Makes one error from all errors */
 function allFailed (errors: Error[]): Error {
   const code = errors.map((err: NodeJS.ErrnoException) => err.code).find(code => code != null)
 

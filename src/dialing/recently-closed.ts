@@ -1,20 +1,22 @@
 import type { Endpoint } from '../endpoint.ts'
 
 /**
- * How long the kernel may still hold the 4-tuple of a connection that the peer closed
- * first: until it has acknowledged our FIN (LAST_ACK, RFC 9293), which takes a round trip
+ * How long the kernel may still hold the 4-tuple of a connection that the peer closed first, in
+ * ms. It holds it until the peer has acknowledged this end's FIN (LAST_ACK, RFC 9293). This
+ * takes a round trip
  */
 const LAST_ACK_MS = 1_000
 
 /**
- * Which connections the peer closed a moment ago. One that we closed first is not held
- * for a round trip, but for nothing or, without TCP timestamps, for a minute (TIME_WAIT)
+ * The connections that the peer closed a moment ago. Connections that this end closed first are
+ * not among them: for these the kernel holds the 4-tuple not at all or, without TCP timestamps,
+ * for a minute (TIME_WAIT)
  */
 export class RecentlyClosed {
-  /** When each was closed, the oldest first */
+  /** When each connection was closed, the oldest first */
   readonly #closed = new Map<string, number>()
 
-  /** There is such a connection again, so what the kernel holds is that one */
+  /** The 4-tuple has a new connection. If the kernel holds the 4-tuple, it is for this one */
   remove (localPort: number, remote: Endpoint): void {
     this.#closed.delete(keyOf(localPort, remote))
   }

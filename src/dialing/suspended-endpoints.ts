@@ -1,41 +1,41 @@
 import { keyOf, siteOf } from '../endpoint.ts'
 import type { Endpoint } from '../endpoint.ts'
 
-/** How many sites in a row must be out of reach from an endpoint before it is suspended */
+/** An endpoint is suspended when so many sites in a row could not be reached from it */
 const UNANSWERING_SITES = 3
 
-/** How long a suspended endpoint is not dialed from */
+/** How long no dial comes from a suspended endpoint, in ms */
 const SUSPENSION_MS = 10 * 60_000
 
 interface Suspect {
-  /** Who could be reached from an ephemeral port only, see {@link siteOf} */
+  /** The sites that could only be reached from an ephemeral port, see {@link siteOf} */
   readonly sites: Set<string>
   suspendedUntil?: number
 }
 
 /**
  * Notices that a network drops or refuses connections from a listening port (go-tcp-transport
- * issue 18): several sites in a row could be reached from an ephemeral port, but not from
- * this one. It is then left alone for ten minutes. One dial from it that connects clears the
- * suspicion.
+ * issue 18). Then several sites in a row can be reached from an ephemeral port, but not from
+ * this port. The endpoint is suspended: no plain dial comes from it for ten minutes. One dial
+ * from the endpoint that connects ends the suspicion.
  *
- * Three hostile sites that we dial in a row, without another dial from that port that connects
- * in between, can suspend it on purpose. That costs little enough to be borne. Meanwhile:
+ * Three hostile sites can suspend an endpoint on purpose: if this node dials them in a row, and
+ * no other dial from the endpoint connects in between. This does little harm:
  *
- * - Plain dials come from an ephemeral port, as those of `@libp2p/tcp` always do. None fails.
- * - Peers that are dialed then do not see the listening port. What others have observed counts
- * as before, see `observed/observations.ts`.
- * - Hole punches, and the dials that learn an address for them, require the listening port.
- * They don't ask here, and the first of them to connect ends the suspension
+ * - Plain dials come from an ephemeral port, as dials of `@libp2p/tcp` always do. None fails.
+ * - Peers that are dialed meanwhile do not see the listening port. Addresses that other peers
+ * have observed count as before, see `observed/observations.ts`.
+ * - Hole punches, and the dials that learn an address for them, require the listening port. The
+ * suspension does not apply to them, and the first one that connects ends the suspension
  */
 export class SuspendedEndpoints {
   readonly #suspects = new Map<string, Suspect>()
 
   /**
-   * A dial from `source` got no answer from `host` or failed, and one from an ephemeral port
+   * A dial from `source` to `host` got no answer or failed, and a dial from an ephemeral port
    * connected
    *
-   * @returns whether that suspends the endpoint, from now on
+   * @returns whether this dial has suspended the endpoint
    */
   unanswered (source: Endpoint, host: string, now: number = Date.now()): boolean {
     const suspect: Suspect = this.#suspects.get(keyOf(source)) ?? { sites: new Set() }
