@@ -2,7 +2,7 @@ import type { Endpoint } from '../endpoint.ts'
 import type { Server, Socket, SocketConstructorOpts } from 'node:net'
 
 /**
- * A way to bind a TCP socket to a local endpoint; port 0 lets the kernel choose. IPv6
+ * A way to bind a TCP socket to a local endpoint. With port 0 the kernel chooses the port. IPv6
  * sockets are IPv6-only
  *
  * @throws {Error} the system's error, at once: EADDRINUSE, EADDRNOTAVAIL, EACCES, EMFILE…
@@ -17,9 +17,11 @@ export interface BindOptions {
 }
 
 /**
- * Deno reports EADDRINUSE no sooner than with connect(2), and says that it is bound to port 0
+ * Binds, and checks that the socket has the wanted port. Deno reports EADDRINUSE only at
+ * connect(2). Before, the port of such a socket is 0
  *
- * @throws {Error} the system's error, or one that says that the socket is bound to another port
+ * @throws {Error} the system's error, or an error without a code if the socket is bound to
+ * another port
  */
 export function bindReally (bind: Bind, local: Endpoint, options: BindOptions): BoundSocket {
   const bound = bind(local, options)
@@ -33,19 +35,19 @@ export function bindReally (bind: Bind, local: Endpoint, options: BindOptions): 
 }
 
 /**
- * A TCP socket that is bound to a local endpoint and neither listens nor is
- * connected. Exactly one of its methods must be called, once
+ * A TCP socket that is bound to a local endpoint. It neither listens nor is it connected.
+ * Exactly one of its methods must be called, once
  */
 export interface BoundSocket {
-  /** Where it is bound, with the real port if 0 was asked for */
+  /** Where the socket is bound. If port 0 was asked for, this has the real port */
   readonly local: Endpoint
 
-  /** Gives it as a `net.Socket` that is to be connected */
+  /** Returns a `net.Socket` that the caller has to connect */
   toSocket(options: SocketConstructorOpts): Socket
 
   /**
-   * Has `server` listen on it. The socket listens when this returns; the server says so
-   * on the next tick. Errors arrive as its `error` event
+   * Makes `server` listen on the socket. The socket listens when this returns. The server's
+   * `listening` event comes on the next tick. Errors arrive as the server's `error` event
    */
   listen(server: Server, backlog?: number): void
 

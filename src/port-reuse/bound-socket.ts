@@ -2,8 +2,8 @@ import net from 'node:net'
 import type { Bind } from './bind.ts'
 
 /**
- * Binds by `net.BoundSocket`, the public API of Node 24.21 and later. `undefined` where
- * there is none
+ * Binds with `net.BoundSocket`, the public API of Node 24.21 and later. `undefined` if Node
+ * does not have it
  */
 export function findBoundSocket (): Bind | undefined {
   if (net.BoundSocket == null) {

@@ -10,15 +10,15 @@ export interface Source extends Endpoint {
 }
 
 /**
- * The listening endpoints that a dial to `destination` should come from, best
- * first. An empty list means that only an ephemeral port will do.
+ * The listening endpoints that a dial to `destination` can come from, best first. If the list
+ * is empty, the dial has to come from an ephemeral port.
  *
- * 1. To a loopback address: the loopback endpoints, in random order.
+ * 1. If the destination is a loopback address: the loopback endpoints, in random order.
  * 2. The endpoints on the address that the kernel would use as source, in random order.
  * 3. The wildcard endpoints, in random order.
  *
- * Never an endpoint of the other address family, or a loopback endpoint for a
- * destination that is not loopback (Linux refuses it with EINVAL).
+ * An endpoint of the other address family is never used. A loopback endpoint is never used for
+ * a destination that is not loopback (Linux refuses this with EINVAL).
  *
  * The order is that of go-libp2p's `reuseport` transport.
  *
@@ -42,9 +42,8 @@ export function chooseSources (listening: readonly Endpoint[], destination: Endp
 }
 
 /**
- * Does {@link chooseSources} have to know the local address that the kernel would use? Only
- * if there is a listener of this family on an address that is neither loopback nor the
- * wildcard
+ * Does {@link chooseSources} need the local address that the kernel would use? It does if a
+ * listener of this family is on an address that is neither loopback nor the wildcard
  */
 export function needsRoute (listening: readonly Endpoint[], destination: Endpoint): boolean {
   return !isLoopback(destination.host) && listening.some(({ host }) => {

@@ -17,34 +17,38 @@ const BINDS: ReadonlyArray<[name: string, find: () => Bind | undefined]> = [
 ]
 
 /**
- * Errors of a system that can't reuse ports in the way that was tried. All other errors may
- * pass: no descriptors are left (EMFILE), the loopback interface is down (EADDRNOTAVAIL)…
+ * Errors of a system that can't reuse ports in the way that was tried. The reasons for all other
+ * errors may pass: no descriptors are left (EMFILE), the loopback interface is down
+ * (EADDRNOTAVAIL)…
  */
 const CONCLUSIVE = ['EADDRINUSE', 'EINVAL', 'ENOPROTOOPT', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP']
 
 /**
- * How soon a dial looks again if no answer was conclusive. A look takes 0.1 ms, about as long
- * as the dial itself, so not each dial is to pay for it
+ * If the answer was not conclusive, dials try again, but only after this time, in ms. A trial
+ * takes 0.1 ms, about as long as a dial itself. It would be too slow to try at each dial
  */
 const AGAIN_MS = 1_000
 
 interface Found {
   readonly portReuse: PortReuse
 
-  /** When a dial looks again, by `performance.now()` */
+  /** When a dial tries again, by `performance.now()` */
   readonly again: number
 }
 
-/** `now`: as a listener does, which could not be dialed from later on if it began without */
+/**
+ * When to try again after an inconclusive answer. Listeners use `now`: a listener that starts
+ * without port reuse can never be dialed from
+ */
 export type Look = 'now' | 'once a second'
 
 let found: Found | undefined
 
 /**
- * How ports are reused here. This is found out once per process, by trying, not by looking
- * at names or version numbers.
+ * How ports are reused on this machine. This is found out by trying, and not from names or
+ * version numbers. A conclusive answer is kept for the life of the process.
  *
- * @param look - when to try again if something was in the way that may pass
+ * @param look - when to try again if the answer was not conclusive
  */
 export function findPortReuse (look: Look = 'once a second'): PortReuse {
   if (found == null || performance.now() >= found.again || (look === 'now' && found.again !== Infinity)) {
@@ -69,7 +73,7 @@ function tryAll (): Found {
         }
       } catch (err: any) {
         reasons.push(`${name}: ${err.message}`)
-        // an error without a code is one of ours, about what was bound
+        // an error without a code comes from `bindReally`, so it is conclusive
         isConclusive &&= err.code == null || CONCLUSIVE.includes(err.code)
       }
     }

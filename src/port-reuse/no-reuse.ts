@@ -4,9 +4,9 @@ import type { Endpoint } from '../endpoint.ts'
 import type { Server } from 'node:net'
 
 /**
- * No dial can come from a listening port
+ * The strategy of a machine where no dial can come from a listening port
  *
- * @param reason - why that is so
+ * @param reason - why ports can't be reused
  */
 export function noReuse (reason: string): PortReuse {
   return {
@@ -25,8 +25,8 @@ export function noReuse (reason: string): PortReuse {
 }
 
 /**
- * Listens as any server does; in a worker of `node:cluster` it shares the socket with the
- * other workers
+ * Listens as any server does. In a worker of `node:cluster` the server shares the socket with
+ * the other workers
  */
 export function listenAsUsual (server: Server, { host, port }: Endpoint, backlog: number): void {
   server.listen({ host, port, backlog, ipv6Only: net.isIPv6(host) })

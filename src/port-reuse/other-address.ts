@@ -9,19 +9,21 @@ import type { Endpoint } from '../endpoint.ts'
 import type { Socket, SocketConstructorOpts } from 'node:net'
 
 /**
- * Port reuse on kernels with BSD's bind rules (macOS), where libuv refuses to set
- * SO_REUSEPORT and sets SO_REUSEADDR on every socket. A bind fails there only if another
- * socket that is not connected has the very same address and port (xnu's `in_pcbbind` and
- * `in_pcblookup_local`, bsd/netinet/in_pcb.c; the same for IPv6 in bsd/netinet6/in6_pcb.c).
- * So a dial binds to the listening port at another address than the listener's:
+ * Port reuse on kernels with BSD's bind rules (macOS). There libuv refuses to set SO_REUSEPORT,
+ * and sets SO_REUSEADDR on every socket. A bind fails only if another socket that is not
+ * connected has exactly the same address and port (xnu's `in_pcbbind` and `in_pcblookup_local`,
+ * bsd/netinet/in_pcb.c; the same for IPv6 in bsd/netinet6/in6_pcb.c). So a dial binds to the
+ * listening port at another address than the listener's:
  *
- * - the listener is on the wildcard: at the address that the kernel would use as source
- * - the listener is on an address: at the wildcard. The kernel takes the source of the route,
- * which is that address, as `chooseSources` has chosen it for that
+ * - If the listener is on the wildcard, the dial binds to the address that the kernel would use
+ * as source.
+ * - If the listener is on an address, the dial binds to the wildcard. The kernel then uses the
+ * source address of the route. This is the listener's address: `chooseSources` has chosen the
+ * listener for this reason.
  *
- * With a listener on both, neither can be bound.
+ * If there are listeners on both, the dial can bind to neither.
  *
- * @throws {Error} if that does not work here
+ * @throws {Error} if ports can't be reused in this way on this machine
  */
 export function otherAddress (bind: Bind): Strategy {
   assertSharesPort(bind)
@@ -61,8 +63,8 @@ function wildcardOf (host: string): string {
 }
 
 /**
- * A port that is listened on at one address must be free at the wildcard, for a second dial
- * as well while the first one is connected or about to be: Windows would allow one only
+ * Checks that a listening port can be bound at the wildcard, and again for a second dial while
+ * the first one connects or is connected. Windows allows only one
  */
 function assertSharesPort (bind: Bind): void {
   const listener = net.createServer()
@@ -90,10 +92,11 @@ function assertSharesPort (bind: Bind): void {
 }
 
 /**
- * Given an IP address, a `net.Socket` that has a TCP handle calls connect(2) on the next tick.
- * Until then, a socket that is bound and not connected would be in the way of the next dial,
- * and take the place of the listener for the SYNs of others. Given a name, it connects as soon
- * as the lookup answers
+ * Calls connect(2) before it returns. A `net.Socket` that has a TCP handle and is given an IP
+ * address calls connect(2) only on the next tick. Until then its socket is bound and not
+ * connected. Such a socket makes the bind of the next dial fail, and gets the SYNs that others
+ * send to the listener. If the `net.Socket` is given a name, it calls connect(2) as soon as the
+ * lookup answers. This lookup answers at once
  */
 function connectAtOnce (socket: Socket, { host, port }: Endpoint): Socket {
   const family = familyOf(host)

@@ -6,8 +6,8 @@ import type { DeferredPromise } from 'p-defer'
 /** A listener's place in the pool */
 export interface PoolEntry {
   /**
-   * The listener is about to be bound. Until it says where, is paused or is removed, dials of
-   * this family that have no other source wait for it, see {@link PortPool.nextStart}
+   * The listener is about to be bound. Dials of this family that have no other source wait until
+   * it is listening, paused or removed, see {@link PortPool.nextStart}
    */
   starting(family: Family): void
 
@@ -15,21 +15,21 @@ export interface PoolEntry {
   listening(endpoint: Endpoint): void
 
   /**
-   * The listener does not listen at the moment. Dials still use its endpoint, so
-   * that the address that peers observe stays the same
+   * The listener does not listen at the moment. Dials still use its endpoint, so that peers
+   * observe the same address as before
    */
   paused(): void
 
   /**
-   * The listener failed to start or has closed: no further dial uses it. May be
-   * called more than once
+   * The listener failed to start or has closed. No further dial uses its endpoint. May be called
+   * more than once
    */
   remove(): void
 }
 
 /**
- * The shared pool: which endpoints a transport listens on. Listeners put theirs
- * in, dials ask it for a source.
+ * The endpoints that a transport listens on. Listeners add their endpoints, and dials choose a
+ * source among them.
  */
 export class PortPool {
   readonly #starting = new Map<PoolEntry, Family>()
@@ -37,7 +37,7 @@ export class PortPool {
   readonly #entries = new Map<PoolEntry, { readonly endpoint: Endpoint, readonly paused: boolean }>()
   #endpoints: readonly Endpoint[] = []
 
-  /** Makes room for a listener, of which dials know nothing yet */
+  /** Adds an entry for a listener. Dials use the entry only after `starting` or `listening` */
   add (): PoolEntry {
     const entry: PoolEntry = {
       starting: family => { this.#starting.set(entry, family) },
@@ -62,27 +62,27 @@ export class PortPool {
     return entry
   }
 
-  /** The distinct endpoints to dial from, a snapshot that never changes */
+  /** The distinct endpoints to dial from. The array never changes: each change makes a new one */
   get endpoints (): readonly Endpoint[] {
     return this.#endpoints
   }
 
   /**
-   * Resolves when the next listener has started, or failed to; `undefined` when none of this
-   * family is starting
+   * Resolves when the next listener has started, or has failed to start. `undefined` if no
+   * listener of this family is starting
    */
   nextStart (family: Family): Promise<void> | undefined {
     return [...this.#starting.values()].includes(family) ? this.#nextStart.promise : undefined
   }
 
-  /** Is exactly this endpoint listened on? */
+  /** Is exactly this endpoint in the pool? */
   has (endpoint: Endpoint): boolean {
     return this.#endpoints.some(listening => sameEndpoint(listening, endpoint))
   }
 
   /**
-   * Does a listener of this pool accept connections on this port, at this
-   * address or, where one of the two is the wildcard, at an overlapping one?
+   * Does a listener of this pool accept connections on this port, at this address or at an
+   * overlapping one? Addresses overlap if one of the two is the wildcard
    */
   holds ({ host, port }: Endpoint): boolean {
     return [...this.#entries.values()].some(({ endpoint, paused }) => {

@@ -2,34 +2,35 @@ import type { Endpoint } from '../endpoint.ts'
 import type { Server, Socket, SocketConstructorOpts } from 'node:net'
 
 /**
- * How ports are reused on this machine, or why they are not. `name` is the way in which a dial
- * comes from a port that is listened on
+ * How ports are reused on this machine, or why they are not. `name` tells the strategy and the
+ * way to bind
  */
 export type PortReuseSupport =
   { readonly available: true, readonly name: string } |
   { readonly available: false, readonly why: string }
 
-/** A way in which a dial can come from a port that is listened on, found by trying */
+/** The strategy that was found on this machine by trying */
 export interface PortReuse extends Strategy {
   readonly support: PortReuseSupport
 }
 
-/** What has to be done in a way of its own to dial from a port that is listened on */
+/** A way to dial from a listening port */
 export interface Strategy {
   /**
-   * Has `server` listen on an endpoint, in such a way that dials can come from it; port 0
-   * lets the kernel choose. That the server listens, or can't, arrives as its event.
+   * Makes `server` listen on an endpoint in such a way that dials can come from it. With port 0
+   * the kernel chooses the port. The server's `listening` or `error` event tells the outcome.
    *
-   * @returns where it is bound; `undefined` if only the server's `listening` event tells
+   * @returns where the server is bound; `undefined` if this is known only at its `listening`
+   * event
    * @throws {Error} the system's error, if it is known at once: EADDRINUSE, EACCES…
    */
   listen(server: Server, local: Endpoint, options: ListenOptions): Endpoint | undefined
 
   /**
-   * Begins to connect to `destination` from the port of a listening endpoint. What
-   * connect(2) and the network answer arrives as the socket's `error` event.
+   * Begins to connect to `destination` from the port of a listening endpoint. Errors of
+   * connect(2) and of the network arrive as the socket's `error` event.
    *
-   * @throws {Error} the system's error, if no socket can be bound for this: EADDRINUSE,
+   * @throws {Error} the system's error, if no socket can be bound to the port: EADDRINUSE,
    * EADDRNOTAVAIL, EMFILE…
    */
   connect(listening: Endpoint, destination: Endpoint, options: SocketConstructorOpts): Socket | Promise<Socket>
@@ -38,9 +39,9 @@ export interface Strategy {
 export interface ListenOptions {
   backlog: number
 
-  /** Listen also if somebody else does, where the system allows that */
+  /** Listen even if another process listens on the port, if the system allows this */
   sharePort: boolean
 
-  /** Do we listen on this endpoint, or on one that overlaps with it, ourselves? */
+  /** Does this transport itself listen on this endpoint, or on one that overlaps with it? */
   isOurs(endpoint: Endpoint): boolean
 }

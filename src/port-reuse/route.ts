@@ -9,8 +9,7 @@ import type { Endpoint, Family } from '../endpoint.ts'
  * The local address that the kernel would use as source for packets to
  * `destination`, or `undefined` if it has no route there.
  *
- * A UDP socket that is connected makes the kernel look the route up; nothing is
- * ever sent on it.
+ * When a UDP socket is connected, the kernel looks up the route. Nothing is sent on the socket.
  */
 export async function routeSource (destination: Endpoint): Promise<string | undefined> {
   const socket = dgram.createSocket(familyOf(destination.host) === 6 ? 'udp6' : 'udp4')
@@ -21,7 +20,7 @@ export async function routeSource (destination: Endpoint): Promise<string | unde
 
     return socket.address().address
   } catch {
-    // no route, or no descriptor left: the dial itself will say so
+    // no route, or no descriptor left: the dial itself will fail with the same error
   } finally {
     socket.close()
   }
@@ -29,8 +28,8 @@ export async function routeSource (destination: Endpoint): Promise<string | unde
 
 /**
  * Is `host` an address that libp2p announces for a listener on the wildcard? These are the
- * addresses that libuv lists, which leaves out those of interfaces without carrier, and
- * AnyIP routes
+ * addresses that libuv lists. Addresses of interfaces without carrier and of AnyIP routes are
+ * not among them
  */
 export function isOwnAddress (host: string): boolean {
   const [address] = host.split('%')
@@ -39,9 +38,9 @@ export function isOwnAddress (host: string): boolean {
 }
 
 /**
- * The addresses of this host's network interfaces, as they can be bound to: link-local
- * ones with their zone. libuv leaves out those of interfaces without carrier, and AnyIP
- * routes
+ * The addresses of this host's network interfaces, in the form that can be bound to: link-local
+ * addresses have their zone. libuv does not list the addresses of interfaces without carrier
+ * and of AnyIP routes
  */
 export function ownAddresses (family: Family): string[] {
   return Object.entries(listInterfaces()).flatMap(([name, addresses = []]) => addresses
@@ -53,7 +52,7 @@ function listInterfaces (): ReturnType<typeof os.networkInterfaces> {
   try {
     return os.networkInterfaces()
   } catch {
-    // no descriptor left for that: what needs the addresses needs one, too, and will say so
+    // no descriptor is left. The caller needs one for its sockets, too, and fails with this error
     return {}
   }
 }

@@ -7,11 +7,11 @@ import type { ListenOptions, Strategy } from './port-reuse.ts'
 import type { Endpoint } from '../endpoint.ts'
 
 /**
- * Port reuse by SO_REUSEPORT, as on Linux (socket(7)): sockets of the same user may be bound
- * to one endpoint if all of them set it. So the listener sets it, and each dial binds to the
- * listening endpoint itself.
+ * Port reuse with SO_REUSEPORT, as on Linux (socket(7)). Sockets of the same user may be bound
+ * to one endpoint if all of them set this option. So the listener sets it. Each dial sets it,
+ * too, and binds to the listening endpoint itself.
  *
- * @throws {Error} if that does not work here
+ * @throws {Error} if ports can't be reused in this way on this machine
  */
 export function soReuseport (bind: Bind): Strategy {
   assertReusesPort(bind)
@@ -35,13 +35,13 @@ export function soReuseport (bind: Bind): Strategy {
 }
 
 /**
- * A second socket must be able to bind to a port that is listened on. Two
- * sockets that are merely bound prove nothing: SO_REUSEADDR, which libuv always
- * sets, allows that.
+ * Checks that a second socket can be bound to a listening port. One of the sockets must listen:
+ * two sockets that are only bound prove nothing, because SO_REUSEADDR, which libuv always sets,
+ * allows this.
  *
- * The wildcard can be bound in any case. 127.0.0.1 can't while the loopback interface is down,
- * early at boot for instance, and a listener that starts then without SO_REUSEPORT could never
- * be dialed from
+ * The check uses the wildcard, which can always be bound. 127.0.0.1 can't be bound while the
+ * loopback interface is down, for instance early at boot. A listener that starts then would
+ * start without SO_REUSEPORT and could never be dialed from
  */
 function assertReusesPort (bind: Bind): void {
   const server = net.createServer()
@@ -56,11 +56,12 @@ function assertReusesPort (bind: Bind): void {
 }
 
 /**
- * SO_REUSEPORT would let us in beside another process of the same user, a bind without it
- * is refused. It is refused beside ourselves as well: where we listen on some of the
- * wildcard's addresses, the others are tried one by one
+ * With SO_REUSEPORT a bind succeeds even if another process of this user listens. So first bind
+ * without it. That also fails beside our own listeners; those addresses are skipped: if this
+ * transport listens on some of the wildcard's addresses, the other addresses are tried one by
+ * one
  *
- * @throws {Error} EADDRINUSE if somebody else listens there
+ * @throws {Error} EADDRINUSE if another process listens on the endpoint
  */
 function assertFree (bind: Bind, { host, port }: Endpoint, { isOurs }: ListenOptions): void {
   const hosts = isWildcard(host) && isOurs({ host, port }) ? ownAddresses(familyOf(host)) : [host]
@@ -69,7 +70,7 @@ function assertFree (bind: Bind, { host, port }: Endpoint, { isOurs }: ListenOpt
     try {
       bind({ host, port }, { reusePort: false }).close()
     } catch (err: any) {
-      // nobody listens on an address that is gone, or on an IPv6 one that is still tentative
+      // nobody can listen on a removed address, or on an IPv6 address that is still tentative
       if (err.code !== 'EADDRNOTAVAIL') {
         throw err
       }

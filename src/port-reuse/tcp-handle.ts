@@ -4,8 +4,8 @@ import type { Bind } from './bind.ts'
 import type { Socket } from 'node:net'
 
 /**
- * The part of Node's internal TCP handle that is used where there is no public
- * API. Methods return 0 or a negative errno
+ * The part of Node's internal TCP handle that is used if there is no public API. Methods return
+ * 0 or a negative errno
  */
 interface TCPHandle {
   bind(host: string, port: number, flags: number): number
@@ -21,8 +21,8 @@ const UV_TCP_IPV6ONLY = 1
 const UV_TCP_REUSEPORT = 2
 
 /**
- * Does what `net.BoundSocket` does, with the TCP handle inside `net.Socket`, on versions of
- * Node that have no public API for it. `undefined` where there is no such handle
+ * Binds with the TCP handle inside `net.Socket`, for versions of Node without
+ * `net.BoundSocket`. `undefined` if there is no such handle
  */
 export function findTCPHandle (): Bind | undefined {
   const Handle = findHandleClass()
@@ -37,7 +37,7 @@ export function findTCPHandle (): Bind | undefined {
     const name: { port?: number } = {}
 
     const errno = (net.isIPv6(host) ? handle.bind6(host, port, flags | UV_TCP_IPV6ONLY) : handle.bind(host, port, flags)) ||
-      // libuv reports EADDRINUSE no sooner than with the next call
+      // libuv reports EADDRINUSE only at the next call
       handle.getsockname(name)
 
     if (errno !== 0) {
@@ -48,7 +48,7 @@ export function findTCPHandle (): Bind | undefined {
     return {
       local: { host, port: name.port ?? port },
       toSocket: options => {
-        // manualStart: do not read from a socket that is not connected yet
+        // manualStart: a socket that is not connected yet must not be read from
         const internal: object = { handle, manualStart: true }
 
         return new net.Socket({ ...options, ...internal })
@@ -59,7 +59,7 @@ export function findTCPHandle (): Bind | undefined {
   }
 }
 
-/** A `net.Socket` has its handle while it looks a name up */
+/** Takes the class from a `net.Socket` that looks up a name, as the socket has its handle then */
 function findHandleClass (): (new (type: number) => TCPHandle) | undefined {
   const socket: Socket & { _handle?: object } = new net.Socket()
   let handle: object | undefined
