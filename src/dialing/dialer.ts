@@ -78,7 +78,7 @@ const WAS_CONNECTED = 'ECONNRESET'
 /** How long to wait before a 4-tuple that the kernel still holds is tried again, in ms */
 const TAKEN_RETRY_MS = 10
 
-/** Dials from the ports of the pool. If none of them can be used, it dials from an ephemeral port */
+/** Dials from the ports of the pool, or from an ephemeral port if none of them can be used */
 export class Dialer {
   readonly #init: DialerInit
   readonly #suspended = new SuspendedEndpoints()
