@@ -4,66 +4,68 @@ import type { SendResult } from '@libp2p/utils'
 import type { Socket } from 'node:net'
 import type { Uint8ArrayList } from 'uint8arraylist'
 
-/** Chunks of this size or more are not copied: copying costs more than a write of their own */
+/** Chunks of this size or larger are not copied: copying costs more than an extra write */
 const UNCOPIED_CHUNK_BYTES = 20 * 1024
 
 /** Small chunks are copied into memory of this size, a slab, until they are written */
 const SLAB_BYTES = 64 * 1024
 
-/** How many slabs the process keeps for the next writers */
+/** How many unused slabs the process keeps for the next writers */
 const MAX_SPARE_SLABS = 16
 
 /**
- * If there were no more messages than this in the last tick, the first one of this tick is
- * written at once. Two is what yamux sends for each request or response: the data, and a
- * window update a while later, for which the data must not wait
+ * If the last tick had no more messages than this, the first message of this tick is written at
+ * once. Yamux sends two messages for each request or response: the data, and a window update a
+ * while later. The data must not wait for the window update
  */
 const UNDELAYED_TICK_MESSAGES = 2
 
 /**
- * How much may be sent before everybody else on the event loop gets a turn, however fast
- * the kernel takes it. With a receiver on the same event loop, sends of 64 KiB run at one of
- * two speeds with 1 MiB, which differs from process to process, and always at the higher one
- * with 384 to 768 KiB. Probably that is what the processor's cache holds until it is read
+ * How many bytes may be sent before other tasks of the event loop get a turn, even if the kernel
+ * takes them faster. This was measured with sends of 64 KiB and a receiver on the same event
+ * loop. With 1 MiB, some processes are fast and others are slow. With 384 to 768 KiB, all are
+ * fast. Probably the processor's cache holds this much data until it is read
  */
 const TURN_BYTES = 512 * 1024
 
 const NOTHING = new Uint8Array(0)
 
-// made once: `promisify` itself costs several microseconds
+// made only once, because `promisify` itself costs several microseconds
 const write = promisify((socket: Socket, data: Uint8Array, callback: (err?: Error | null) => void) => { socket.write(data, callback) })
 const end = promisify((socket: Socket, callback: () => void) => { socket.end(callback) })
 
 const spareSlabs: Uint8Array[] = []
 
 /**
- * Gives the kernel what is sent within one tick in a single system call.
+ * Passes all data of one tick to the kernel in a single system call.
  *
- * If there were few messages in the last tick, the first one of this tick is written at
- * once. Otherwise small chunks are copied one behind the other until `process.nextTick`
- * runs its callbacks, a large chunk comes, or there is as much as the socket wants to buffer.
- * A large chunk is not copied, and written at once with all that waits.
+ * If the last tick had few messages, the first message of this tick is written at once.
+ * Otherwise small chunks are copied one behind the other. They are written when
+ * `process.nextTick` runs its callbacks, when a large chunk comes, or when they are as much as
+ * the socket wants to buffer. A large chunk is not copied. It is written at once, together with
+ * the small chunks that wait.
  *
- * So a buffer may be changed when `write` has returned, as after `socket.write`. If the
- * kernel's buffer is full, both keep large chunks until the kernel takes them.
+ * So the caller may change a buffer after `write` has returned, as after `socket.write`. The
+ * exception is the same for both: if the kernel's buffer is full, large chunks are kept without
+ * a copy until the kernel takes them.
  */
 export class BatchWriter {
   readonly #socket: Socket
   readonly #onDrain: () => void
 
-  /** Its first bytes are copies of the small chunks that wait */
+  /** The first `#copied` bytes are copies of the small chunks that wait */
   #slab?: Uint8Array
   #copied = 0
 
-  /** How many messages there were in this tick, and in the last one that had any */
+  /** How many messages this tick had, and how many the last tick with messages had */
   #messages = 0
   #lastMessages = 0
   #needsDrain = false
 
-  /** How many bytes were sent since everybody else on the event loop had a turn */
+  /** How many bytes were sent since other tasks of the event loop had a turn */
   #turnBytes = 0
 
-  /** `onDrain` is called when more can be written after `canSendMore` was false */
+  /** `onDrain` is called when there is room again after `canSendMore` was false */
   constructor (socket: Socket, onDrain: () => void) {
     this.#socket = socket
     this.#onDrain = onDrain
@@ -71,24 +73,25 @@ export class BatchWriter {
     socket.on('drain', () => { this.#drainIfRoom() })
   }
 
-  /** How many bytes wait. A write counts as a whole until the kernel has all of it */
+  /** How many bytes wait. A write counts in full until the kernel has all of it */
   get pending (): number {
     return this.#copied + this.#socket.writableLength
   }
 
-  /** Changes whenever the kernel takes something */
+  /** A number that changes whenever the kernel takes data */
   progress (): number {
-    // no public API tells how much of a write the kernel has. Bun and Deno do not tell it
+    // no public API tells how much of a write the kernel has taken. Bun and Deno do not tell it
+    // at all
     const { _handle: handle }: { _handle?: { writeQueueSize?: number } | null } = this.#socket as any
 
     return this.pending + (handle?.writeQueueSize ?? 0)
   }
 
   /**
-   * When the socket is full, the chunks of `data` that are left are not taken
+   * Takes chunks of `data` until the socket is full
    *
-   * @returns how many bytes were taken, and whether there is room for more. If not, wait for
-   * the drain
+   * @returns how many bytes were taken, and whether there is room for more. If there is none,
+   * the caller has to wait for `onDrain`
    */
   write (data: Uint8Array | Uint8ArrayList): SendResult {
     if (this.#messages++ === 0) {
@@ -116,7 +119,7 @@ export class BatchWriter {
 
     this.#turnBytes += sentBytes
 
-    // after a write the kernel may have all of it
+    // checked here, after the writes: the kernel may have taken everything
     if (this.#isFull() || this.#turnBytes >= TURN_BYTES) {
       this.#needsDrain = true
     }
@@ -125,8 +128,8 @@ export class BatchWriter {
   }
 
   /**
-   * Resolves when the kernel has everything, `rest` at the end, and a FIN after it. Nothing
-   * can be written any more
+   * Sends all that waits, then `rest`, then a FIN. Resolves when the kernel has everything.
+   * Nothing can be written after this call
    *
    * @throws {Error} if the socket is closed before
    */
@@ -148,7 +151,7 @@ export class BatchWriter {
       throw new StreamClosedError('The connection was lost before all data was sent')
     }
 
-    // not before: while it is shutting down, libuv can't reset a socket
+    // the FIN comes only now: libuv can't reset a socket while it is shutting down
     await end(socket)
   }
 
@@ -169,7 +172,7 @@ export class BatchWriter {
     return this.pending >= this.#socket.writableHighWaterMark
   }
 
-  /** @returns how many bytes were taken: all, or none if the socket is full */
+  /** @returns how many bytes were taken: all of the chunk, or none if the socket is full */
   #take (chunk: Uint8Array, atOnce: boolean): number {
     const { byteLength } = chunk
 
@@ -197,7 +200,7 @@ export class BatchWriter {
     return byteLength
   }
 
-  /** Tells that there is room again, if somebody was told that there is none */
+  /** Calls `onDrain` if there is room again and the last `write` said that there was none */
   #drainIfRoom (): void {
     if (this.#needsDrain && this.#turnBytes < TURN_BYTES && !this.#socket.writableNeedDrain) {
       this.#needsDrain = false
@@ -205,7 +208,7 @@ export class BatchWriter {
     }
   }
 
-  /** Writes the small chunks that wait, and then this one */
+  /** Writes the small chunks that wait, and then the large one */
   #writeOut (large?: Uint8Array): void {
     const socket = this.#socket
     const slab = this.#slab
@@ -228,11 +231,11 @@ export class BatchWriter {
     const mustWait = socket.writableLength > 0
 
     if (large != null) {
-      // one vectored write for both
+      // so that both go in one vectored write
       socket.cork()
     }
 
-    // what waits in the socket must not keep a whole slab
+    // data that waits in the socket is copied, so that it does not keep a whole slab
     socket.write(mustWait ? Buffer.from(small) : small)
 
     if (large != null) {
@@ -240,7 +243,7 @@ export class BatchWriter {
       socket.uncork()
     }
 
-    // if nothing is left in the socket, the kernel has what was in the slab
+    // if nothing is left in the socket, the kernel has the slab's data, and the slab is free
     if (spareSlabs.length < MAX_SPARE_SLABS && (mustWait || socket.writableLength === 0)) {
       spareSlabs.push(slab)
     }

@@ -11,19 +11,19 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import type { Socket } from 'node:net'
 import type { Uint8ArrayList } from 'uint8arraylist'
 
-/** How long a socket may be silent before its connection is aborted, as in `@libp2p/tcp` */
+/** How long a socket may be silent before its connection is aborted, in ms, as in `@libp2p/tcp` */
 const DEFAULT_INACTIVITY_MS = 120_000
 
-/** How long to wait for the peer's FIN after ours was sent */
+/** How long to wait for the peer's FIN after this end's FIN was sent, in ms */
 const PEER_FIN_MS = 1_000
 
 /**
- * How long the peer may take nothing of what is left to send, if the inactivity timeout is
- * shorter. A peer that is only slow must not lose data
+ * How long the peer may at least take none of the data that is left to send, in ms, even if the
+ * inactivity timeout is shorter. A peer that is only slow must not lose data
  */
 const MIN_STALL_MS = 5_000
 
-/** How often the connection looks whether the peer has taken something */
+/** How often the connection checks whether the peer has taken data, in ms */
 const STALL_CHECK_MS = 500
 
 export interface ConnectionInit {
@@ -37,20 +37,20 @@ export interface ConnectionInit {
   /** Taken from the socket if not given */
   localAddr?: Multiaddr
 
-  /** Told of the connection, and when it has closed */
+  /** Is called when the connection has opened and when it has closed */
   follower?: ConnectionFollower
 
   /**
-   * How long nothing may be sent or received before the connection is aborted, in ms. 0 to
-   * turn it off. It does not cut off what is left to send after `close()`, `closeWrite()`
-   * or the peer's FIN
+   * How long nothing may be sent or received before the connection is aborted, in ms. 0 turns
+   * it off. The timeout does not cut off data that is left to send after `close()`,
+   * `closeWrite()` or the peer's FIN
    *
    * @default 120_000
    */
   inactivityTimeout?: number
 
   /**
-   * Keep our half open when the peer has closed its half
+   * Keep this end's half open when the peer has closed its half
    *
    * @default false
    */
@@ -62,56 +62,59 @@ export interface ConnectionInit {
 export interface ConnectionFollower {
   opened(connection: RawConnection): void
 
-  /** Called once, before the close event. `byPeer`: the peer's FIN came before ours went */
+  /**
+   * Called once, before the close event. `byPeer`: the peer's FIN came before this end's FIN was
+   * sent
+   */
   closed(connection: RawConnection, byPeer: boolean): void
 }
 
 /** A raw TCP or unix socket connection: not encrypted, not multiplexed */
 export interface RawConnection extends MultiaddrConnection {
-  /** The local end. Unix sockets that dial have none */
+  /** The local end. A dialed unix socket has none */
   readonly localAddr?: Multiaddr
 
   /**
-   * Keep our half open when the peer has closed its half. Without, the peer's FIN closes
-   * the connection, and what was sent before still reaches the peer
+   * Keep this end's half open when the peer has closed its half. If false, the peer's FIN closes
+   * the connection. Data that was sent before still reaches the peer
    */
   allowHalfOpen: boolean
 
   /**
-   * Sends a FIN after what was sent so far, and goes on reading. The connection
-   * closes when the peer sends its FIN. While data is left to send, the peer has as much time
-   * as during `close()`. After that, the connection is aborted if the peer sends nothing for
-   * the inactivity timeout. The kernel still sends it all data and the FIN, and no RST.
+   * Sends a FIN after all data, and goes on reading. The connection closes when the peer sends
+   * its FIN. While data is left to send, the peer has as much time as during `close()`. After
+   * that, the connection is aborted if the peer sends nothing for the inactivity timeout. The
+   * kernel then still sends all data and the FIN, and no RST.
    *
-   * @throws {AbortError} when the signal aborts before the kernel has all data and the FIN.
-   * They are sent all the same
+   * @throws {AbortError} when the signal aborts before the kernel has all data and the FIN. The
+   * data and the FIN are sent nevertheless
    * @throws {Error} if the connection is lost before, or was aborted or reset
    */
   closeWrite(options?: AbortOptions): Promise<void>
 }
 
 /**
- * Makes a connection of a connected socket
+ * Makes a connection from a connected socket
  *
- * @throws {InvalidParametersError} if the peer has gone already and its address
- * is not known any more
+ * @throws {InvalidParametersError} if the socket is closed and its remote address is unknown
  */
 export function toConnection (init: ConnectionInit): RawConnection {
   return new SocketConnection(init)
 }
 
 /**
- * What an event does, by what has happened before. `closed` and `aborted` are final.
+ * The states of a connection, and what each event does in them. "closed" and "aborted" are
+ * final states.
  *
- * | event | open | our half is ending, or has (`closeWrite`) | closing (`close`) |
+ * | event | open | this end's half is ending or has ended (`closeWrite`) | closing (`close`) |
  * |---|---|---|---|
- * | `send()` | written or queued | StreamStateError | StreamStateError |
- * | `closeWrite()` | sends the rest and a FIN | waits for the same | waits for the same |
- * | `close()` | the same, then waits for the peer's FIN | waits for both | resolves at once |
- * | the peer's FIN | sends what is queued and a FIN: closed. With `allowHalfOpen` only reading ends | closed when our half has ended | closed |
- * | `abort()`, an error of the socket | RST: aborted | RST, or if the FIN is under way the socket is destroyed: aborted | as before |
- * | inactivity | RST: aborted | after the FIN without RST: aborted | has no effect |
- * | the peer takes nothing for too long | is inactivity | RST: aborted | RST: aborted |
+ * | `send()` | the data is written or queued | StreamStateError | StreamStateError |
+ * | `closeWrite()` | sends the queue and a FIN | waits until the queue and the FIN are sent | waits until the queue and the FIN are sent |
+ * | `close()` | sends the queue and a FIN, then waits for the peer's FIN | waits until the queue and the FIN are sent, then for the peer's FIN | resolves at once |
+ * | the peer's FIN | sends the queue and a FIN: closed. With `allowHalfOpen` only reading ends | closed when this end's half has ended | closed |
+ * | `abort()`, an error of the socket | RST: aborted | RST, or, if the FIN is being sent, the socket is destroyed: aborted | RST, or, if the FIN is being sent, the socket is destroyed: aborted |
+ * | inactivity | RST: aborted | only after the FIN, and without RST: aborted | no effect |
+ * | the peer takes nothing for too long | the same as inactivity | RST: aborted | RST: aborted |
  * | the signal of `close()` | | | RST: aborted. After the FIN the socket is destroyed: closed |
  */
 class SocketConnection extends AbstractMultiaddrConnection implements RawConnection {
@@ -122,12 +125,12 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
   #follower?: ConnectionFollower
   #localAddr?: Multiaddr
 
-  /** Did the peer's FIN come before ours went? */
+  /** Did the peer's FIN come before this end's FIN was sent? */
   #closedByPeer = false
 
   /**
-   * Settles when the kernel has all data and our FIN, or the connection is lost. Undefined
-   * until our half is to be ended
+   * Settles when the kernel has all data and this end's FIN, or when the connection is lost.
+   * Undefined until this end's half begins to end
    */
   #writingEnded?: Promise<void>
 
@@ -141,20 +144,20 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
 
     super({ ...init, remoteAddr, inactivityTimeout: init.inactivityTimeout ?? DEFAULT_INACTIVITY_MS })
 
-    // our FIN goes when all data is with the kernel, and not before: until then an abort
-    // can send RST, which libuv refuses for a socket that is shutting down
+    // so that this end's FIN is sent only when the kernel has all data. Until then an abort can
+    // send RST. libuv refuses RST for a socket that is shutting down
     socket.allowHalfOpen = true
     this.allowHalfOpen = init.allowHalfOpen ?? false
     this.#socket = socket
     this.#writer = new BatchWriter(socket, () => { this.safeDispatchEvent('drain') })
     this.#localAddr = init.localAddr
-    // now, as a socket that has closed no longer knows its local end
+    // read now: a closed socket no longer knows its local end
     this.#local = { host: socket.localAddress, port: socket.localPort }
     this.#follower = init.follower
 
     const onData = (data: Uint8Array): void => {
       if (this.status === 'closing' && this.readBufferLength + data.byteLength > this.maxReadBufferLength) {
-        // nobody reads it any more, and it would only hold up the peer's FIN
+        // nobody reads this data any more, and keeping it would delay the peer's FIN
         socket.off('data', onData)
       } else {
         this.onData(data)
@@ -167,12 +170,12 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
     socket.on('timeout', () => { this.#onSilence() })
     socket.once('end', () => { this.#onFin() })
     socket.once('close', () => { this.onTransportClosed() })
-    // the race of a dial may have paused it
+    // the race of a dial may have paused the socket
     socket.resume()
     this.#follower?.opened(this)
   }
 
-  /** Most connections are never asked for it, so the multiaddr is made when one is */
+  /** The multiaddr is made at the first call, because most connections never need it */
   get localAddr (): Multiaddr | undefined {
     this.#localAddr ??= addressOf(this.#local)
 
@@ -184,14 +187,14 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
       return super.send(data)
     }
 
-    // nothing is queued, so this need not go through the queue of the base class
+    // nothing is queued, so the data can skip the queue of the base class
     const { sentBytes, canSendMore } = this.#writer.write(data)
     this.writableNeedsDrain = !canSendMore
 
     if (sentBytes < data.byteLength) {
       this.writeBuffer.append(data instanceof Uint8Array ? data : data.sublist(sentBytes))
 
-      // sends nothing before the drain, but checks the length of the queue
+      // this sends nothing before the drain, but it checks the length of the queue
       return this.processSendQueue()
     }
 
@@ -211,18 +214,18 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
   }
 
   /**
-   * Sends what is left and a FIN, then waits for the peer's FIN. What arrives until then is
-   * delivered. If the peer has gone already that is no error, as with `@libp2p/tcp`: the close
-   * event tells.
+   * Sends the data that is left and a FIN, then waits for the peer's FIN. Data that arrives
+   * until then is delivered. If the connection is lost meanwhile, `close()` does not reject, as
+   * with `@libp2p/tcp`. The close event has the error.
    *
    * It settles when the peer's FIN has come, or one second after the kernel got all data and
-   * our FIN. The kernel goes on sending them. If the peer takes nothing of what is left for the
-   * inactivity timeout, the connection is aborted: after 5 s if the timeout is shorter, after
-   * 120 s if it is off. A peer that takes a little again and again is waited for until the
+   * this end's FIN. The kernel goes on sending them. If the peer takes none of the data that is
+   * left for the inactivity timeout, the connection is aborted. This limit is at least 5 s, and
+   * 120 s if the timeout is off. If the peer keeps taking a little, `close()` waits until the
    * signal aborts.
    *
-   * @throws {AbortError} when the signal aborts, whatever its reason, before the kernel has
-   * all data and the FIN. The connection is aborted then, as the rest is lost
+   * @throws {AbortError} when the signal aborts before the kernel has all data and the FIN. The
+   * connection is then aborted, because the rest of the data is lost
    */
   async close (options?: AbortOptions): Promise<void> {
     if (this.status === 'open') {
@@ -231,7 +234,7 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
       return
     }
 
-    // also where the peer's FIN has closed the connection, as there may be data left to send
+    // also if the peer's FIN has closed the connection: there may be data left to send
     await this.sendClose(options)
   }
 
@@ -250,9 +253,9 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
       }
     }
 
-    // the peer's FIN is behind data that nobody may read any more
+    // the peer's FIN comes after its data, and a paused socket would never reach the FIN
     socket.resume()
-    // the waits for the kernel and for the peer's FIN have limits of their own
+    // the waits for the kernel and for the peer's FIN have their own limits
     socket.setTimeout(0)
 
     if (signal?.aborted === true) {
@@ -280,8 +283,8 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
     this.#tellClosed(false)
     super.abort(err)
 
-    // the base class leaves a connection alone that the peer's FIN has closed, but there
-    // may be data left to send, and without it the peer must not see a clean end
+    // the base class does nothing if the peer's FIN has closed the connection. But there may be
+    // data left to send. If it is not sent, the peer must not see a clean end
     this.sendReset()
   }
 
@@ -289,7 +292,7 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
     const socket = this.#socket
 
     if (socket.writableFinished) {
-      // so that whoever hears of the close event can dial the same 4-tuple again
+      // so that a listener of the close event can dial the same 4-tuple again
       socket.destroy()
     }
 
@@ -304,7 +307,7 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
       return
     }
 
-    // a unix socket has no RST. Between FIN and its completion libuv can't reset
+    // a unix socket has no RST, and libuv can't reset a socket while the FIN is being sent
     if (this.remoteAddr.getComponents()[0]?.name === 'unix' || (socket.writableEnded && !socket.writableFinished)) {
       socket.destroy()
     } else {
@@ -313,7 +316,7 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
   }
 
   sendPause (): void {
-    // when it closes, the peer's FIN is behind data that nobody reads
+    // a closing connection has to read on: the peer's FIN comes after its data
     if (this.status === 'open') {
       this.#socket.pause()
     }
@@ -323,7 +326,7 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
     this.#socket.resume()
   }
 
-  /** Before the close event: whoever hears of that may dial again at once */
+  /** Must be called before the close event: a listener of this event may dial again at once */
   #tellClosed (byPeer: boolean): void {
     const follower = this.#follower
     this.#follower = undefined
@@ -331,14 +334,14 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
   }
 
   /**
-   * Sends what is left and a FIN, once
+   * Sends the data that is left and a FIN. Later calls wait for the first one
    *
-   * @throws {Error} if the connection is lost before the kernel has all of it
+   * @throws {Error} if the connection is lost before the kernel has all data
    */
   async #endWriting (): Promise<void> {
     if (this.#writingEnded == null) {
       this.#writingEnded = this.#sendRest()
-      // when it is lost, nobody may be waiting for it
+      // nobody may be waiting when the connection is lost
       this.#writingEnded.catch(() => {})
     }
 
@@ -350,7 +353,7 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
       this.writeStatus = 'closing'
     }
 
-    // nobody sends more, so there is no back pressure to keep
+    // no more data can be sent, so the rest is written without back pressure
     const rest = this.writeBuffer.sublist()
     const written = this.#writer.end(rest)
 
@@ -379,7 +382,7 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
 
   /**
    * Aborts the connection if the peer takes nothing for too long. Data from the peer does not
-   * count: a peer that goes on sending could keep `close()` waiting for ever
+   * count. Else a peer that goes on sending could make `close()` wait for ever
    */
   #abortWhenStalled (): ReturnType<typeof setInterval> {
     const limit = Math.max(MIN_STALL_MS, this.inactivityTimeout === 0 ? DEFAULT_INACTIVITY_MS : this.inactivityTimeout)
@@ -403,14 +406,14 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
     const socket = this.#socket
 
     if (socket.writableFinished) {
-      // RST would discard what the peer has not read yet
+      // RST would discard data that the peer has not read yet
       socket.destroy()
     }
 
     this.abort(new TimeoutError(`No data for ${this.inactivityTimeout}ms`))
   }
 
-  /** The peer has sent its FIN: there is nothing more to read */
+  /** The peer has sent its FIN */
   #onFin (): void {
     const socket = this.#socket
     this.#closedByPeer = !socket.writableFinished
@@ -420,7 +423,7 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
     }
 
     if (this.allowHalfOpen || this.#writingEnded != null) {
-      // if our half has ended as well, that closes the connection
+      // this closes the connection if this end's half has ended as well
       this.onRemoteCloseWrite()
       return
     }
@@ -436,8 +439,8 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
   }
 
   /**
-   * Waits until the socket is closed, which it is with the peer's FIN, or after
-   * {@link PEER_FIN_MS}
+   * Waits until the socket is closed. The peer's FIN closes it. If there is none, it is closed
+   * after {@link PEER_FIN_MS}
    */
   async #socketClosed (): Promise<void> {
     const socket = this.#socket

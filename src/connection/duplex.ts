@@ -7,19 +7,19 @@ import type { StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface'
 import type { Duplex, Source } from 'it-stream-types'
 import type { Uint8ArrayList } from 'uint8arraylist'
 
-/** The ends of a raw connection, as byte streams */
+/** The two directions of a raw connection, as byte streams */
 export type ConnectionDuplex = Duplex<AsyncGenerator<Uint8Array | Uint8ArrayList>, Source<Uint8Array | Uint8ArrayList>, Promise<void>>
 
 /**
- * Gives a raw connection as a duplex of async iterables, for `it-pipe` and the
- * like. Back pressure holds both ways.
+ * Turns a raw connection into a duplex of async iterables, for `it-pipe` and similar packages.
+ * Both directions have back pressure.
  *
- * When the sink's source ends, a FIN is sent and the connection stays open for
- * reading; `source` ends with the peer's FIN, and the connection stays open for writing
- * (`allowHalfOpen` is set). The connection is closed when both have ended. If the sink's
- * source throws, or a reader of `source` stops before its end, the connection is aborted. A
- * `source` that nobody reads holds the peer back, and keeps the connection open until its
- * inactivity timeout.
+ * When the sink's source ends, a FIN is sent, and the connection stays open for reading. When
+ * the peer sends its FIN, `source` ends, and the connection stays open for writing
+ * (`allowHalfOpen` is set). The connection is closed when both directions have ended. If the
+ * sink's source throws, or if a reader of `source` stops before its end, the connection is
+ * aborted. If nobody reads `source`, the peer can't send more, and the connection stays open
+ * until its inactivity timeout.
  *
  * The sink rejects if the connection is lost, or was closed before.
  */
@@ -32,7 +32,7 @@ export function toDuplex (connection: RawConnection): ConnectionDuplex {
   }
 }
 
-/** Listens at once, so that nothing is missed that happens before the first read */
+/** Adds its event listeners at once, so that no event before the first read is missed */
 function read (connection: RawConnection): AsyncGenerator<Uint8Array | Uint8ArrayList> {
   const received: Array<Uint8Array | Uint8ArrayList> = []
   let changed = pDefer<void>()
