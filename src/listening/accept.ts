@@ -22,17 +22,17 @@ export interface AcceptInit {
 export interface AcceptedAt {
   readonly ma: Multiaddr
 
-  /** None for a unix socket */
+  /** Undefined for a unix socket */
   readonly endpoint?: Endpoint
 
-  /** What the listener is called in metrics */
+  /** The listener's name in metrics */
   readonly label: string
 
-  /** Aborts upgrades */
+  /** Aborts the upgrades */
   readonly signal: AbortSignal
 }
 
-/** What a listener has accepted: sockets, which become connections and are upgraded */
+/** The sockets that a listener has accepted. They become connections and are upgraded */
 export class Accepted {
   readonly #init: AcceptInit
   readonly #metrics: ListenerMetrics
@@ -52,7 +52,7 @@ export class Accepted {
     return this.#sockets.size
   }
 
-  /** @returns whether the socket became a connection that was upgraded. Never rejects */
+  /** @returns whether the socket became an upgraded connection. Never rejects */
   async add (socket: Socket, at: AcceptedAt): Promise<boolean> {
     const { label } = at
     this.#sockets.add(socket)
@@ -95,12 +95,12 @@ export class Accepted {
     this.#sockets.forEach(socket => { socket.destroy() })
   }
 
-  /** Resolves when all sockets have closed that are open now */
+  /** Resolves when all sockets that are open now have closed */
   async closed (): Promise<void> {
     await Promise.all([...this.#sockets].map(async socket => new Promise(resolve => socket.once('close', resolve))))
   }
 
-  /** @throws {InvalidParametersError} if the peer has gone already */
+  /** @throws {InvalidParametersError} if the socket is closed and its remote address is unknown */
   #connect (socket: Socket, { ma, endpoint, label }: AcceptedAt, remote?: Endpoint): RawConnection {
     const { inactivityTimeout, allowHalfOpen, follow } = this.#init
 
@@ -116,7 +116,10 @@ export class Accepted {
     })
   }
 
-  /** Not by the number of sockets: another listener can have the same address */
+  /**
+   * Adds to the metric. It is not set to the number of sockets, because another listener can
+   * have the same address
+   */
   #countOpen (label: string, more: number): void {
     this.#metrics.inboundConnections?.increment({ [label]: more })
   }

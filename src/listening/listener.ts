@@ -38,15 +38,15 @@ export interface ListenerInit extends AcceptInit {
   keepAliveInitialDelay: number
 }
 
-/** What a listener is called that has not listened yet */
+/** The name of a listener that has not listened yet */
 const UNKNOWN = 'unknown'
 
-/** The values of the metric `libp2p_tcp_listener_status_info`. A state without one changes nothing */
+/** The values of the metric `libp2p_tcp_listener_status_info`. The other states do not change it */
 const STATUS_CODES: Partial<Record<State['status'], number>> = { idle: 0, listening: 1, paused: 2 }
 
 /**
- * How long to wait before a paused listener that could not listen again tries once more, in
- * ms: 1 s at first, then twice as long each time, up to a minute
+ * How long a paused listener waits after it could not listen again, in ms. The first wait is
+ * 1 s, and each wait is twice as long as the one before, up to a minute
  */
 const FIRST_RETRY_MS = 1_000
 const MAX_RETRY_MS = 60_000
@@ -55,14 +55,14 @@ interface Running {
   readonly ma: Multiaddr
   readonly entry: PoolEntry
 
-  /** Aborts a start that is under way when no more is to be accepted */
+  /** Aborts when the listener stops accepting. Ends a start that is under way */
   readonly stop: AbortController
 
   /** Aborts upgrades when the listener closes */
   readonly shutdown: AbortController
 }
 
-/** A unix path, or an endpoint with the port that is really listened on */
+/** A unix path, or an endpoint with the real port of the listener */
 type ListenTarget = Exclude<Target, { type: 'name' }>
 
 interface Opened extends Running {
@@ -73,10 +73,10 @@ interface Opened extends Running {
  * - `idle`: never listened, or closed
  * - `starting`: `listen()` is under way
  * - `listening`: accepts connections
- * - `draining`: accepts what waits in its queue, then it is paused or ends
+ * - `draining`: accepts the connections in its queue, and is then paused, ending or idle
  * - `paused`: at its connection limit. Dials still use its port
- * - `ending`: the worker of a cluster has disconnected. It accepts no more, and is idle when
- * its connections have ended
+ * - `ending`: the worker of a cluster has disconnected. The listener accepts no more
+ * connections, and is idle when its connections have ended
  */
 type State =
   { readonly status: 'idle' } |
@@ -114,15 +114,18 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
   }
 
   /**
-   * With SO_REUSEPORT, two cases of another process of the same user on this port are not
-   * noticed: it starts to listen within the same microseconds, or it listens on an address
-   * that libuv does not list (127.0.0.3, say, or that of an interface without carrier) while
-   * we listen on another address with that port and then on the wildcard.
+   * Starts to listen. With SO_REUSEPORT, another process of the same user on this port is
+   * usually an error (EADDRINUSE). In two cases it is not noticed:
    *
-   * @throws {AlreadyStartedError} if it listens already
+   * - Both processes start to listen within the same microseconds.
+   * - The other process listens on an address that libuv does not list, for example 127.0.0.3 or
+   * the address of an interface without carrier. And this transport already listens on another
+   * address with this port when it starts to listen on the wildcard.
+   *
+   * @throws {AlreadyStartedError} if the listener listens already
    * @throws {InvalidParametersError} if the multiaddr can't be listened on
-   * @throws {AbortError} if it is closed meanwhile
-   * @throws {Error} the system's error: EADDRINUSE if somebody else listens on the port,
+   * @throws {AbortError} if the listener is closed meanwhile
+   * @throws {Error} the system's error: EADDRINUSE if another process listens on the port,
    * EADDRNOTAVAIL, EACCES…
    */
   async listen (ma: Multiaddr): Promise<void> {
@@ -152,7 +155,8 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
   }
 
   getAddrs (): Multiaddr[] {
-    // Node closes a server whose socket is the primary's before it tells that the worker disconnects
+    // when a worker disconnects, Node first closes the servers whose socket belongs to the
+    // primary, and emits `disconnect` later
     if (this.#state.status !== 'listening' || !this.#server.listening) {
       return []
     }
@@ -167,12 +171,13 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
   updateAnnounceAddrs (): void {}
 
   /**
-   * Stops accepting, aborts upgrades in flight, destroys the connections that were accepted.
-   * When it resolves, all of them are closed and have sent their close event.
+   * Stops accepting, aborts the upgrades that are under way, and destroys the accepted
+   * connections. When it resolves, all these connections are closed and have sent their close
+   * event.
    *
    * The connections that wait in the kernel's queue are reset. If the port is shared, they are
    * accepted first, so that a short exchange can still end. With `net.ipv4.tcp_migrate_req=1`
-   * (Linux 5.14) the kernel gives them to others that listen on the port
+   * (Linux 5.14) the kernel gives these connections to other listeners of the port
    *
    * @throws {AbortError}
    */
@@ -202,8 +207,9 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
   }
 
   /**
-   * The worker of a cluster has disconnected. Accepts no more, and leaves the connections
-   * alone until they end: Node does that with the servers that the primary knows
+   * The worker of a cluster has disconnected. The listener accepts no more connections, and its
+   * connections stay until they end. Node treats the servers that the primary knows in the same
+   * way
    */
   async #end (): Promise<void> {
     await this.#drain()
@@ -215,7 +221,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     }
   }
 
-  /** Accepts what waits in the queue, before the server is closed */
+  /** Accepts the connections in the queue, before the server is closed */
   async #drain (): Promise<void> {
     if (this.#state.status === 'listening') {
       this.#become({ ...this.#state, status: 'draining' })
@@ -238,7 +244,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     const serverClosed = pDefer<unknown>()
     this.#server.close(serverClosed.resolve)
 
-    // the server says that it is closed before the last sockets do
+    // the server's close event comes before those of the last sockets
     await Promise.all([serverClosed.promise, this.#accepted.closed()])
 
     if (this.#state.status === 'ending') {
@@ -280,7 +286,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     this.#label = address == null || typeof address === 'string' ? `${address}` : `${address.address}:${address.port}`
     this.#become({ ...running, status: 'listening', target: opened })
     this.#log('listening on %s', this.#label)
-    // a listener that nobody has connected to is in the metrics, too
+    // a listener without connections is in the metrics, too
     this.#metrics.inboundConnections?.increment({ [this.#label]: 0 })
     this.safeDispatchEvent('listening')
 
@@ -289,7 +295,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     }
   }
 
-  /** When this returns an endpoint, it is in the pool: dials that begin afterwards use it */
+  /** If this returns an endpoint, the endpoint is in the pool. Dials that begin later use it */
   #bindAndListen (target: ListenTarget, entry: PoolEntry): Endpoint | undefined {
     const { backlog, pool, portReuse, sharePort } = this.#init
 
@@ -344,13 +350,14 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     this.#log('pausing %s, %d of %d connections are open', this.#label, this.#accepted.count(), closeAbove)
 
     if (sharePort) {
-      // whoever would be reset can be accepted by somebody else
+      // the connections in the queue would be reset, so they are accepted first. Later ones go to
+      // the other listeners of the port
       await this.#drain()
     }
 
     const state = this.#state
 
-    // it may have been closed meanwhile
+    // the listener may have been closed meanwhile
     if (state.status !== 'listening' && state.status !== 'draining') {
       return
     }
@@ -380,7 +387,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
         return
       }
 
-      // somebody may have taken the port
+      // another process may have taken the port
       this.#log.error('could not listen on %s again, next attempt in %dms - %e', this.#label, delay, err)
       this.#become(state)
       state.entry.paused()
@@ -411,7 +418,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
   }
 }
 
-/** The target with the port that the kernel chose, if that was asked for */
+/** The target with its real port, in case the kernel chose the port */
 function withPort (target: ListenTarget, address: ReturnType<Server['address']>): ListenTarget {
   return target.type === 'unix' || address == null || typeof address === 'string'
     ? target
