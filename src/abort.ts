@@ -2,18 +2,18 @@ import { AbortError } from '@libp2p/interface'
 import { raceSignal } from 'race-signal'
 
 /**
- * Waits for `promise`, but not past `signal`
+ * Waits for `promise`, or until `signal` aborts
  *
- * @throws {AbortError}
+ * @throws {AbortError} when the signal aborts
  */
 export async function untilAborted <T> (promise: Promise<T>, signal?: AbortSignal): Promise<T> {
   return raceSignal(promise, signal, { translateError: abortError })
 }
 
 /**
- * Runs `job` with a signal that aborts as soon as one of `signals` does. It is for signals
- * that outlive the job: with `AbortSignal.any()` Node 22 keeps 170 bytes for each job as long
- * as they live
+ * Runs `job` with a signal that aborts as soon as one of `signals` aborts. It is for signals that
+ * outlive the job. With `AbortSignal.any()`, Node 22 would keep 170 bytes for each job as long as
+ * these signals live
  */
 export async function withSignals <T> (signals: AbortSignal[], job: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController()

@@ -10,13 +10,13 @@ import { familyOf } from './endpoint.ts'
 import type { Endpoint, Family } from './endpoint.ts'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
-/** What a multiaddr that this transport understands stands for */
+/** The meaning of a multiaddr: a unix path, an endpoint, or a name with a port */
 export type Target =
   { readonly type: 'unix', readonly path: string } |
   { readonly type: 'ip', readonly endpoint: Endpoint } |
   { readonly type: 'name', readonly name: string, readonly family?: Family, readonly port: number }
 
-/** Where Windows has its named pipes. A listener announces them with it */
+/** The path of named pipes on Windows. A listener announces its pipe with this path */
 const PIPES = '\\\\.\\pipe\\'
 
 /** Is this TCP over IPv4, IPv6 or DNS, or a unix socket? */
@@ -77,10 +77,9 @@ export function parseDialAddr (ma: Multiaddr): Target {
 }
 
 /**
- * Where a connection to this endpoint leads. The unspecified address means this
- * host: Linux's connect(2) takes the loopback address for it
- * (`ip_route_output_key_hash_rcu` in net/ipv4/route.c, `tcp_v6_connect` in
- * net/ipv6/tcp_ipv6.c)
+ * The endpoint that a connection to this endpoint really reaches. The unspecified address means
+ * this host: Linux's connect(2) uses the loopback address instead
+ * (`ip_route_output_key_hash_rcu` in net/ipv4/route.c, `tcp_v6_connect` in net/ipv6/tcp_ipv6.c)
  */
 export function toDestination ({ host, port }: Endpoint): Endpoint {
   switch (host) {
@@ -94,12 +93,12 @@ export function toDestination ({ host, port }: Endpoint): Endpoint {
 }
 
 /**
- * The distinct endpoints behind a name, from the system's resolver, in the order of
- * `dns.setDefaultResultOrder()` and `--dns-result-order`. The families take turns, beginning
- * with the first one's (RFC 8305, section 4).
+ * The distinct endpoints that the system's resolver finds for a name, in the order of
+ * `dns.setDefaultResultOrder()` and `--dns-result-order`. The families alternate, and the family
+ * of the first address comes first (RFC 8305, section 4).
  *
- * Only the first endpoint if Node is to try no others: `net.setDefaultAutoSelectFamily(false)`
- * and `--no-network-family-autoselection`
+ * With `net.setDefaultAutoSelectFamily(false)` or `--no-network-family-autoselection`, only the
+ * first endpoint is returned
  *
  * @throws {Error} the system's error (ENOTFOUND, EAI_AGAIN…) or {@link AbortError}
  */
@@ -117,14 +116,14 @@ export async function resolveName (name: string, port: number, family?: Family, 
 }
 
 /**
- * One spelling for each address, whoever wrote it: the kernel's sockets, multiaddrs
- * and getaddrinfo(3) must mean the same host by the same string.
+ * The one spelling of an address. Sockets of the kernel, multiaddrs and getaddrinfo(3) spell some
+ * addresses differently, but here the same host must be the same string.
  *
- * - An IPv4-mapped IPv6 address (RFC 4291, section 2.5.5.2) is reached over IPv4,
- * which an IPv6-only socket can't do. getaddrinfo prints `::ffff:127.0.0.1`, a
- * multiaddr `::ffff:7f00:1`.
- * - A zone means something for a link-local address only (RFC 4007, section 6). Linux
- * ignores it elsewhere
+ * - An IPv4-mapped IPv6 address (RFC 4291, section 2.5.5.2) becomes the IPv4 address. It is
+ * reached over IPv4, and an IPv6-only socket can't do this. getaddrinfo prints
+ * `::ffff:127.0.0.1`, a multiaddr `::ffff:7f00:1`.
+ * - A zone is removed if the address is not link-local. Only link-local addresses need a zone
+ * (RFC 4007, section 6). Linux ignores all other zones
  */
 function canonicalHost (host: string): string {
   const [address, zone] = host.split('%')

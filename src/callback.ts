@@ -1,8 +1,8 @@
 import type { Logger } from '@libp2p/interface'
 
 /**
- * Calls a user's callback from inside a socket event, where nobody could catch what it
- * throws or rejects, and where that would leave a connection half made. It goes to the log
+ * Calls a user's callback from inside a socket event, and logs its error. Nobody could catch an
+ * error there, and it would leave a connection half made
  */
 export function callBack (log: Logger, callback: () => unknown): void {
   try {

@@ -4,25 +4,25 @@ import type { ReuseportTcpInit, ReuseportTcpSettings, TCPSocketOptions } from '.
 
 /** What the value of an option must be */
 export interface Rule {
-  /** What follows 'must be' in the error */
+  /** The text after 'must be' in the error */
   readonly must: string
   isMet(value: unknown): boolean
 
-  /** Must it be given? */
+  /** Must the option be given? */
   readonly required?: boolean
 }
 
-/** One rule for each option. An option that is an object of options has rules of its own */
+/** One rule for each option. An option that is an object of options has its own rules */
 export type Rules<Options> = {
   readonly [Name in keyof Required<Options>]: NonNullable<Options[Name]> extends boolean | number | string | ((...args: any[]) => unknown)
     ? Rule
     : Rules<NonNullable<Options[Name]>>
 }
 
-/** The largest delay of a timer, in ms. Node makes 1 of what is larger */
+/** The largest delay of a timer, in ms. Node replaces a larger one by 1 ms */
 const MAX_DELAY_MS = 2 ** 31 - 1
 
-/** No name of an option is that long, and an error should stay readable */
+/** An error shows at most so many characters, to stay readable. No option has a longer name */
 const MAX_SHOWN = 50
 
 export const BOOLEAN: Rule = { must: 'true or false', isMet: value => typeof value === 'boolean' }
@@ -35,16 +35,16 @@ export function isWithin (value: unknown, min: number, max: number): boolean {
 }
 
 /**
- * Checks options that a user gives. `null` and `undefined` count as not given, whatever the
- * name. Only an object's own enumerable names can be unknown: symbols, and what a class
- * inherits, are not looked at.
+ * Checks the options of a user. An option that is `null` or `undefined` counts as not given, even
+ * if its name is unknown. Only an object's own enumerable names are checked for unknown options.
+ * Symbols and inherited names are not.
  *
- * Each option is read once. What is read is returned, so that nothing that the user does
- * with the object later on changes what was checked. Options that are not given are left out.
+ * Each option is read once, and the result has the values that were read. So later changes to
+ * the user's object have no effect. Options that are not given are left out of the result.
  *
- * @param options - what the user gives
- * @param rules - what there is
- * @param path - what it is called in errors
+ * @param options - the user's options
+ * @param rules - the options that exist, with their rules
+ * @param path - the name of `options` in errors
  * @throws {InvalidParametersError} that names the option at fault
  */
 export function checkOptions <Options extends object> (options: Options, rules: Rules<Options>, path: string = 'options'): Options {
@@ -89,7 +89,7 @@ function valueOf (options: object, name: string, path: string): unknown {
   return read(`${path}.${shown(name)}`, () => (options as Record<string, unknown>)[name])
 }
 
-/** A getter, or a Proxy, may throw anything */
+/** Reads from a user's object. A getter or a Proxy may throw anything */
 function read <T> (path: string, get: () => T): T {
   try {
     return get()
@@ -106,7 +106,7 @@ function unknownOption (name: string, known: string[], path: string): string {
   return `${path} has no option ${describe(name)}. ${hint}`
 }
 
-/** Calls nothing that comes with the value: its `toString` or `toJSON` may throw */
+/** Describes a value without its own methods, as `toString` and `toJSON` may throw */
 function describe (value: unknown): string {
   switch (typeof value) {
     case 'string': return JSON.stringify(shown(value))
@@ -135,7 +135,7 @@ const RULES: Rules<ReuseportTcpInit> = {
   inboundSocketInactivityTimeout: DELAY,
   outboundSocketInactivityTimeout: DELAY,
   maxConnections: COUNT,
-  // an int for listen(2), to which Node passes on the lowest 32 bits: 0 for Infinity
+  // Node passes only the lowest 32 bits to listen(2), which takes an int. Infinity would be 0
   backlog: { must: 'an integer from 0 to 2147483647', isMet: value => Number.isInteger(value) && isWithin(value, 0, 2 ** 31 - 1) },
   closeServerOnMaxConnections: {
     listenBelow: { ...COUNT, required: true },
@@ -147,8 +147,8 @@ const RULES: Rules<ReuseportTcpInit> = {
 }
 
 /**
- * Checks the options of the transport, once. Those of a dial or of a listener are left to
- * TypeScript: libp2p passes on its own ones with them
+ * Checks the options of the transport. The options of a dial and of a listener are only checked
+ * by TypeScript, because libp2p adds its own options to them
  *
  * @returns the options that were given
  * @throws {InvalidParametersError} that names the option at fault
@@ -181,8 +181,8 @@ export function initWithDefaults (init: ReuseportTcpInit): ReuseportTcpSettings 
 }
 
 /**
- * The options of one socket: its own, else those of the transport, else the
- * defaults
+ * The options of one socket. An option that the socket does not have comes from the transport,
+ * or else from the defaults
  */
 export function withDefaults (forAll: TCPSocketOptions, forThis: TCPSocketOptions): Required<TCPSocketOptions> {
   return {

@@ -1,8 +1,8 @@
 import { BlockList } from 'node:net'
 
 /**
- * An IP address and a TCP port. IPv6 addresses are in their canonical short
- * form, with `%zone` appended where a zone is needed
+ * An IP address and a TCP port. IPv6 addresses have their canonical short form, with `%zone` at
+ * the end if a zone is needed
  */
 export interface Endpoint {
   readonly host: string
@@ -24,9 +24,9 @@ export function isWildcard (host: string): boolean {
 }
 
 /**
- * The IPv4 addresses that are not those of a host on the Internet: all of IANA's IPv4
- * Special-Purpose Address Registry (RFC 6890), the anycast services in it included, and
- * multicast. A deprecated block (6to4 relays, 192.88.99.0/24) stays special
+ * The IPv4 addresses that no host on the Internet has: all of IANA's IPv4 Special-Purpose
+ * Address Registry (RFC 6890), including its anycast services, and multicast. A deprecated block
+ * (6to4 relays, 192.88.99.0/24) stays special
  */
 const SPECIAL_IPV4 = [
   '0.0.0.0/8', // this network
@@ -51,15 +51,15 @@ const SPECIAL_IPV4 = [
 
 /**
  * The IPv6 addresses that hosts on the Internet have (IANA's IPv6 Address Space registry).
- * Outside are, among others, loopback, IPv4-mapped and IPv4-compatible addresses (::/8),
- * NAT64 (64:ff9b::/96, 64:ff9b:1::/48), unique local (fc00::/7), link-local (fe80::/10),
- * site-local (fec0::/10) and multicast (ff00::/8)
+ * Among the addresses outside of this block are loopback, IPv4-mapped and IPv4-compatible
+ * addresses (::/8), NAT64 (64:ff9b::/96, 64:ff9b:1::/48), unique local (fc00::/7), link-local
+ * (fe80::/10), site-local (fec0::/10) and multicast (ff00::/8)
  */
 const GLOBAL_UNICAST_IPV6 = '2000::/3'
 
 /**
- * Those among them that are special: IANA's IPv6 Special-Purpose Address Registry. 6to4 and
- * Teredo have an IPv4 address inside, which may be any, and lead to it
+ * The special addresses in {@link GLOBAL_UNICAST_IPV6}: IANA's IPv6 Special-Purpose Address
+ * Registry. A 6to4 or Teredo address leads to the IPv4 address inside it, which may be any
  */
 const SPECIAL_IPV6 = [
   '2001::/23', // IETF protocol assignments: Teredo, benchmarking, ORCHID…
@@ -73,11 +73,12 @@ const SPECIAL = blocks([...SPECIAL_IPV4, ...SPECIAL_IPV6])
 const GLOBAL_UNICAST = blocks([GLOBAL_UNICAST_IPV6])
 
 /**
- * Can a host on the Internet have this address? No if the address is special in one of
- * IANA's registries, or has a zone, which only a link-local address needs.
+ * Can a host on the Internet have this address? It can't if the address is special in one of
+ * IANA's registries. It can't either if the address has a zone, as only link-local addresses
+ * need a zone.
  *
- * libp2p's `isPrivate` lets more through: multicast, NAT64, site-local and IPv4-compatible
- * addresses, and every name
+ * libp2p's `isPrivate` is less strict. For it, multicast, NAT64, site-local and IPv4-compatible
+ * addresses and all names are public
  */
 export function isPublic (host: string): boolean {
   if (host.includes('%')) {
@@ -101,9 +102,9 @@ function blocks (prefixes: string[]): BlockList {
 }
 
 /**
- * The site that a host belongs to: an IPv4 address, or a /56 of IPv6, which is what one
- * site gets (RFC 6177). Whoever has a site has all of its addresses, so what they say
- * counts once. go-libp2p counts observers in the same way
+ * The site that a host belongs to: an IPv4 address, or a /56 of IPv6, because one site gets a
+ * /56 (RFC 6177). The owner of a site has all of its addresses. So all hosts of a site together
+ * count as one observer. go-libp2p counts observers in the same way
  */
 export function siteOf (host: string): string {
   if (familyOf(host) === 4) {

@@ -1,9 +1,8 @@
 /**
  * @packageDocumentation
  *
- * A TCP transport for js-libp2p that dials out from the port it listens on, so
- * that the address that peers observe is the address that a NAT keeps open for
- * the listener. A drop-in replacement for `@libp2p/tcp`.
+ * A TCP transport for js-libp2p that dials from the port it listens on. So peers observe the
+ * address that a NAT keeps open for the listener. A drop-in replacement for `@libp2p/tcp`.
  *
  * @example
  *
@@ -49,11 +48,11 @@ export type { PortReuseSupport } from './port-reuse/port-reuse.ts'
 export type { ReuseRule } from './port-reuse/choose-source.ts'
 export type { ReuseportTcpComponents, ReuseportTcpTransport } from './transport.ts'
 
-// at import: an older Node may fail anywhere, or go on in another way
+// checked at import: an older Node may fail anywhere, or behave differently without an error
 checkNodeVersion()
 
 /**
- * Creates the transport, to be given to `createLibp2p`
+ * Creates the transport for `createLibp2p`
  *
  * @throws {InvalidParametersError} if an option does not exist, or has a value that can't be used
  */

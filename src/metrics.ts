@@ -1,20 +1,20 @@
 import type { CounterGroup, MetricGroup, Metrics } from '@libp2p/interface'
 
-/** What `@libp2p/tcp` counts of its dials, under the same names */
+/** The metrics of dials. Those of `@libp2p/tcp` have the same names here */
 export interface DialerMetrics {
   events?: CounterGroup<'error' | 'connect' | 'abort'>
   errors?: CounterGroup<'outbound_to_connection' | 'outbound_upgrade'>
 
-  /** What connections were dialed from */
+  /** Counts the sources of dialed connections */
   sources?: CounterGroup
 
-  /** What only port reuse has */
+  /** Events that only happen with port reuse */
   reuse?: CounterGroup<'ephemeral_won' | 'endpoint_suspended' | 'simultaneous_open'>
 }
 
 /**
- * What `@libp2p/tcp` counts of its listeners, under the same names. Labels begin
- * with the address listened on
+ * The metrics of listeners, with the same names as in `@libp2p/tcp`. Labels begin with the
+ * listening address
  */
 export interface ListenerMetrics {
   inboundConnections?: MetricGroup
@@ -58,7 +58,7 @@ export function dialerMetrics (metrics: Metrics | undefined, endpoints: () => En
 
 export function listenerMetrics (metrics: Metrics | undefined): ListenerMetrics {
   return {
-    // not calculated when asked for, as in @libp2p/tcp: only the first listener's would be
+    // without `calculate`, unlike @libp2p/tcp: only the first listener's function would be used
     inboundConnections: metrics?.registerMetricGroup('libp2p_tcp_inbound_connections_total', {
       label: 'address',
       help: 'Current active connections in TCP listener'

@@ -1,12 +1,14 @@
 /**
- * As in `engines` of package.json, which npm only warns of
+ * The oldest supported version of Node, as in `engines` of package.json. npm only warns if the
+ * version is older
  */
 const OLDEST = [22, 12]
 
 /**
- * Other runtimes say which Node they are like, and browsers say nothing
+ * Checks the version of Node. Other runtimes have the version of Node that they are compatible
+ * with. Browsers have none
  *
- * @throws {Error} if it is older than what this package is made for
+ * @throws {Error} if the version is older than the oldest supported one
  */
 export function checkNodeVersion (version: string | undefined = globalThis.process?.versions?.node): void {
   const [major, minor] = version?.split('.').map(Number) ?? OLDEST

@@ -4,7 +4,7 @@ import type { AbortOptions, CreateListenerOptions, DialTransportOptions, Outboun
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { ProgressEvent, ProgressOptions } from 'progress-events'
 
-/** What can be set for a socket, with the meaning it has in `node:net` */
+/** The options of a socket, with the same meaning as in `node:net` */
 export interface TCPSocketOptions {
   /**
    * Send small packets at once (TCP_NODELAY)
@@ -14,44 +14,44 @@ export interface TCPSocketOptions {
   noDelay?: boolean
 
   /**
-   * Have the kernel notice a vanished peer (SO_KEEPALIVE)
+   * Make the kernel notice that a peer has vanished (SO_KEEPALIVE)
    *
    * @default true
    */
   keepAlive?: boolean
 
   /**
-   * How long a connection is silent before the kernel sends the first keep-alive
-   * probe, in ms. 0 leaves it to the system
+   * How long a connection is silent before the kernel sends the first keep-alive probe, in ms.
+   * 0 means the system's default
    *
    * @default 0
    */
   keepAliveInitialDelay?: number
 
   /**
-   * Keep our half of a connection open when the peer has closed its half
+   * Keep this end's half of a connection open when the peer has closed its half
    *
    * @default false
    */
   allowHalfOpen?: boolean
 }
 
-/** When a listener pauses, and when it goes on */
+/** When a listener pauses, and when it resumes */
 export interface CloseServerOnMaxConnectionsOpts {
-  /** Listen again once there are fewer connections than this */
+  /** Listen again as soon as there are fewer connections than this */
   listenBelow: number
 
   /**
-   * Stop listening once there are this many connections or more. With `sharePort`, those
-   * that wait in the queue are accepted first, at most `backlog` and one: they would be
-   * reset, although another listener of the port could have accepted them
+   * Stop listening as soon as there are this many connections or more. With `sharePort`, the
+   * connections that wait in the queue are accepted first, at most `backlog` + 1. Else they
+   * would be reset, although another listener of the port could have accepted them
    */
   closeAbove: number
 
   /**
-   * Invoked when listening again failed, for example as another process has taken the port.
-   * It is tried again each time that a connection closes, and after 1 s. While that fails,
-   * too, each wait is twice as long as the one before, up to 60 s
+   * Called when the listener could not listen again, for example because another process has
+   * taken the port. The listener tries again each time a connection closes, and after 1 s. As
+   * long as this fails, each wait is twice as long as the one before, up to 60 s
    */
   onListenError?(err: Error): void
 }
@@ -59,24 +59,24 @@ export interface CloseServerOnMaxConnectionsOpts {
 /** The options of `reuseportTcp` */
 export interface ReuseportTcpInit {
   /**
-   * Dial from a port that this transport listens on. `false`: from an ephemeral
-   * port, like `PortUse::New` of rust-libp2p. Can be set per dial as well.
+   * Dial from a port that this transport listens on. `false`: dial from an ephemeral port, like
+   * `PortUse::New` of rust-libp2p. Each dial can override this.
    *
-   * The environment variable `LIBP2P_TCP_REUSEPORT=false` (or `f`, or `0`) turns
-   * it off whatever is set here, as it does in go-libp2p.
+   * The environment variable `LIBP2P_TCP_REUSEPORT=false` (or `f`, or `0`) turns port reuse off,
+   * as in go-libp2p. It overrides this option.
    *
    * @default true
    */
   reusePort?: boolean
 
   /**
-   * Listen on a port that another process or another transport already listens
-   * on. The kernel spreads the inbound connections over them. Both must be of
-   * the same user and set SO_REUSEPORT. Without this, it is EADDRINUSE.
+   * Listen on a port even if another process or another transport already listens on it. The
+   * kernel distributes the inbound connections among the listeners. All of them must belong to
+   * the same user and set SO_REUSEPORT. Without this option, listening fails with EADDRINUSE.
    *
-   * The workers of a cluster share their ports by default, as they do with any server
-   * of Node. So a stranger who listens on the port is not noticed there. When a worker
-   * disconnects, its listeners accept what waits in their queues and then no more, and its
+   * The workers of a cluster share their ports by default, as with any server of Node. So a
+   * worker does not notice a foreign process that listens on the port. When a worker
+   * disconnects, its listeners accept the connections in their queues and then no more. Its
    * connections stay until they end.
    *
    * @default `cluster.isWorker` of `node:cluster`
@@ -84,81 +84,80 @@ export interface ReuseportTcpInit {
   sharePort?: boolean
 
   /**
-   * How long a dial from a listening port may be without an answer, in ms, before
-   * one from an ephemeral port starts beside it. If that connects first, the listening
-   * port has as long again as it took, from 100 ms to 1 s, and is preferred if it connects
-   * by then. `Infinity`: never.
+   * How long a dial from a listening port may be without an answer before a dial from an
+   * ephemeral port starts in parallel, in ms. `Infinity`: never. If the ephemeral port connects
+   * first, the listening port gets as much more time as the ephemeral port took, but at least
+   * 100 ms and at most 1 s. If it connects within this time, it is preferred.
    *
-   * A dial from a listening port that fails before, with ECONNREFUSED for instance, is
-   * repeated once from an ephemeral port, whatever the timeout. A network may refuse the
-   * listening port only.
+   * If a dial from a listening port fails before the timeout, for example with ECONNREFUSED, it
+   * is repeated once from an ephemeral port. This also happens with `Infinity`. A network may
+   * refuse only the listening port.
    *
-   * Neither is done for a dial with `initiator`, or with `reusePort: 'require'`: a hole punch
-   * has one port only.
+   * A dial with `initiator` or with `reusePort: 'require'` is never repeated in these ways, as a
+   * hole punch can use only one port.
    *
-   * The kernel sends a lost SYN again after 1,000 ms (RFC 6298, section 2). With the
-   * default, the answer to that one can arrive before anything else is tried.
+   * The kernel sends a lost SYN again after 1,000 ms (RFC 6298, section 2). With the default, the
+   * answer to this second SYN can arrive before the ephemeral port is tried.
    *
    * @default 1_250
    */
   reusePortTimeout?: number
 
   /**
-   * How many observers must agree on an external address of ours before it is
-   * handed to libp2p's address manager, to be verified. An IPv4 address or a /56 of
-   * IPv6 counts as one observer. The same as go-libp2p's `ActivationThresh`
+   * How many observers must agree on an external address of this node before libp2p's address
+   * manager gets the address and verifies it. All peers of an IPv4 address, or of a /56 of IPv6,
+   * count as one observer. The same as go-libp2p's `ActivationThresh`
    *
    * @default 4
    */
   observedAddressThreshold?: number
 
   /**
-   * Abort a connection that was accepted after this many ms without data. 0 turns
-   * it off
+   * Abort an accepted connection after this many ms without data. 0 turns it off
    *
    * @default 120_000
    */
   inboundSocketInactivityTimeout?: number
 
   /**
-   * Abort a connection that was dialed after this many ms without data. 0 turns
-   * it off
+   * Abort a dialed connection after this many ms without data. 0 turns it off
    *
    * @default 120_000
    */
   outboundSocketInactivityTimeout?: number
 
   /**
-   * A listener drops further connections while it has this many
+   * A listener drops further connections while it has this many connections
    *
    * @default Infinity
    */
   maxConnections?: number
 
   /**
-   * The maximum length of the queue of pending connections, see listen(2). Linux makes it
-   * `net.core.somaxconn` if it is larger. 0 stands for the default, as in Node
+   * The maximum length of the queue of pending connections, see listen(2). Linux limits it to
+   * `net.core.somaxconn`. 0 means the default, as in Node
    *
    * @default 511
    */
   backlog?: number
 
-  /** Stop listening while there are many connections. Dials go on using the port */
+  /** Stop listening while there are many connections. Dials still use the port */
   closeServerOnMaxConnections?: CloseServerOnMaxConnectionsOpts
 
-  /** For the sockets that are dialed */
+  /** The options of dialed sockets */
   dialOpts?: TCPSocketOptions
 
-  /** For the sockets that are accepted */
+  /** The options of accepted sockets */
   listenOpts?: TCPSocketOptions
 }
 
 /**
- * Where a connection was dialed from. `localAddr` is its local end, which a socket that has
- * closed already does not know
+ * Where a connection was dialed from. `localAddr` is the local end. It is undefined if the socket
+ * has closed already
  *
- * - `reused`: from a listening endpoint, selected by this rule
- * - `ephemeral`: from an ephemeral port. `why` is to branch on, `message` to read
+ * - `reused`: from a listening endpoint. `rule` selected it
+ * - `ephemeral`: from an ephemeral port. `why` is for programs to compare, `message` for humans to
+ * read
  * - `unix`: from a unix socket, which has no port
  */
 export type SourcePort =
@@ -166,37 +165,38 @@ export type SourcePort =
   { readonly kind: 'ephemeral', readonly why: EphemeralReason, readonly message: string, readonly localAddr?: Multiaddr } |
   { readonly kind: 'unix', readonly localAddr?: undefined }
 
-/** What `onProgress` is told of a dial */
+/** The events of a dial that `onProgress` gets */
 export type ReuseportTcpDialEvents =
   OutboundConnectionUpgradeEvents |
   ProgressEvent<'tcp:open-connection'> |
   ProgressEvent<'tcp:source-port', SourcePort>
 
-/** How to open a raw connection */
+/** The options of a raw connection */
 export interface ConnectOptions extends AbortOptions, ProgressOptions<ReuseportTcpDialEvents>, TCPSocketOptions {
   /**
-   * Overrides the transport's own setting for this dial. `require`: dial from a
-   * listening port or fail, as for a hole punch, for which no other port will do
+   * Overrides the transport's option for this dial. `require`: dial from a listening port or
+   * fail. A hole punch needs this, as it can't use another port
    */
   reusePort?: boolean | 'require'
 
   /**
-   * `false` if the upgrade is going to act as the responder, as one end of a
-   * hole punch does (libp2p specs, `relay/DCUtR.md`). It is handed to the
-   * upgrader. If the peer says nothing well after the connection opened, it takes
-   * us for the initiator as well (its listener accepted what was to be a
-   * simultaneous open), and that is what we are then.
+   * The role of this end in a hole punch: `true` for the initiator, `false` for the responder
+   * (libp2p specs, `relay/DCUtR.md`). A plain dial does not set it. The upgrader gets it, too.
+   *
+   * If the peer of a responder is still silent some time after the connection opened, both ends
+   * are waiting. This end then becomes the initiator. It happens when a listener of the peer
+   * accepted the connection instead of a simultaneous open.
    */
   initiator?: boolean
 }
 
-/** How to dial: as for a raw connection, and an upgrader */
+/** The options of a dial: those of a raw connection, and the upgrader */
 export interface ReuseportTcpDialOptions extends DialTransportOptions<ReuseportTcpDialEvents>, Omit<ConnectOptions, 'signal' | 'onProgress'> {}
 
-/** How to listen */
+/** The options of a listener */
 export interface ReuseportTcpCreateListenerOptions extends CreateListenerOptions, TCPSocketOptions {}
 
-/** The options of a transport with the defaults for those that are not given, or `null` */
+/** The options of a transport. Options that were not given, or were `null`, have their defaults */
 export type ReuseportTcpSettings = Required<Omit<ReuseportTcpInit, Optional>> & Pick<ReuseportTcpInit, Optional>
 
 type Optional = 'sharePort' | 'closeServerOnMaxConnections'

@@ -33,10 +33,13 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import type { TypedEventTarget } from 'main-event'
 
 /**
- * Only the logger is needed. With `events` and `addressManager` the transport follows what
- * peers observe, with `registrar`, `peerStore` and `connectionManager` it has AutoNAT v2 ask
- * the connected peers. `connectionManager` and `connectionGater` are asked about connections
- * of a hole punch that arrive at a listener
+ * The parts of libp2p that the transport uses. Only the logger is required:
+ *
+ * - With `events` and `addressManager`, the transport follows the addresses that peers observe.
+ * - With `registrar`, `peerStore` and `connectionManager`, it makes AutoNAT v2 ask the connected
+ * peers.
+ * - `connectionManager` and `connectionGater` decide about connections of a hole punch that
+ * arrive at a listener.
  */
 export interface ReuseportTcpComponents extends AutonatComponents, RoleUpgraderComponents {
   logger: ComponentLogger
@@ -46,33 +49,32 @@ export interface ReuseportTcpComponents extends AutonatComponents, RoleUpgraderC
   connectionManager?: AutonatComponents['connectionManager'] & RoleUpgraderComponents['connectionManager']
 }
 
-/** What `reuseportTcp()` makes: a libp2p transport, and what only this one can do */
+/** The result of `reuseportTcp()`: a libp2p transport with some additional methods */
 export interface ReuseportTcpTransport extends Transport<ReuseportTcpDialEvents> {
   /**
-   * Dials the unspecified address (`/ip4/0.0.0.0`, `/ip6/::`) as this host's loopback
-   * address, as the kernel does, whether it is in the multiaddr or what a name
-   * resolves to.
+   * Opens a connection and upgrades it. The unspecified address (`/ip4/0.0.0.0`, `/ip6/::`) is
+   * dialed as this host's loopback address, as the kernel does. This is also done if a name
+   * resolves to the unspecified address.
    *
-   * The signal is for the dial, the upgrade included, not for the connection that comes
-   * of it. When it aborts, a peer that is connected by then gets a FIN, as from
-   * `@libp2p/tcp`: somebody has gone, which is no error. (If the peer has sent something
-   * that was not read, the kernel makes a RST of it.) Only a hole punch, a dial with
-   * `initiator`, ends with RST.
+   * The signal covers the dial and the upgrade. It has no effect on the finished connection. If
+   * it aborts when the peer is already connected, the peer gets a FIN, as from `@libp2p/tcp`,
+   * because an aborted dial is no error for the peer. (If the peer has sent data that was not
+   * read, the kernel sends RST instead.) Only a hole punch, which is a dial with `initiator`,
+   * ends with RST.
    *
-   * @throws {InvalidParametersError} if the multiaddr is not TCP over IPv4, IPv6
-   * or DNS or a unix socket, or has port 0
+   * @throws {InvalidParametersError} if the multiaddr is neither TCP over IPv4, IPv6 or DNS nor a
+   * unix socket, or has port 0
    * @throws {AbortError} when the signal aborts
-   * @throws {DialError} if `reusePort` is `'require'` and there is no listening port that
-   * can be used
-   * @throws {Error} the system's error, when the network answered with one, or the kernel
-   * when every listening port is taken and one is required, or whatever the upgrader
-   * throws
+   * @throws {DialError} if `reusePort` is `'require'` and there is no listening port that can be
+   * used
+   * @throws {Error} the system's error, if the network answered with one, or if a listening port
+   * is required and each of them is taken. Also whatever the upgrader throws
    */
   dial(ma: Multiaddr, options: ReuseportTcpDialOptions): Promise<Connection>
 
   /**
-   * Like `dial`, without an upgrader: gives the raw connection, which is neither
-   * encrypted nor multiplexed. The counterpart of `Dial` in Go's package
+   * Like `dial`, but without an upgrader. Returns the raw connection, which is neither encrypted
+   * nor multiplexed. The counterpart of `Dial` in Go's package
    *
    * @throws {Error} as `dial`
    */
@@ -81,33 +83,35 @@ export interface ReuseportTcpTransport extends Transport<ReuseportTcpDialEvents>
   createListener(options: ReuseportTcpCreateListenerOptions): Listener
 
   /**
-   * What peers see the listening endpoints as, and how a NAT maps them. What a
-   * peer reports counts while it is connected and ten minutes longer
+   * The listening endpoints, the addresses at which peers see them, and how a NAT maps them. A
+   * report counts while the peer is connected and ten minutes longer
    */
   observed(): ObservedEndpoint[]
 
   /**
-   * How ports are reused on this machine, or why they are not. The latter can change if the
-   * reason passes, such as a lack of descriptors. It does not say whether the option `reusePort`
-   * is on
+   * How ports are reused on this machine, or why they are not. The answer can change if the
+   * reason passes, for example a lack of descriptors. The answer does not depend on the option
+   * `reusePort`
    */
   portReuse(): PortReuseSupport
 }
 
-/** Why a dial is repeated */
+/** The reason for the second dial */
 const SIMULTANEOUS_OPEN: FromEphemeral = { kind: 'ephemeral', why: 'simultaneous_open', message: 'the peer dialed us at the same moment' }
 
 const TURNED_OFF = noReuse('port reuse is turned off by LIBP2P_TCP_REUSEPORT')
 
 /**
- * How ports are reused is the same for every transport of the process, so it is logged once,
- * and again if it changes
+ * The last log line about port reuse. Port reuse is the same for all transports of the process,
+ * so the line is logged once. It is logged again only if it changes, for example after file
+ * descriptors ran out
  */
 let loggedPortReuse: string | undefined
 
 /**
- * The transport hands its port pool to both of its sides, which otherwise know
- * nothing of each other: listeners put their endpoints in, dials take theirs out
+ * The transport gives one port pool to its listeners and to its dialer. Listeners add their
+ * endpoints, and the dialer chooses sources among them. Otherwise the two know nothing of each
+ * other
  */
 export class ReuseportTcp implements ReuseportTcpTransport {
   readonly [transportSymbol] = true
@@ -141,7 +145,8 @@ export class ReuseportTcp implements ReuseportTcpTransport {
       suspended: this.#dialer.countSuspended(),
       observed: this.observed().flatMap(({ addresses }) => addresses).length
     }))
-    // where no dial may come from its port, a listener need not let others in
+    // if no dial may come from its port, a listener does not need SO_REUSEPORT, which would let
+    // other sockets bind to the port
     this.#portReuse = logged(log, isTurnedOff ? () => TURNED_OFF : portReuse)
     this.#dialer = new Dialer({
       pool: this.#pool,
@@ -163,7 +168,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
       })
     }
 
-    // logs it
+    // this call logs how ports are reused
     this.#portReuse()
   }
 
@@ -228,13 +233,13 @@ export class ReuseportTcp implements ReuseportTcpTransport {
     return this.listenFilter(multiaddrs)
   }
 
-  /** Opens a raw connection */
   async #open (ma: Multiaddr, target: Target, options: ConnectOptions, rules: DialRules): Promise<DialedConnection> {
     const { dialOpts, reusePort, reusePortTimeout, outboundSocketInactivityTimeout } = this.#settings
     const { allowHalfOpen, ...socketOptions } = withDefaults(dialOpts, options)
     const signal = options.signal ?? new AbortController().signal
 
-    // such a dial is neither counted nor told of, as with @libp2p/tcp
+    // a dial that is aborted before it begins is not counted and has no events, as with
+    // @libp2p/tcp
     throwIfAborted(signal)
     this.#progress(options, () => new CustomProgressEvent('tcp:open-connection'))
     this.#log('dialing %a', ma)
@@ -276,8 +281,8 @@ export class ReuseportTcp implements ReuseportTcpTransport {
   }
 
   /**
-   * A connection from or to a listening endpoint. Its peer may say at which address
-   * it sees that
+   * Follows a connection from or to a listening endpoint. Its peer may report the address at
+   * which it sees the endpoint
    */
   #follow (own: OwnConnection): ConnectionFollower {
     this.#dialer.opened(own.local, own.remote)
@@ -320,7 +325,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
   }
 }
 
-/** What users are told of where a connection was dialed from */
+/** The source of a dial, as users get it */
 function sourcePort (from: DialedFrom, { localAddr }: RawConnection): SourcePort {
   switch (from.kind) {
     case 'reused': return { kind: 'reused', rule: from.rule, localAddr }
@@ -329,7 +334,7 @@ function sourcePort (from: DialedFrom, { localAddr }: RawConnection): SourcePort
   }
 }
 
-/** Logs how ports are reused when that is asked for first, and when it has changed */
+/** Logs how ports are reused, at the first call and when it has changed */
 function logged (log: Logger, portReuse: (look?: Look) => PortReuse): (look?: Look) => PortReuse {
   let last: PortReuse | undefined
 
@@ -352,7 +357,7 @@ function logged (log: Logger, portReuse: (look?: Look) => PortReuse): (look?: Lo
   }
 }
 
-/** The values that Go's `LIBP2P_TCP_REUSEPORT` understands as off */
+/** Is this a value that turns `LIBP2P_TCP_REUSEPORT` off in Go? */
 function isFalse (value: string = ''): boolean {
   return ['false', 'f', '0'].includes(value.toLowerCase())
 }
