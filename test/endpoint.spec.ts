@@ -1,14 +1,16 @@
 import { expect } from 'aegir/chai'
 import { isPublic, siteOf } from '../src/endpoint.ts'
 
-describe('endpoint', () => {
+describe('the site of a host', () => {
   it('is an IPv4 address or a /56 of IPv6', () => {
     expect(siteOf('11.0.0.1')).to.not.equal(siteOf('11.0.0.2'))
     expect(siteOf('2b00:1:2:300::1')).to.equal(siteOf('2b00:1:2:3ff:ffff::'))
     expect(siteOf('2b00:1:2:300::1')).to.not.equal(siteOf('2b00:1:2:400::1'))
     expect(siteOf('2b00::1')).to.equal(siteOf('2b00:0:0:ff::2'))
   })
+})
 
+describe('an address of a host on the Internet', () => {
   /**
    * The first and the last address of each block of IANA's IPv4 and IPv6 Special-Purpose
    * Address Registries, of multicast, and of what the IPv6 Address Space registry does not
@@ -43,12 +45,12 @@ describe('endpoint', () => {
   }
 
   for (const [what, hosts] of Object.entries(SPECIAL)) {
-    it(`is not public: ${what}`, () => {
+    it(`is none of these: ${what}`, () => {
       expect(hosts.filter(isPublic)).to.be.empty()
     })
   }
 
-  it('is public next to each block', () => {
+  it('may be next to each of these blocks', () => {
     expect([
       '1.0.0.0', '9.255.255.255', '11.0.0.0', '100.63.255.255', '100.128.0.0', '126.255.255.255', '128.0.0.0', '169.253.255.255', '169.255.0.0',
       '172.15.255.255', '172.32.0.0', '191.255.255.255', '192.0.1.0', '192.0.3.0', '192.31.195.255', '192.31.197.0', '192.52.192.255', '192.52.194.0',
