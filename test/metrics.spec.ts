@@ -99,7 +99,7 @@ describe('metrics', () => {
       const blackhole = await startBlackhole(host)
       cleanup.push(async () => blackhole.stop())
       // when the reused dial's SYN has been lost
-      setTimeout(() => { blackhole.release() }, 20)
+      blackhole.releaseAfterSyn()
       await local.connect(`/ip4/${host}/tcp/${blackhole.port}`)
     }
 

@@ -1,0 +1,142 @@
+import dns from 'node:dns/promises'
+import { once } from 'node:events'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { Worker } from 'node:worker_threads'
+import { multiaddr } from '@multiformats/multiaddr'
+import { expect } from 'aegir/chai'
+import pDefer from 'p-defer'
+import { Dials } from '../fixtures/dials.ts'
+import { freePort } from '../fixtures/free-port.ts'
+import { startBlackhole } from '../fixtures/server.ts'
+import { rawUpgrader } from '../kit/transport.ts'
+import { until } from '../kit/wait.ts'
+
+describe('dialer', () => {
+  const dials = new Dials()
+
+  describe('errors', () => {
+    it('of a peer that resets what it has accepted are no refusal of the port, and not checked from another one', async () => {
+      // in a thread, so that its RST is here before this thread looks whether it is connected
+      const peer = new Worker(`
+        const { parentPort } = require('node:worker_threads')
+        let accepted = 0
+        const server = require('node:net').createServer(socket => {
+          accepted++
+          socket.resetAndDestroy()
+        })
+        server.listen(0, '127.0.0.1', () => { parentPort.postMessage(server.address().port) })
+        parentPort.on('message', () => { parentPort.postMessage(accepted) })
+      `, { eval: true })
+      dials.cleanup.push(async () => peer.terminate())
+      const [port] = await once(peer, 'message')
+      await dials.local.listen('/ip4/127.0.0.1/tcp/0')
+      const outcome = dials.local.connect(`/ip4/127.0.0.1/tcp/${port}`).catch(err => err)
+      await nextTurn()
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200)
+
+      expect(await outcome).to.have.property('code', 'ECONNRESET')
+      peer.postMessage('how many?')
+      expect(await once(peer, 'message')).to.deep.equal([1])
+    })
+
+    it('that the network gave are the result when an ephemeral port is refused as well, without a look at other listeners', async () => {
+      const port = await freePort()
+      await dials.local.listen('/ip4/127.0.0.1/tcp/0')
+      await dials.local.listen('/ip4/0.0.0.0/tcp/0')
+      const sockets = dials.countSockets()
+
+      await expect(dials.local.connect(`/ip4/127.0.0.1/tcp/${port}`)).to.eventually.be.rejected()
+        .with.property('code', 'ECONNREFUSED')
+      expect(sockets.opened).to.equal(2)
+    })
+
+    it('name what can not be dialed, and nothing is opened', async () => {
+      const sockets = dials.countSockets()
+
+      for (const addr of [
+        '/ip4/127.0.0.1/udp/4001', '/ip4/127.0.0.1/tcp/4001/ws', '/ip4/127.0.0.1', '/ip4/127.0.0.1/tcp/0', '/dns4/localhost/tcp/0',
+        '/dnsaddr/localhost/tcp/4001'
+      ]) {
+        await expect(dials.local.transport.connect(multiaddr(addr)), addr).to.eventually.be.rejected()
+          .with.property('name', 'InvalidParametersError')
+        await expect(dials.local.transport.connect(multiaddr(addr))).to.eventually.be.rejected()
+          .with.property('message').that.include(multiaddr(addr).toString())
+      }
+
+      expect(sockets.opened).to.equal(0)
+    })
+
+    it('name a host that does not exist', async () => {
+      dns.lookup = (async () => { throw Object.assign(new Error('getaddrinfo ENOTFOUND nobody.invalid'), { code: 'ENOTFOUND' }) }) as typeof dns.lookup
+
+      await expect(dials.local.connect(`/dns4/nobody.invalid/tcp/${dials.server.port}`)).to.eventually.be.rejected()
+        .with.property('code', 'ENOTFOUND')
+    })
+  })
+
+  describe('an abort', () => {
+    function openSockets (): number {
+      return process.getActiveResourcesInfo().filter(name => /TCP|UDP/.test(name)).length
+    }
+
+    it('before the dial opens nothing', async () => {
+      const sockets = dials.countSockets()
+
+      await expect(dials.local.connect(`/ip4/127.0.0.1/tcp/${dials.server.port}`, { signal: AbortSignal.abort() })).to.eventually.be.rejected()
+        .with.property('name', 'AbortError')
+      expect(sockets.opened).to.equal(0)
+    })
+
+    it('while a name is resolved ends the dial', async () => {
+      dns.lookup = (async () => new Promise(() => {})) as unknown as typeof dns.lookup
+
+      await expect(dials.local.connect(`/dns4/slow.test/tcp/${dials.server.port}`, { signal: AbortSignal.timeout(20) })).to.eventually.be.rejected()
+        .with.property('name', 'AbortError')
+    })
+
+    it('while a listener is starting ends the dial', async () => {
+      const { transport, listener, listening } = dials.startListening('/ip4/127.0.0.1/tcp/0')
+
+      await expect(transport.connect(multiaddr(`/ip4/127.0.0.1/tcp/${dials.server.port}`), { signal: AbortSignal.timeout(20) })).to.eventually.be.rejected()
+        .with.property('name', 'AbortError')
+
+      await listener.close()
+      await expect(listening).to.eventually.be.rejected().with.property('name', 'AbortError')
+    })
+
+    it('while connecting leaves nothing open', async () => {
+      const blackhole = await startBlackhole()
+      dials.cleanup.push(async () => blackhole.stop())
+      await dials.local.listen('/ip4/127.0.0.1/tcp/0')
+      const before = openSockets()
+      const controller = new AbortController()
+
+      const dialing = dials.local.connect(`/ip4/127.0.0.1/tcp/${blackhole.port}`, { signal: controller.signal })
+      await until(() => openSockets() === before + 1)
+
+      controller.abort()
+      await expect(dialing).to.eventually.be.rejected().with.property('name', 'AbortError')
+      await until(() => openSockets() === before)
+    })
+
+    it('while upgrading closes the connection', async () => {
+      const controller = new AbortController()
+      const upgrading = pDefer<void>()
+      const dialing = dials.local.transport.dial(multiaddr(`/ip4/127.0.0.1/tcp/${dials.server.port}`), {
+        signal: controller.signal,
+        upgrader: rawUpgrader(async (_, { signal }) => {
+          upgrading.resolve()
+          await new Promise((resolve, reject) => { signal.addEventListener('abort', () => { reject(signal.reason) }) })
+        })
+      })
+
+      await upgrading.promise
+      const socket = await dials.server.socket(0)
+      const closed = new Promise(resolve => socket.once('close', resolve))
+      controller.abort()
+
+      await expect(dialing).to.eventually.be.rejected().with.property('name', 'AbortError')
+      await closed
+    })
+  })
+})
