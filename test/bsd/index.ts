@@ -50,7 +50,7 @@ interface Part {
  */
 const PARTS: Record<string, Part> = {
   specs: {
-    command: ['aegir', 'test', '-t', 'node', ...['dialing/*', 'listener', 'port-reuse/*', 'node/restart', 'node/nodes'].flatMap(name => ['-f', `test/${name}.spec.ts`])],
+    command: ['aegir', 'test', '-t', 'node', ...['dialing/*', 'listening/*', 'port-reuse/*', 'node/restart', 'node/nodes'].flatMap(name => ['-f', `test/${name}.spec.ts`])],
     reused: 100
   },
   // the peers listen on 500 endpoints

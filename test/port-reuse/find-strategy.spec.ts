@@ -15,7 +15,6 @@ import { watchLog } from '../kit/watch-log.ts'
 import type { SourcePort } from '../../src/index.ts'
 import type { PortReuse } from '../../src/port-reuse/port-reuse.ts'
 import type { Listener } from '@libp2p/interface'
-import type { Socket } from 'node:net'
 
 describe('strategy of port reuse', () => {
   it('is found on this system', () => {
@@ -56,32 +55,6 @@ describe('strategy of port reuse', () => {
       `ports are reused by made up, later ${process.pid}`
     ])
   })
-
-  for (const [host, destination] of [['127.0.0.1', '127.0.0.1'], ['::1', '::1'], ['0.0.0.0', '127.0.0.1'], ['::', '::1']]) {
-    it(`dials from the port that is listened on at ${host}, several times at once, and the listener goes on accepting`, async () => {
-      const portReuse = findPortReuse()
-      const peers = await Promise.all([1, 2, 3].map(async () => startServer(destination)))
-      const server = net.createServer()
-      const bound = portReuse.listen(server, { host, port: 0 }, { backlog: 511, sharePort: false, isOurs: () => false })
-      expect(bound?.port).to.be.greaterThan(0)
-      const { port } = bound ?? { port: 0 }
-
-      const sockets = await Promise.all(peers.map(async peer => portReuse.connect({ host, port }, { host: destination, port: peer.port }, {})))
-      await Promise.all(sockets.map(async socket => once(socket, 'connect')))
-
-      for (const peer of peers) {
-        expect((await peer.socket(0)).remotePort).to.equal(port)
-      }
-
-      const inbound = net.connect(port, destination)
-      const [accepted] = await once(server, 'connection') as Socket[]
-      expect(accepted.localPort).to.equal(port)
-
-      ;[...sockets, inbound, accepted].forEach(socket => { socket.destroy() })
-      server.close()
-      await Promise.all(peers.map(async peer => peer.stop()))
-    })
-  }
 
   let dialPort: number
 
