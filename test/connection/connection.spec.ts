@@ -8,7 +8,7 @@ import fc from 'fast-check'
 import pDefer from 'p-defer'
 import { Uint8ArrayList } from 'uint8arraylist'
 import { reuseportTcp } from '../../src/index.ts'
-import { closed, startCountingThread, startServer } from '../fixtures/server.ts'
+import { closed, readBytes, startServer } from '../fixtures/server.ts'
 import { createTransport, rawUpgrader } from '../kit/transport.ts'
 import type { RawConnection, ReuseportTcpInit } from '../../src/index.ts'
 import type { TestServer } from '../fixtures/server.ts'
@@ -21,23 +21,6 @@ import type { Socket } from 'node:net'
  */
 function pattern (from: number, to: number): Uint8Array {
   return Uint8Array.from({ length: to - from }, (_, i) => ((from + i) * 2_654_435_761) >>> 24)
-}
-
-async function readBytes (socket: Socket, length: number): Promise<Buffer> {
-  const received: Buffer[] = []
-  let missing = length
-
-  return new Promise((resolve, reject) => {
-    socket.on('error', reject).on('close', () => { reject(new Error(`${missing} bytes are missing`)) })
-    socket.on('data', data => {
-      received.push(data)
-      missing -= data.byteLength
-
-      if (missing <= 0) {
-        resolve(Buffer.concat(received))
-      }
-    }).resume()
-  })
 }
 
 async function tick (): Promise<void> {
@@ -105,73 +88,6 @@ describe('connection', () => {
     expect(connection.localAddr?.toString()).to.equal(`/ip4/127.0.0.1/tcp/${port}`)
   })
 
-  it('sends the parts of a list in order, in one piece', async () => {
-    const { connection, socket } = await open()
-    const received = once(socket, 'data')
-
-    connection.send(new Uint8ArrayList(Uint8Array.from([1, 2]), Uint8Array.from([3]), Uint8Array.from([4, 5])))
-    expect((await received)[0]).to.equalBytes(Uint8Array.from([1, 2, 3, 4, 5]))
-  })
-
-  it('sends what is sent within one tick in one piece, and a lone message at once', async () => {
-    const { connection, socket } = await open()
-    const sizes: number[] = []
-    socket.on('data', data => sizes.push(data.byteLength))
-
-    // the first one is alone until the others come
-    for (let i = 0; i < 100; i++) {
-      connection.send(new Uint8Array(10))
-    }
-
-    await new Promise(resolve => setTimeout(resolve, 50))
-    expect(sizes.length).to.be.at.most(2)
-    expect(sizes.reduce((sum, size) => sum + size, 0)).to.equal(1_000)
-
-    sizes.length = 0
-
-    for (let i = 0; i < 100; i++) {
-      connection.send(new Uint8Array(10))
-    }
-
-    await new Promise(resolve => setTimeout(resolve, 50))
-    expect(sizes).to.deep.equal([1_000])
-  })
-
-  it('sends a message while the one behind it is still being made, as yamux does with data and window updates', async () => {
-    const watcher = await startCountingThread()
-    cleanup.push(async () => watcher.stop())
-    const local = createTransport()
-    cleanup.push(async () => local.stop())
-    const { connection } = await local.connect(`/ip4/127.0.0.1/tcp/${watcher.port}`)
-
-    for (let i = 1; i <= 20; i++) {
-      connection.send(new Uint8Array(10))
-      // this thread does nothing else, so the tick goes on
-      watcher.waitFor(i * 11 - 1)
-      connection.send(new Uint8Array(1))
-      await immediate()
-    }
-
-    watcher.waitFor(20 * 11)
-  })
-
-  it('leaves others their turn, although the kernel would take more', async () => {
-    const { connection } = await open(socket => { socket.pause() })
-    const others = { turns: 0 }
-    let sent = 0
-    setImmediate(() => { others.turns++ })
-
-    while (others.turns === 0) {
-      sent += 65_536
-
-      if (!connection.send(new Uint8Array(65_536))) {
-        await once(connection as any, 'drain')
-      }
-    }
-
-    expect(sent).to.be.at.most(512 * 1024)
-  })
-
   it('tells the truth about back pressure: false when full, one drain after it', async () => {
     const { connection, socket } = await open(socket => { socket.resume() })
     let drains = 0
@@ -196,49 +112,6 @@ describe('connection', () => {
     }
 
     expect(socket.destroyed).to.equal(false)
-  })
-
-  it('sends what was in a buffer when it was sent, whatever becomes of that afterwards', async () => {
-    for (const size of [1, 100, 8_192, 20_000, 30_000]) {
-      for (const inList of [false, true]) {
-        const received = pDefer<Buffer>()
-        const { connection } = await open(socket => { received.resolve(readBytes(socket, 4 * size)) })
-        const buffer = new Uint8Array(size)
-
-        // all in one tick, and less than the kernel takes at once
-        for (let i = 1; i <= 4; i++) {
-          buffer.fill(i)
-          expect(connection.send(inList ? new Uint8ArrayList(buffer.subarray(0, 1), buffer.subarray(1)) : buffer)).to.equal(true)
-        }
-
-        buffer.fill(255)
-        const expected = Buffer.concat([1, 2, 3, 4].map(i => Buffer.alloc(size, i)))
-        expect((await received.promise).equals(expected), `${size} bytes, ${inList ? 'in a list' : 'alone'}`).to.equal(true)
-      }
-    }
-  })
-
-  it('sends small chunks as they were, although the kernel did not take them at once', async () => {
-    const { connection, socket } = await open(socket => { socket.pause() })
-    const buffer = new Uint8Array(200)
-    const sent: Buffer[] = []
-
-    // until neither the kernel nor the socket takes more
-    while (!connection.writableNeedsDrain) {
-      for (let i = 0; i < 100 && !connection.writableNeedsDrain; i++) {
-        buffer.fill(sent.length % 255)
-        sent.push(Buffer.from(buffer))
-        connection.send(buffer)
-      }
-
-      // it may be that others only wanted their turn
-      await immediate()
-      await immediate()
-    }
-
-    buffer.fill(255)
-    const expected = Buffer.concat(sent)
-    expect((await readBytes(socket, expected.byteLength)).equals(expected)).to.equal(true)
   })
 
   it('keeps what does not fit the socket of a list in its queue, which has a limit', async () => {
