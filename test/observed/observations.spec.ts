@@ -53,20 +53,6 @@ describe('observations', () => {
     expect(observations.votes(LOCAL).mapping(4)).to.equal('endpoint-independent')
   })
 
-  it('put those that we dialed first, however many dialed us', () => {
-    const observations = new Observations()
-    observe(observations, 'dialed', HONEST)
-
-    for (let i = 0; i < 50; i++) {
-      observe(observations, `stranger ${i}`, LIE, undefined, false)
-    }
-
-    expect(addresses(observations)).to.deep.equal([
-      { local: LOCAL, external: HONEST, observers: 1, dialed: 1 },
-      { local: LOCAL, external: LIE, observers: 50, dialed: 0 }
-    ])
-  })
-
   it('are bounded, and those of closed connections go first', () => {
     const observations = new Observations()
     const open = observe(observations, 'open', HONEST)
@@ -178,16 +164,6 @@ describe('observations', () => {
 
       expect(addresses(observations, 0)).to.have.lengthOf(1)
     })
-  })
-
-  it('tell the NAT mapping only from connections that we dialed', () => {
-    const observations = new Observations()
-
-    for (const observer of ['one', 'two', 'three', 'four']) {
-      observe(observations, observer, HONEST, undefined, false)
-    }
-
-    expect(observations.votes(LOCAL).mapping(4)).to.equal('unknown')
   })
 
   it('are counted as they change as if all were counted each time', () => {
@@ -326,22 +302,3 @@ class NaiveObservations {
     this.#kept = this.#kept.filter(({ closed }) => closed == null || now - closed < TEN_MINUTES)
   }
 }
-
-describe('NAT mapping', () => {
-  it('is what the observers say', () => {
-    for (const [observers, most, threshold, mapping] of [
-      [0, 0, 4, 'unknown'],
-      [1, 1, 4, 'unknown'],
-      [2, 2, 4, 'endpoint-independent'],
-      [2, 1, 4, 'unknown'],
-      [3, 2, 4, 'endpoint-independent'],
-      [3, 1, 4, 'unknown'],
-      [4, 1, 4, 'endpoint-dependent'],
-      [5, 4, 4, 'endpoint-independent'],
-      [2, 1, 2, 'endpoint-dependent'],
-      [1, 1, 1, 'unknown']
-    ] as const) {
-      expect(natMapping({ observers, most }, threshold), `${most} of ${observers}, ${threshold}`).to.equal(mapping)
-    }
-  })
-})
