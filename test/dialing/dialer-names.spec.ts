@@ -34,15 +34,6 @@ describe('dialer: names', () => {
     expect(await dials.dialServer(dials.server6, '/dns6/somewhere.test')).to.equal(port6)
   })
 
-  it('that resolve to one address in two spellings are dialed once', async () => {
-    await dials.local.listen('/ip4/127.0.0.1/tcp/0')
-    resolveTo('127.0.0.1', '::ffff:127.0.0.1')
-
-    const err = await dials.local.connect(`/dns/two-spellings.test/tcp/${await freePort()}`).then(() => undefined, err => err)
-    expect(err).to.have.property('syscall', 'connect')
-    expect(err).to.not.have.property('errors')
-  })
-
   it('race both families when the first does not answer, each from its own source', async () => {
     const blackhole = await startBlackhole('::1')
     const answers = await startServer('127.0.0.1', blackhole.port)
