@@ -1,8 +1,9 @@
 import { once } from 'node:events'
 import net from 'node:net'
+import { setImmediate as turn } from 'node:timers/promises'
 import { expect } from 'aegir/chai'
 import pDefer from 'p-defer'
-import { closed, startServer, tellsResets } from '../fixtures/server.ts'
+import { closed, readBytes, startServer, tellsResets } from '../fixtures/server.ts'
 import { createTransport, rawUpgrader } from '../kit/transport.ts'
 import { until } from '../kit/wait.ts'
 import type { RawConnection, ReuseportTcpInit } from '../../src/index.ts'
@@ -116,7 +117,7 @@ describe('closing', () => {
           // the request and the FIN wait in the kernel
           connection.pause()
           peer.end('request')
-          await sleep(20)
+          await once(peer, 'finish')
           connection.resume()
 
           const received = await collect(peer)
@@ -136,10 +137,12 @@ describe('closing', () => {
 
       let isClosed = false
       const closing = connection.close().then(() => { isClosed = true })
-      await sleep(100)
+      // most of it is not in the kernel yet
+      const first = await readBytes(peer, 1)
+      peer.pause()
       expect(isClosed).to.equal(false)
 
-      expect((await collect(peer)).equals(reply)).to.equal(true)
+      expect(Buffer.concat([first, await collect(peer)]).equals(reply)).to.equal(true)
       await closing
     })
 
@@ -251,7 +254,7 @@ describe('closing', () => {
         const { connection, peer } = await open()
         await queueData(connection)
         const closing = connection.close()
-        await sleep(20)
+        await turn()
         lose(connection, peer)
 
         await closing
@@ -262,7 +265,7 @@ describe('closing', () => {
         const { connection, peer } = await open()
         await queueData(connection)
         const ending = connection.closeWrite()
-        await sleep(20)
+        await turn()
         lose(connection, peer)
 
         await expect(ending).to.eventually.be.rejectedWith(Error)
@@ -300,7 +303,7 @@ describe('closing', () => {
           if (when === 'before') {
             controller.abort(reason)
           } else {
-            setTimeout(() => { controller.abort(reason) }, 20)
+            setImmediate(() => { controller.abort(reason) })
           }
 
           await expect(connection.close({ signal: controller.signal })).to.eventually.be.rejected()

@@ -434,15 +434,14 @@ describe('connection', () => {
   })
 
   it('rejects with an error if it is lost before its FIN', async () => {
-    const { connection } = await open(socket => {
-      socket.pause()
-      setTimeout(() => { socket.resetAndDestroy() }, 50)
-    })
+    const { connection, socket } = await open(socket => { socket.pause() })
     // more than the kernel takes, and more than is written at once
     connection.send(new Uint8Array(20_000_000))
     connection.send(new Uint8Array(1))
+    const ending = connection.closeWrite()
+    socket.resetAndDestroy()
 
-    await expect(connection.closeWrite()).to.eventually.be.rejectedWith(Error)
+    await expect(ending).to.eventually.be.rejectedWith(Error)
     expect(connection.status).to.equal('aborted')
   })
 

@@ -77,7 +77,7 @@ describe('duplex', () => {
     async function * forever (): AsyncGenerator<Uint8Array> {
       while (true) {
         yield new Uint8Array(1000)
-        await new Promise(resolve => setTimeout(resolve, 1))
+        await new Promise(resolve => setImmediate(resolve))
       }
     }
 

@@ -6,6 +6,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
 import { wrapDcutr } from '../../src/dcutr/libp2p-dcutr.ts'
 import { connectMessage, SYNC } from '../fixtures/dcutr-messages.ts'
+import { until } from '../kit/wait.ts'
 import type { Connection, Stream } from '@libp2p/interface'
 
 const PEER = peerIdFromString('12D3KooWJRSrypvnpHgc6ZAgyCni4KcSmbV7uGRaMw5LgMKT18fq')
@@ -78,12 +79,6 @@ describe('the contract with @libp2p/dcutr', () => {
     } as any
   }
 
-  async function until (asked: string[], last: string): Promise<void> {
-    for (let i = 0; i < 100 && !asked.includes(last); i++) {
-      await new Promise(resolve => setTimeout(resolve, 10))
-    }
-  }
-
   it('a peer that dialed us over a relay is coordinated by one call, which has a plain dial and a punch as responder in it', async () => {
     const { asked, registered, stop } = await startService()
     const [ours, theirs] = await streamPair()
@@ -93,7 +88,7 @@ describe('the contract with @libp2p/dcutr', () => {
     await peer.read()
     await peer.write(connectMessage(['/ip4/11.0.0.3/tcp/4001']))
     await peer.read()
-    await until(asked, 'coordinated')
+    await until(() => asked.includes('coordinated'))
 
     expect(asked, CHANGED).to.deep.equal(['coordinate', `plain /ip4/11.0.0.2/tcp/4001/p2p/${PEER}`, 'candidates', 'responder /ip4/11.0.0.3/tcp/4001', 'coordinated'])
     await stop()
@@ -108,7 +103,7 @@ describe('the contract with @libp2p/dcutr', () => {
     await peer.write(connectMessage(['/ip4/11.0.0.3/tcp/4001']))
     await peer.read()
     await peer.write(SYNC)
-    await until(asked, 'followed')
+    await until(() => asked.includes('followed'))
 
     expect(asked, CHANGED).to.deep.equal(['follow', 'candidates', 'initiator /ip4/11.0.0.3/tcp/4001', 'followed'])
     await followed

@@ -61,9 +61,12 @@ describe('punch', () => {
 
   it('waits for the connection of the peer when its SYN was here before ours', async () => {
     const direct = connection()
-    setTimeout(() => { arrive(direct) }, 100)
+    const refused = async (): Promise<Connection> => {
+      setImmediate(() => { arrive(direct) })
+      throw Object.assign(new Error('taken'), { code: 'EADDRNOTAVAIL' })
+    }
 
-    expect(await punch(options([async () => { throw Object.assign(new Error('taken'), { code: 'EADDRNOTAVAIL' }) }]))).to.equal(direct)
+    expect(await punch(options([refused]))).to.equal(direct)
   })
 
   it('does not dial if there is a direct connection already', async () => {

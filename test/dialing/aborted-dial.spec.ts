@@ -102,13 +102,13 @@ describe('an aborted dial', () => {
       return transport.dial(address, { upgrader: upgraderThat(() => { controller.abort() }), signal: controller.signal })
     },
     'while it is upgraded': async (transport, controller) => {
-      return transport.dial(address, { upgrader: upgraderThat(() => { setTimeout(() => { controller.abort() }, 20) }), signal: controller.signal })
+      return transport.dial(address, { upgrader: upgraderThat(() => { setImmediate(() => { controller.abort() }) }), signal: controller.signal })
     },
     'while it is upgraded by somebody who aborts the connection then, as TLS does': async (transport, controller) => {
       return transport.dial(address, {
         upgrader: upgraderThat((connection, signal) => {
           signal.addEventListener('abort', () => { connection.abort(new Error('handshake timeout')) })
-          setTimeout(() => { controller.abort() }, 20)
+          setImmediate(() => { controller.abort() })
         }),
         signal: controller.signal
       })

@@ -1,5 +1,6 @@
 import { getEventListeners, once } from 'node:events'
 import net from 'node:net'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { expect } from 'aegir/chai'
 import { firstConnected } from '../../src/dialing/first-connected.ts'
 import { startBlackhole, startServer } from '../fixtures/server.ts'
@@ -239,7 +240,7 @@ describe('first connected', () => {
     socket.destroy(new Error('connect(2) has failed at once'))
 
     await expect(firstConnected(socket, AbortSignal.abort())).to.eventually.be.rejected().with.property('name', 'AbortError')
-    await new Promise(resolve => setTimeout(resolve, 10))
+    await nextTurn()
     process.off('unhandledRejection', onUnhandled)
     expect(unhandled).to.be.empty()
   })

@@ -65,8 +65,18 @@ describe('race', () => {
   })
 
   it('waits for the second attempt when the first fails after it was started', async () => {
-    const slow = async (): Promise<string> => new Promise(resolve => setTimeout(() => { resolve('second') }, 30))
-    const failing = async (): Promise<string> => new Promise((resolve, reject) => setTimeout(() => { reject(new Error('no')) }, 30))
+    const [started, failed] = [pDefer<void>(), pDefer<void>()]
+    const failing = async (): Promise<string> => {
+      await started.promise
+      setImmediate(failed.resolve)
+      throw new Error('no')
+    }
+    const slow = async (): Promise<string> => {
+      started.resolve()
+      await failed.promise
+
+      return 'second'
+    }
 
     expect(await race([failing, slow], options({ delay: 10 }))).to.equal('second')
   })

@@ -82,8 +82,7 @@ describe('a process that is out of descriptors', () => {
       await once(accepted, 'connect')
 
       // the message is on its way through another channel than the connection
-      await new Promise(resolve => setTimeout(resolve, 50))
-      expect(await child.ask('accepted')).to.equal(round)
+      await until(async () => await child.ask('accepted') === round)
       accepted.destroy()
     }
   })
