@@ -61,6 +61,10 @@ describe('a process that is out of descriptors', () => {
     await until(async () => (await child.ask('portReuse')).available)
   })
 
+  async function untilAccepted (count: number): Promise<void> {
+    await until(async () => await child.ask('accepted') === count)
+  }
+
   it('fails to dial with the error of the system, refuses who connects, and recovers', async () => {
     const port = await child.ask('listen', '/ip4/127.0.0.1/tcp/0')
     expect(await dial()).to.equal('loopback')
@@ -82,7 +86,7 @@ describe('a process that is out of descriptors', () => {
       await once(accepted, 'connect')
 
       // the message is on its way through another channel than the connection
-      await until(async () => await child.ask('accepted') === round)
+      await untilAccepted(round)
       accepted.destroy()
     }
   })

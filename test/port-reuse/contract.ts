@@ -86,20 +86,26 @@ export function listens (strategy: Strategy): void {
     six.server.close()
   })
 
-  it('does not listen where somebody else does, and says so', async () => {
-    const other = await startServer()
-    const server = net.createServer()
-    const failure = once(server, 'error').then(([err]) => err)
-    let thrown: any
+  it('does not listen where somebody else does, by the same strategy or as usual, and says so', async () => {
+    const usual = await startServer()
+    const same = await listen(strategy, { host: '127.0.0.1', port: 0 })
 
-    try {
-      strategy.listen(server, { host: '127.0.0.1', port: other.port }, { backlog: 511, sharePort: false, isOurs: () => false })
-    } catch (err) {
-      thrown = err
+    for (const port of [usual.port, same.local.port]) {
+      const server = net.createServer()
+      const failure = once(server, 'error').then(([err]) => err)
+      let thrown: any
+
+      try {
+        strategy.listen(server, { host: '127.0.0.1', port }, { backlog: 511, sharePort: false, isOurs: () => false })
+      } catch (err) {
+        thrown = err
+      }
+
+      expect(thrown ?? await failure).to.have.property('code', 'EADDRINUSE')
     }
 
-    expect(thrown ?? await failure).to.have.property('code', 'EADDRINUSE')
-    await other.stop()
+    same.server.close()
+    await usual.stop()
   })
 }
 
