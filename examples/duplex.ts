@@ -1,5 +1,5 @@
 /**
- * A connection without libp2p's upgrader, for `it-pipe`: talks to any TCP server.
+ * A connection without libp2p's upgrader, for `it-pipe`. It works with any TCP server.
  *
  * - `node examples/duplex.ts`
  */
@@ -19,7 +19,7 @@ async function * shout (source: AsyncIterable<Buffer>): AsyncGenerator<string> {
   }
 }
 
-// allowHalfOpen: it answers after the client has sent its last byte
+// allowHalfOpen: the server answers after the client has sent its last byte
 const server = net.createServer({ allowHalfOpen: true }, socket => {
   pipe(socket, shout, async source => {
     for await (const data of source) {

@@ -25,7 +25,7 @@ const stack = {
 const node = await createLibp2p<{ dial: Dial }>({
   ...stack,
   services: {
-    // node.dial hands no options of a transport on, the transport manager does
+    // node.dial does not pass a transport's options on. The transport manager does
     dial: ({ transportManager }) => async (ma, options) => transportManager.dial(ma, options)
   }
 })

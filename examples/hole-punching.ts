@@ -1,8 +1,8 @@
 /**
  * Two nodes that are connected over a relay connect directly, from and to the ports
- * that they listen on (DCUtR). For once without NATs: `npm run demo:nat` builds some. DCUtR
- * dials public addresses only, so on Linux this gives the loopback interface one, in a network
- * of its own:
+ * that they listen on (DCUtR). There is no NAT here: `npm run demo:nat` builds some. DCUtR dials
+ * only public addresses. On Linux, this command gives one to the loopback interface, in a
+ * network namespace of its own:
  *
  * - `unshare -rn sh -c "ip link set lo up && ip address add 11.0.0.1 dev lo && node examples/hole-punching.ts"`
  */

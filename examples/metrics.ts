@@ -1,5 +1,5 @@
 /**
- * What Prometheus gets to see of the transport, over HTTP.
+ * The metrics of the transport, as Prometheus gets them over HTTP.
  *
  * - `node examples/metrics.ts`
  */

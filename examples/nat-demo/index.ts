@@ -1,5 +1,5 @@
 /**
- * Two nodes behind NATs punch a hole, and tell how. Linux and root only.
+ * Two nodes behind NATs punch a hole, and print each step. Linux and root only.
  *
  * - `npm run demo:nat`
  */
@@ -13,12 +13,12 @@ import type { Lab } from '../../test/lab/lab.ts'
 import type { Relay } from '../../test/nat/relay.ts'
 
 /**
- * How long a packet is under way between any two of them, in ms
+ * How long a packet takes from one machine to another, in ms
  */
 const LATENCY = 20
 
 /**
- * How often to look at the wire, in ms
+ * How often the network is checked for crossing SYNs, in ms
  */
 const LOOK_INTERVAL = 5
 
@@ -27,7 +27,7 @@ await requireLab()
 const start = Date.now()
 const tell = storyteller('', start)
 const lab = createLab({ latency: LATENCY })
-// whatever it was started with ends with this process
+// all processes of the lab end with this process
 process.once('SIGINT', () => { process.exit(130) })
 
 try {
@@ -73,7 +73,7 @@ async function play (): Promise<void> {
 }
 
 /**
- * Tells when SYNs cross
+ * Prints a line when two SYNs cross
  */
 async function lookForSyns (lab: Lab, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {

@@ -1,9 +1,8 @@
 /**
- * A libp2p node that punches holes and tells of it, to be run in a machine of the
- * lab.
+ * A libp2p node that punches holes and prints each step. It runs in a machine of the lab.
  *
- * - `node.ts NAME START RELAY LISTEN...`: its name in the story, when that began, in ms, and
- * multiaddrs: the relay's, and those to listen on
+ * - `node.ts NAME START RELAY LISTEN...`: its name in the output, the time when the demo
+ * started (in ms), the relay's multiaddr, and the multiaddrs to listen on
  */
 
 import { circuitRelayTransport } from '@libp2p/circuit-relay-v2'
@@ -24,7 +23,7 @@ import type { Connection } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
 /**
- * How long anything may take, in ms
+ * How long each step may take, in ms
  */
 const TIMEOUT = 15_000
 
@@ -34,7 +33,7 @@ const relayed = pDefer<Connection>()
 const direct = pDefer<Connection>()
 const relayedClosed = pDefer<void>()
 
-// what @libp2p/dcutr writes to its log, and what it means
+// the log lines of @libp2p/dcutr, and what they mean
 const steps: Record<string, (argument: any) => string> = {
   'B sending connect to %p': () => `sends CONNECT: dial me at ${offered()}`,
   'A sending connect': () => `got CONNECT, sends CONNECT: dial me at ${offered()}`,
@@ -112,7 +111,7 @@ export type DemoNode = typeof demoNode
 
 serve(demoNode)
 
-// the private ones are of no use to a peer elsewhere, which leaves them out
+// a peer elsewhere can't use private addresses, and ignores them
 function offered (): string {
   return short(node.services.dcutr.candidates().filter(ma => !isPrivate(ma)))
 }
@@ -122,7 +121,7 @@ function isToRelay ({ remoteAddr }: Connection): boolean {
 }
 
 /**
- * What matters here of addresses: not the peer, not the way over the relay
+ * Addresses without the peer id. Relayed addresses are left out
  */
 function short (addresses: Multiaddr[]): string {
   return addresses.filter(ma => !Circuit.matches(ma)).map(ma => ma.decapsulateCode(CODE_P2P).toString()).join(', ')
