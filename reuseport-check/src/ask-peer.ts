@@ -8,25 +8,25 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import type { ReuseportTcpDialEvents, SourcePort } from 'libp2p-reuseport-tcp'
 
 /**
- * The median of them is what is reported
+ * How many round trips are measured. Their median is reported
  */
 const PINGS = 5
 
 /**
- * In bytes, as the ping protocol has it
+ * The size of a ping in bytes, as in the ping protocol
  */
 const PING_LENGTH = 32
 
 /**
- * Dials one peer, asks it what it sees and pings it. The connection stays open, so
+ * Dials one peer, asks which address it sees, and pings it. The connection stays open, so
  * that a NAT keeps its mapping while further peers are dialed.
  *
- * @param node - what dials
- * @param address - the peer's
- * @param options - how to do it
- * @param options.timeout - for all of it, in ms
- * @param options.signal - ends it early
- * @throws {Error} the reason of `signal`, when that aborts. All else is in the answer
+ * @param node - the node that dials
+ * @param address - the peer's address
+ * @param options - limits
+ * @param options.timeout - for all steps together, in ms
+ * @param options.signal - ends all steps early
+ * @throws {Error} the reason of `signal`, when it aborts. Other errors are in the answer
  */
 export async function askPeer (node: Node, address: Multiaddr, { timeout, signal }: { timeout: number, signal: AbortSignal }): Promise<Answer> {
   const answer: Answer = { peerId: null, reached: false, source: null, observed: null, connectMs: null, latencyMs: null, error: null }
@@ -38,7 +38,7 @@ export async function askPeer (node: Node, address: Multiaddr, { timeout, signal
   try {
     const connection = await node.dial(address, {
       ...options,
-      // there may be a connection to another address of this peer
+      // there may already be a connection to another address of this peer
       force: true,
       onProgress: (event: OpenConnectionProgressEvents | ReuseportTcpDialEvents) => {
         if (event.type === 'tcp:source-port') {
@@ -73,8 +73,8 @@ function toSource ({ localAddr, ...from }: SourcePort): Answer['source'] {
 }
 
 /**
- * Not the ping service: that takes any connection to the peer, and whole
- * milliseconds
+ * The ping service is not used: it pings over any connection to the peer, and measures
+ * whole milliseconds only
  */
 async function ping (connection: Connection, signal: AbortSignal): Promise<number> {
   const stream = await connection.newStream(PING_PROTOCOL, { signal })
@@ -103,7 +103,7 @@ function inMs (duration: number): number {
 }
 
 /**
- * If several addresses were tried, what each of them came to
+ * If several addresses were tried, the error of each one
  */
 function messageOf (err: Error): string {
   return err instanceof AggregateError

@@ -16,17 +16,17 @@ export interface CheckOptions extends Omit<Options, 'json'> {
   signal: AbortSignal
 
   /**
-   * Told what is being done
+   * Called with a text at each step
    */
   show(step: string): void
 }
 
 /**
- * Starts a node, dials the peers from it, and from a node with `@libp2p/tcp`, and stops
- * everything that it started.
+ * Starts a node and dials the peers from it. Does the same from a node with `@libp2p/tcp`. Then
+ * stops everything that it started.
  *
- * One dial after the other: at the same time they would disturb each other's times, and
- * libp2p joins those to one peer.
+ * One dial follows the other. Parallel dials would affect each other's times, and libp2p joins
+ * dials to the same peer.
  *
  * @throws {Error} if the port can't be listened on, or the reason of the signal
  * when that aborts
@@ -56,7 +56,7 @@ export async function check ({ addresses, port, timeout, signal, show }: CheckOp
       timeout
     }))
     const plain = await start(startNode({ transport: tcp(), listen: await listenAddresses(EVERYWHERE, 0), timeout }))
-    // once it is dialed, it may have external addresses as well
+    // before the dials, because they may add external addresses
     const listening = endpointsOf(node)
     const localPeers = addresses.length === 0
 
@@ -97,7 +97,7 @@ export async function check ({ addresses, port, timeout, signal, show }: CheckOp
 }
 
 /**
- * libp2p lists the addresses of all interfaces in place of the wildcard
+ * libp2p lists the addresses of all interfaces instead of the wildcard
  */
 function endpointsOf (node: Node): string[] {
   const endpoints = node.getMultiaddrs().map(ma => {

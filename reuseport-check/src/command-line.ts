@@ -8,12 +8,12 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 
 export interface Options {
   /**
-   * Multiaddrs, none of which are the same TCP endpoint
+   * Multiaddrs of different TCP endpoints
    */
   addresses: Multiaddr[]
 
   /**
-   * To listen on; 0 is a free one
+   * The port to listen on. 0: a free port
    */
   port: number
 
@@ -25,7 +25,7 @@ export interface Options {
 }
 
 /**
- * The exit code of a command that was called in a way that it does not understand
+ * The exit code if the arguments are wrong
  */
 export const USAGE_ERROR = 2
 
@@ -45,8 +45,8 @@ The environment variable LIBP2P_TCP_REUSEPORT=false turns port reuse off. The RE
 the package describes the JSON document.`
 
 /**
- * @returns what to do, and the help or the version if that is what is asked for
- * @throws {Error} that names the value at fault, with {@link USAGE_ERROR} as its `exitCode`
+ * @returns what to do, and the help or the version if the user asked for it
+ * @throws {Error} that names the wrong value, with {@link USAGE_ERROR} as its `exitCode`
  */
 export function parseArguments (args: string[]): { options: Options, output?: string } {
   let output = ''
@@ -78,7 +78,7 @@ export function parseArguments (args: string[]): { options: Options, output?: st
 }
 
 /**
- * Can be answered even if the rest of the arguments makes no sense
+ * These options work even if the other arguments are wrong
  */
 export function wantsJson (args: string[]): boolean {
   return args.slice(0, args.includes('--') ? args.indexOf('--') : undefined).includes('--json')
@@ -103,15 +103,15 @@ function toSeconds (text: string): number {
 }
 
 /**
- * Without the id of the peer. Behind one /dnsaddr there may be many peers
+ * The address without the id of the peer. A /dnsaddr keeps it, as many peers may share one
  */
 export function endpointOf (ma: Multiaddr): string {
   return (DNSADDR.exactMatch(ma) ? ma : ma.decapsulateCode(CODE_P2P)).toString()
 }
 
 /**
- * Adds one to those before it, unless it is there: there can't be two connections from
- * one port to the same address
+ * Adds an address to the earlier ones, unless it is among them. There can't be two connections
+ * from one port to the same address
  */
 function toAddresses (text: string, before: Multiaddr[] = []): Multiaddr[] {
   const ma = toAddress(text)
@@ -129,12 +129,12 @@ function toAddress (text: string): Multiaddr {
     throw new InvalidArgumentError(`It is not a multiaddr: ${err.message}`)
   }
 
-  // libp2p looks up what is behind it
+  // libp2p looks up the addresses of this name
   if (DNSADDR.exactMatch(ma)) {
     return ma
   }
 
-  // a relay or a unix socket would not show a port
+  // a relayed connection or a unix socket has no port to show
   if (!TCP.exactMatch(ma)) {
     throw new InvalidArgumentError('It must be a TCP address, like /ip4/192.0.2.1/tcp/4001 or /dns/example.com/tcp/4001, and lead to the peer itself.')
   }

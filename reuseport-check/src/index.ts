@@ -7,13 +7,13 @@ import type { WriteStream } from 'node:tty'
 
 const args = process.argv.slice(2)
 
-// on a signal it would exit before the nodes are stopped
+// on a signal, the spinner would end the process before the nodes are stopped
 const spinner = yoctoSpinner({ handleSignals: false })
 
-// it hides the cursor
+// the spinner hides the cursor
 process.once('exit', () => { spinner.stop() })
 
-// whatever a node may have left behind does not keep the process alive
+// so that nothing that a node left behind keeps the process alive
 process.exit(await main())
 
 async function main (): Promise<number> {
@@ -28,7 +28,7 @@ async function main (): Promise<number> {
       return 0
     }
 
-    // not at the top: what this loads may say that this Node is too old
+    // not at the top: this import fails if this Node is too old
     const { check } = await import('./check.ts')
     const { report } = await import('./report.ts')
     const result = await check({ ...options, signal, show })
@@ -40,7 +40,7 @@ async function main (): Promise<number> {
     if (wantsJson(args)) {
       await print(process.stdout, toJson({ error: err.message }))
     } else if (!signal.aborted) {
-      // who pressed Ctrl-C knows
+      // after Ctrl-C, no message is needed
       await print(process.stderr, `reuseport-check: ${err.message}\n${err.exitCode === USAGE_ERROR ? 'Try \'reuseport-check --help\'\n' : ''}`)
     }
 
@@ -58,13 +58,13 @@ function show (step: string): void {
 }
 
 /**
- * Resolves when `text` is written, or when nobody reads on, as in `… | head -1`
+ * Resolves when `text` is written, or when the reader has gone, as in `… | head -1`
  *
  * @throws {Error} the system's error, for instance when a disk is full
  */
 async function print (stream: WriteStream, text: string): Promise<void> {
   spinner.stop()
-  // an error comes here as well as to the callback, and must be listened to
+  // the error is also emitted as an event, which needs a listener
   stream.once('error', () => {})
 
   await new Promise<void>((resolve, reject) => {

@@ -1,9 +1,9 @@
 import os from 'node:os'
 
 /**
- * Aborts on Ctrl-C or SIGTERM, so that there is time to clean up. The reason is an error
- * with an `exitCode`, as a shell says it of a process that a signal has ended. The
- * second signal ends the process at once
+ * Aborts on Ctrl-C or SIGTERM, so that there is time to clean up. The reason is an error with
+ * an `exitCode`, the one that a shell reports for a process that this signal ended. A second
+ * signal ends the process at once
  */
 export function interruption (): AbortSignal {
   const controller = new AbortController()

@@ -10,9 +10,9 @@ export interface LocalPeer {
 }
 
 /**
- * Starts peer.ts, or what it is built into
+ * Starts peer.ts, or the file that it was built into
  *
- * @throws {Error} if it ends before it listens
+ * @throws {Error} if the peer ends before it listens
  */
 export async function startLocalPeer (listen: string): Promise<LocalPeer> {
   const child = fork(new URL(`peer${path.extname(import.meta.url)}`, import.meta.url), [listen])

@@ -16,7 +16,7 @@ export interface NodeOptions {
   transport: NonNullable<Libp2pOptions['transports']>[number]
 
   /**
-   * Multiaddrs
+   * The multiaddrs to listen on
    */
   listen: string[]
 
@@ -33,10 +33,10 @@ export async function startNode ({ transport, listen, timeout }: NodeOptions): P
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
     connectionManager: { addressDialTimeout: timeout },
-    // peers allow one ping at a time, and that is to be ours
+    // peers allow one ping at a time, so only ask-peer.ts pings
     connectionMonitor: { enabled: false },
     services: {
-      // by hand, in ask-peer.ts: that way an answer that does not come has a reason
+      // ask-peer.ts runs identify itself, so that a missing answer has a reason
       identify: identify({ runOnConnectionOpen: false }),
       ping: ping()
     }
@@ -47,11 +47,11 @@ export const EVERYWHERE = ['0.0.0.0', '::']
 export const THIS_MACHINE = ['127.0.0.1', '::1']
 
 /**
- * The multiaddrs to listen on, without those of an IP version that this machine does
- * not have.
+ * The multiaddrs to listen on, except those of an IP version that this machine does not
+ * have.
  *
- * Found out by trying: interfaces may list IPv6 addresses that can't be used, and
- * libp2p goes on without IPv6 even if only the port is taken there.
+ * This is found out by trying. Interfaces may list IPv6 addresses that can't be used, and
+ * libp2p continues without IPv6 even if only the port is in use there.
  *
  * @throws {Error} the system's error, if the port is taken or not permitted
  */

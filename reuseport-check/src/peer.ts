@@ -1,7 +1,7 @@
 /**
- * A peer on this machine, as a process of its own: an ordinary `@libp2p/tcp` node that
- * listens on the multiaddr that is its argument. It tells its parent its address, and
- * ends with it.
+ * A peer on this machine, as a process of its own. It is an ordinary `@libp2p/tcp` node that
+ * listens on the multiaddr in its argument. It sends its address to its parent process, and
+ * ends when the parent ends.
  */
 
 import { tcp } from '@libp2p/tcp'

@@ -8,7 +8,7 @@ import type { CheckResult, EndpointVerdict, PeerResult, Verdict } from './result
 /**
  * The result as text for the user: a table of the peers, then the verdict
  *
- * @param result - what was found out
+ * @param result - the result of the check
  * @param setting - the value of the environment variable LIBP2P_TCP_REUSEPORT
  */
 export function report (result: CheckResult, setting?: string): string {
@@ -45,7 +45,7 @@ function table (peers: PeerResult[]): string[] {
 }
 
 /**
- * What the table has no room for
+ * Details that do not fit into the table
  */
 function notes ({ address, error, libp2pTcp, source }: PeerResult): string[] {
   const notes = [
@@ -104,7 +104,7 @@ function libp2pTcp (listening: string[], peers: PeerResult[]): string[] {
 /**
  * The external address, the NAT, and hole punching
  *
- * @param endpoint - what was found out
+ * @param endpoint - the result for this endpoint
  * @param dialed - the peers that were dialed over its IP version
  */
 function seenFromOutside (endpoint: EndpointVerdict, dialed: PeerResult[]): string[] {
@@ -189,7 +189,7 @@ function hostAndPort (address: string | null): string {
 }
 
 /**
- * Some of the text comes from peers, and must not reach the terminal as commands
+ * Some of the text comes from peers. The terminal must not take it for commands
  */
 function printable (text: string): string {
   return text.replaceAll(/\p{Cc}+/gu, ' ')

@@ -1,12 +1,12 @@
 import type { EphemeralReason, NatMapping, PortReuseSupport, ReuseRule } from 'libp2p-reuseport-tcp'
 
 /**
- * What the command finds out. With `--json` this is what it prints, so a field that
- * is here stays. Addresses are multiaddrs, `null` is what is not known
+ * The result of the command. `--json` prints it, so its fields must stay. Addresses are
+ * multiaddrs. `null` means that a value is not known
  */
 export interface CheckResult {
   /**
-   * The id of the node that dialed; a new one each time
+   * The id of the node that dialed. It is a new one each time
    */
   peerId: string
   listening: string[]
@@ -30,7 +30,7 @@ export interface CheckResult {
 }
 
 /**
- * What became of the dial to one peer, and of the same with `@libp2p/tcp`
+ * The result of the dial to one peer, and of the same dial with `@libp2p/tcp`
  */
 export interface PeerResult extends Answer {
   address: string
@@ -46,34 +46,34 @@ export interface Answer {
   reached: boolean
 
   /**
-   * The local end of the connection. `@libp2p/tcp` does not tell it
+   * The local end of the connection. `@libp2p/tcp` does not report it
    */
   source: Source | null
 
   /**
-   * Where the peer says it was dialed from
+   * The address from which the peer was dialed, as the peer saw it
    */
   observed: string | null
 
   /**
-   * From the beginning of the dial to a connection that can be used, in ms
+   * The time from the start of the dial until the connection could be used, in ms
    */
   connectMs: number | null
 
   /**
-   * The median of a few round trips over this connection, in ms
+   * The median of several round trips over this connection, in ms
    */
   latencyMs: number | null
 
   /**
-   * Why there is no further answer from this peer
+   * Why the other fields of this peer are missing
    */
   error: string | null
 }
 
 /**
- * The local end of a connection, and which rule selected the port that is listened on, or why
- * it is another one
+ * The local end of a connection. If it is a listening port: the rule that selected it. If not:
+ * the reason
  */
 export type Source = { address: string, port: number } & (
   { kind: 'reused', rule: ReuseRule } |
@@ -81,18 +81,18 @@ export type Source = { address: string, port: number } & (
 )
 
 /**
- * What peers see a listening endpoint as
+ * A listening endpoint, and how peers see it
  */
 export interface ObservedResult {
   listening: string
 
   /**
-   * The public ones that peers saw it at, those that most observers agree on first
+   * The public addresses at which peers saw it. The one with most observers comes first
    */
   addresses: Array<{ address: string, observers: number }>
 
   /**
-   * `false` if all of them are addresses of this machine
+   * `false` if all these addresses are addresses of this machine
    */
   behindNat: boolean | null
   natMapping: NatMapping
@@ -105,7 +105,7 @@ export interface EndpointVerdict extends ObservedResult {
 export type Likelihood = 'likely' | 'unlikely' | 'unknown'
 
 /**
- * How many dials came from a listening port; `unknown` if there was none
+ * How many dials came from a listening port. `unknown` if there was no dial
  */
 export type Share = 'all' | 'some' | 'none' | 'unknown'
 
@@ -123,7 +123,7 @@ export interface Verdict {
   endpoints: EndpointVerdict[]
 
   /**
-   * Through the best of the endpoints
+   * For the endpoint with the best chance
    */
   holePunching: Likelihood
 }

@@ -1,12 +1,12 @@
 import type { EndpointVerdict, Likelihood, ObservedResult, PeerResult, Share, Source, Verdict } from './result.ts'
 
 /**
- * With so many observers, a NAT's mapping can be told in any case
+ * This many observers are enough to tell how a NAT maps a port
  */
 export const OBSERVERS_NEEDED = 4
 
 /**
- * What follows from what the peers said
+ * Draws a conclusion from the answers of the peers
  */
 export function judge (peers: PeerResult[], observed: ObservedResult[]): Verdict {
   const endpoints = observed.map(endpoint => ({ ...endpoint, holePunching: holePunching(endpoint, peers) }))
@@ -21,17 +21,18 @@ export function judge (peers: PeerResult[], observed: ObservedResult[]): Verdict
 }
 
 /**
- * What the dials came from, of those that tell whether ports are reused. A peer that was not
- * reached over TCP tells nothing. Neither does one that dialed us at the same moment: the dial
- * from the listening port reached it, and only the second one came from another port
+ * The sources of all dials that show whether ports are reused. A dial that did not reach its
+ * peer over TCP shows nothing. Neither does a dial to a peer that dialed this node at the same
+ * moment: the dial from the listening port reached it, and only the second dial came from
+ * another port
  */
 export function telling (peers: PeerResult[]): Source[] {
   return peers.map(({ source }) => source).filter(source => source != null).filter(source => source.kind === 'reused' || source.why !== 'simultaneous_open')
 }
 
 /**
- * How many of those who were dialed over TCP, even if nothing came of it, were
- * dialed from a listening port
+ * How many of the TCP dials came from a listening port. Dials that led to no libp2p
+ * connection count, too
  */
 export function portsReused (peers: PeerResult[]): Share {
   const sources = telling(peers)
@@ -63,7 +64,7 @@ export function ipVersion (address: string): string {
 }
 
 /**
- * A hole is punched from the listening port, at the external address that other
+ * A hole punch comes from the listening port, and goes to the external address that other
  * peers have observed
  */
 function holePunching (endpoint: ObservedResult, peers: PeerResult[]): Likelihood {
