@@ -1,7 +1,7 @@
 /**
- * What Node itself takes for a dial from a port that is listened on: `net.BoundSocket` and
- * `net.connect`, without anything of this package, in turn in one process. The peers are in
- * this process, too, so the CPU is that of both ends.
+ * The CPU time that Node itself needs for a dial from a listening port. Compares
+ * `net.BoundSocket` with `net.connect`, without this package, in turn in one process. The peers
+ * are in this process, too, so the CPU time is that of both ends.
  *
  * `npx node benchmarks/bare-dial.ts` takes half a minute
  */
@@ -17,7 +17,7 @@ const DIALS = 500
 const ROUNDS = 60
 
 /**
- * Rounds that are not counted, as they compile the code
+ * How many rounds are not counted, as they compile the code
  */
 const WARM_UP = 20
 

@@ -25,8 +25,8 @@ const OURS = '#0969da'
 const THEIRS = '#8c959f'
 
 /**
- * As SVG: the ratio of each metric with its bar, and the cost of a dial against the number
- * of live connections
+ * @returns an SVG: the ratio of each metric with its target, and the cost of a dial against the
+ * number of live connections
  */
 export function drawChart (results: Results): string {
   const { judged } = judgeAll(results)
@@ -95,7 +95,7 @@ function axis (gridIndex: number): object {
 }
 
 /**
- * Powers of two around all that is shown
+ * The powers of two around all shown values
  */
 function ratioRange (judged: Judged[]): { min: number, max: number } {
   const values = judged.flatMap(({ bar, range }) => [bar, ...range])
@@ -118,7 +118,7 @@ const drawRange: CustomSeriesRenderItem = (_params, api) => {
 }
 
 /**
- * The number of live connections, and the µs
+ * Pairs: the number of live connections, and the µs of a dial
  */
 function costs (samples: Samples, contestant: 'js' | '@libp2p/tcp'): Array<[number, number]> {
   return Object.entries(samples)

@@ -9,10 +9,10 @@ const BEGIN = '<!-- measured: begin -->'
 const END = '<!-- measured: end -->'
 
 /**
- * Writes the results, and what is made of them: the chart, and what README.md and
- * docs/performance.md say between two markers
+ * Writes the results, the chart, and the text between two markers in README.md and
+ * docs/performance.md
  *
- * @returns the files
+ * @returns the files that were written
  */
 export function write (results: Results): string[] {
   const files = { [RESULTS]: `${JSON.stringify(results, null, 2)}\n`, ...documentsOf(results) }
@@ -25,7 +25,7 @@ export function write (results: Results): string[] {
 }
 
 /**
- * @returns the files that do not say what is in results.json
+ * @returns the files that do not match results.json
  */
 export function check (): string[] {
   return Object.entries(documentsOf(JSON.parse(read(RESULTS)))).filter(([file, text]) => read(file) !== text).map(([file]) => file)

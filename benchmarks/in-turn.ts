@@ -5,16 +5,16 @@ import type { Row } from './rows.ts'
 import type { Implementation } from '../test/interop/implementations.ts'
 
 /**
- * A row that is still too noisy after so many times the pairs is given up
+ * A row that is still too noisy after this many times the requested pairs is given up
  */
 const PATIENCE = 3
 
 /**
- * Measures the contestants in turn, every other time in reverse order, so that what changes
- * on the machine meanwhile changes for all of them; and the two that are held against each
- * other more often, until it can be judged
+ * Measures the contestants in turn, every other time in reverse order. So a change on the
+ * machine affects all of them. The two that are compared with each other are measured more
+ * often, until the result can be judged
  *
- * @throws {Error} if a measurement does
+ * @throws {Error} if a measurement fails
  */
 export async function measureInTurn ({ contestants, measure, metrics }: Row, pairs: number, onMeasure: (contestant: Implementation, pair: number) => void): Promise<Samples> {
   const samples: Samples = {}

@@ -1,15 +1,15 @@
 /**
  * Measures this transport next to `@libp2p/tcp`, go-libp2p and rust-libp2p, in turn, on
- * loopback, with the peers of test/interop. Without `go` or `cargo` their columns are left
- * out. A run of all rows, with 5 pairs or more, writes results.json, the chart, and what
- * README.md and docs/performance.md say; another one only prints. The exit code is 1 if a
- * benchmark did not do its work.
+ * loopback, with the peers of test/interop. Without `go` or `cargo`, their columns are left
+ * out. A run of all rows with at least 5 pairs writes results.json, the chart, and the figures
+ * in README.md and docs/performance.md. Any other run only prints. The exit code is 1 if a
+ * benchmark failed.
  *
  * - `npm run bench`
- * - `npm run bench -- --rows dials,send`: these rows, and all whose names begin so
+ * - `npm run bench -- --rows dials,send`: all rows whose names begin with one of these words
  * - `npm run bench -- --pairs 9`: more pairs
- * - `npm run bench -- --check`: measures nothing, but fails if what is written does not say
- * what is in results.json
+ * - `npm run bench -- --check`: measures nothing, and fails if a written file does not match
+ * results.json
  */
 
 import { parseArgs } from 'node:util'
@@ -72,7 +72,7 @@ async function run (rows: Row[], pairs: number): Promise<void> {
 }
 
 /**
- * @returns those that can not be built here
+ * @returns the peers that can not be built here
  */
 async function buildPeers (rows: Row[]): Promise<string[]> {
   const missing: string[] = []
@@ -88,9 +88,9 @@ async function buildPeers (rows: Row[]): Promise<string[]> {
 }
 
 /**
- * All if none is named
+ * Returns all rows if none is named
  *
- * @throws {Error} if there is none of that name
+ * @throws {Error} if no row has this name
  */
 function rowsNamed (names: string): Row[] {
   const named = names.split(',').map(prefix => ROWS.filter(({ name }) => name.startsWith(prefix)))

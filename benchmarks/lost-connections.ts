@@ -1,7 +1,7 @@
 /**
- * How many connections are lost when one of two workers of a cluster, which share a port,
- * stops listening while both are busy. In turn with `@libp2p/tcp`. A client opens 1,000
- * connections a second, sends a byte on each, and counts those that get no answer.
+ * How many connections are lost when one of two workers of a cluster stops listening. The
+ * workers share a port, and both are busy. The test runs in turn with `@libp2p/tcp`. A client
+ * opens 1,000 connections per second, sends a byte on each, and counts those without an answer.
  *
  * `npx node benchmarks/lost-connections.ts` takes a minute
  */
@@ -55,7 +55,7 @@ function inPercent (share: number): string {
   return (100 * share).toFixed(2)
 }
 
-/** @returns which share of the connections was lost */
+/** @returns the share of the connections that were lost */
 async function play (whose: Whose, how: How): Promise<number> {
   const server = net.createServer().listen(0, HOST)
   await once(server, 'listening')

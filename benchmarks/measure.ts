@@ -1,6 +1,6 @@
 /**
- * Each measurement starts peers of its own (see test/interop/README.md), with an empty heap
- * and nothing compiled, and fails if not all that was meant to happen did
+ * Each measurement starts its own peers (see test/interop/README.md), with an empty heap and
+ * no compiled code. It fails if something that should happen did not happen
  */
 
 import assert from 'node:assert/strict'
@@ -17,47 +17,47 @@ import type { Peer, PeerEvent } from '../test/interop/peer.ts'
 export type Measure<T> = (contestant: Implementation) => Promise<T>
 
 /**
- * Of each metric, in its unit
+ * The figure of each metric, in its unit
  */
 export type Figures = Record<string, number>
 
 /**
- * How long is measured, and how long the same is done before, in ms
+ * How long the measurement takes, and how long the warm-up before it takes, in ms
  */
 const DURATION = 1_200
 const WARM_UP = 1_000
 
 /**
- * How many dials are made before the clock runs, so that it is like in a node that runs for
- * hours: one of the first takes twice the CPU of one after 40,000 others
+ * How many dials are made before the clock starts. The dials are then as fast as in a node that
+ * runs for hours: a first dial takes twice the CPU of one after 40,000 others
  */
 const DIAL_WARM_UP = 60_000
 
 /**
- * How long dials are measured after that, in ms: long enough for several garbage collections
+ * How long dials are measured after that, in ms. It is enough for several garbage collections
  */
 const DIAL_DURATION = 4_000
 
 /**
- * How many are made at once
+ * How many dials are measured together
  */
 const DIALS = 1_000
 const CONNECTIONS = 200
 
 /**
- * The same for what is accepted: it fits the listener's queue
+ * How many connections wait at once for the listener. They fit into its queue
  */
 const ACCEPTS = 500
 
 /**
- * How many connections are kept to see what they cost
+ * How many connections are kept open to measure their cost
  */
 const IDLE = 2_500
 const UPGRADED = 1_000
 const LIVE = 16_000
 
 /**
- * How long it takes until nothing is under way any more on upgraded ones, in ms
+ * How long it takes until upgraded connections are quiet, in ms
  */
 const SETTLED = 2_000
 
@@ -77,7 +77,7 @@ interface Bench extends PeerEvent {
 }
 
 /**
- * A second over a connection that is not upgraded, to a plain socket
+ * Messages or bytes per second over a connection without an upgrade, to a plain socket
  */
 export function measureSends (size: number, unit: 'messages' | 'bytes'): Measure<number> {
   return withWitness(async (peer, witness) => warmedUp(async ms => {
@@ -90,7 +90,7 @@ export function measureSends (size: number, unit: 'messages' | 'bytes'): Measure
 }
 
 /**
- * A second over one stream, one way
+ * Messages or bytes per second over one stream, in one direction
  */
 export function measureStream (size: number, unit: 'messages' | 'bytes'): Measure<number> {
   return withTarget(async (peer, target) => warmedUp(async ms => {
@@ -102,7 +102,7 @@ export function measureStream (size: number, unit: 'messages' | 'bytes'): Measur
 }
 
 /**
- * Requests a second whose response has come, one at a time on each stream
+ * Requests with a response per second, one at a time on each stream
  */
 export function measureRoundTrips (streams: number): Measure<number> {
   return withTarget(async (peer, target) => warmedUp(async ms => {
@@ -121,7 +121,7 @@ export const measureDials = withWitness(async (peer, witness): Promise<Figures> 
 })
 
 /**
- * The CPU of a dial with none to 16,000 other connections open
+ * The CPU time of a dial while 0 to 16,000 other connections are open
  */
 export const measureLive = withWitness(async (peer, witness): Promise<Figures> => {
   const figures: Figures = {}
@@ -136,7 +136,7 @@ export const measureLive = withWitness(async (peer, witness): Promise<Figures> =
     return median(costs)
   }
 
-  // the rest is warming up
+  // the first dials are the warm-up
   await cost(15, 0)
 
   for (let live = 0; live <= LIVE; live += DIALS) {
@@ -151,11 +151,11 @@ export const measureLive = withWitness(async (peer, witness): Promise<Figures> =
 })
 
 /**
- * What each connection that is not upgraded adds to the memory of a process. One half was
- * dialed, the other accepted
+ * The memory that each connection without an upgrade adds to a process. One half was dialed,
+ * the other half accepted
  */
 export const measureMemory = withWitness(async (peer, witness): Promise<Figures> => {
-  // compiled code is not the connections'
+  // compiled code is not part of a connection's memory
   await dialAndClose(peer, witness, 0, IDLE)
 
   const before = await peer.ask<Bench>('bench-memory')
@@ -176,8 +176,8 @@ export const measureMemory = withWitness(async (peer, witness): Promise<Figures>
 })
 
 /**
- * Connections a second that the listener accepts, without an upgrade. The process stands
- * still while they are queued, so that only the listener's work is measured
+ * Connections per second that the listener accepts, without an upgrade. The process is stopped
+ * until they are queued, so that only the listener's work is measured
  */
 export const measureAccepts = withWitness(async (peer, witness): Promise<number> => {
   const { port } = await peer.ask<Bench>('bench-listen')
@@ -200,7 +200,7 @@ export const measureAccepts = withWitness(async (peer, witness): Promise<number>
  */
 export const measureConnections = withTarget(async (peer, target): Promise<Figures> => {
   const inbound = { event: 'connected', direction: 'inbound' }
-  // rust-libp2p listens on another one each time
+  // rust-libp2p listens on another port each time
   const ports = new Set<number>()
   let connections = 0
 
@@ -237,7 +237,7 @@ export const measureConnections = withTarget(async (peer, target): Promise<Figur
 })
 
 /**
- * Dials while so many connections are open already, and checks that the witness saw it
+ * Dials while this many connections are open, and checks that the witness saw the dials
  */
 async function dial (peer: Peer, witness: Witness, live: number, count: number = DIALS): Promise<Bench> {
   const bench = await peer.ask<Bench>('bench-dial', count, witness.port)
@@ -256,8 +256,8 @@ async function dialAndClose (peer: Peer, witness: Witness, live: number = 0, cou
 }
 
 /**
- * The mean of all batches: the median would leave out the garbage collections, which a node
- * that runs for hours has to pay for
+ * The mean of all batches. The median would leave out the garbage collections, which are a cost
+ * in a node that runs for hours
  */
 function dialFigures (name: string, count: number, batches: Bench[]): Figures {
   const sum = (of: (batch: Bench) => number): number => batches.reduce((total, batch) => total + of(batch), 0)
@@ -274,7 +274,7 @@ function expectSources (peer: Peer, sources: number[], count: number, port: numb
 }
 
 /**
- * How many of the connections must come from there
+ * How many of the connections must come from the listening port
  */
 function fromListeningPort ({ implementation }: Peer, connections: number): number {
   return implementation === '@libp2p/tcp' ? 0 : connections
@@ -287,7 +287,7 @@ async function warmedUp <T> (measure: (ms: number) => Promise<T>): Promise<T> {
 }
 
 /**
- * Again and again for so many ms
+ * Repeats `task` for this many ms
  */
 async function repeatFor <T> (ms: number, task: () => Promise<T>): Promise<T[]> {
   const end = performance.now() + ms
@@ -309,7 +309,7 @@ function withWitness <T> (measure: (peer: Peer, witness: Witness) => Promise<T>)
 }
 
 /**
- * Of the same kind
+ * Also starts a target, a second peer of the same kind
  */
 function withTarget <T> (measure: (peer: Peer, target: Peer) => Promise<T>): Measure<T> {
   return async contestant => withPeer(contestant, async target => withPeer(contestant, async peer => measure(peer, target)))

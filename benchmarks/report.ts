@@ -9,7 +9,7 @@ import type { Implementation } from '../test/interop/implementations.ts'
 const PREFIXES: Array<[number, string]> = [[1e9, 'G'], [1e6, 'M'], [1e3, 'k'], [1, ''], [1e-3, 'm'], [1e-6, 'µ']]
 
 /**
- * The three figures of the README
+ * The three figures in the README
  */
 const HIGHLIGHTS: Record<string, (ratio: string) => string> = {
   'send-64': ratio => `messages of 64 bytes are sent at ${ratio} times the rate`,
@@ -20,7 +20,7 @@ const HIGHLIGHTS: Record<string, (ratio: string) => string> = {
 const COLUMNS: Record<Implementation, string> = { js: 'ours', '@libp2p/tcp': '@libp2p/tcp', go: 'go-libp2p', rust: 'rust-libp2p' }
 
 /**
- * The tables, as Markdown, which is readable on a terminal, too
+ * The tables as Markdown, which is also readable on a terminal
  */
 export function formatTables (results: Results): string {
   const { judged, noisy } = judgeAll(results)
@@ -33,7 +33,7 @@ export function formatTables (results: Results): string {
 }
 
 /**
- * Where, when and against what it was measured
+ * When, where and in comparison with what the figures were measured
  */
 export function formatRun ({ date, machine, node, samples, versions }: Results): string {
   const measured = new Set<string>(Object.values(samples).flatMap(Object.keys))
@@ -59,10 +59,10 @@ export function judgeAll ({ samples }: Results): { judged: Judged[], noisy: Judg
 }
 
 /**
- * With two decimals, rounded against us
+ * A ratio with two decimals, rounded to our disadvantage
  */
 export function formatRatio ({ better }: Metric, ratio: number): string {
-  // what binary fractions add must not make the next hundredth of it
+  // an error of binary fractions must not round the ratio to the next hundredth
   const hundredths = Number((ratio * 100).toFixed(6))
 
   return ((better === 'higher' ? Math.floor(hundredths) : Math.ceil(hundredths)) / 100).toFixed(2)
@@ -86,7 +86,7 @@ function comparedTable (judged: Judged[]): string {
 }
 
 /**
- * What was measured of the other implementations, too
+ * The table of the metrics that were measured with all implementations
  */
 function sideBySideTable ({ samples }: Results): string[] {
   const metrics = METRICS.filter(({ name }) => samples[name]?.go != null || samples[name]?.rust != null)
@@ -111,7 +111,7 @@ function table (columns: string[], rows: string[][]): string {
 }
 
 /**
- * With three digits, and a prefix if there is a unit
+ * A figure with three digits, and with a prefix if it has a unit
  */
 function formatFigure ({ unit }: Metric, figure: number): string {
   if (Number.isNaN(figure)) {

@@ -6,7 +6,7 @@ import type { Metric } from './rows.ts'
 import type { Implementation } from '../test/interop/implementations.ts'
 
 /**
- * What is written to results.json
+ * The content of results.json
  */
 export interface Results {
   date: string
@@ -17,40 +17,41 @@ export interface Results {
 }
 
 /**
- * Of each metric and contestant, what was measured. Those of one index were measured one
- * right after the other
+ * The measured values of each metric and contestant. Values with the same index were measured
+ * directly one after the other
  */
 export type Samples = Record<string, Partial<Record<Implementation, number[]>>>
 
 export type Verdict = 'reached' | 'not reached' | 'too noisy'
 
 /**
- * What became of a metric that is held against a bar
+ * The verdict on a metric that has a target
  */
 export interface Judged extends Metric {
   bar: number
 
   /**
-   * Medians
+   * The medians
    */
   ours: number
   theirs: number
   pairs: number
 
   /**
-   * Of these two, so that they never contradict each other; or ours alone
+   * The ratio of these two medians, so that the three never contradict each other. Or our
+   * figure alone
    */
   ratio: number
 
   /**
-   * Where it is with a probability of about 95 %
+   * The range of the ratio, with a probability of about 95 %
    */
   range: [number, number]
   verdict: Verdict
 }
 
 /**
- * A range that is wider than this part of the ratio, and has the bar in it, says nothing
+ * A range that is wider than this part of the ratio, and includes the target, proves nothing
  */
 const WIDE = 0.2
 
@@ -62,7 +63,7 @@ export function addFigures (samples: Samples, contestant: Implementation, figure
 }
 
 /**
- * Returns nothing if it was not measured, or is not held against anything
+ * Returns nothing if the metric was not measured, or has no target
  */
 export function judge (metric: Metric, samples: Samples): Judged | undefined {
   const { js = [], '@libp2p/tcp': tcp = [] } = samples[metric.name] ?? {}
@@ -74,7 +75,7 @@ export function judge (metric: Metric, samples: Samples): Judged | undefined {
 
   const [ours, theirs] = [median(js), median(tcp)]
   const ratio = metric.alone === true ? ours : ours / theirs
-  // what changed on the machine between two pairs is not in the ratio of a pair
+  // a change on the machine between two pairs does not affect the ratio of a pair
   const ratios = metric.alone === true ? js : tcp.map((figure, i) => js[i] / figure)
   const [low, high] = rangeOfMedian(ratios)
   const range: [number, number] = [Math.min(low, ratio), Math.max(high, ratio)]
@@ -91,9 +92,9 @@ function verdictOf (better: Metric['better'], bar: number, ratio: number, [low, 
 }
 
 /**
- * Between which of the values the median of infinitely many would be, with a probability of
- * about 95 %, whatever their distribution. Each is above it as often as a coin shows heads:
- * of 5 values, it is all of them
+ * The range of the true median with a probability of about 95 %, for any distribution. Each
+ * value is above the true median with a probability of one half. With 5 values, the range is
+ * from the smallest to the largest
  */
 export function rangeOfMedian (values: number[]): [number, number] {
   const sorted = values.toSorted((a, b) => a - b)
@@ -103,7 +104,7 @@ export function rangeOfMedian (values: number[]): [number, number] {
 }
 
 /**
- * What is measured where, and against what
+ * The versions and the machine of this run
  */
 export function describeRun (): Omit<Results, 'samples'> {
   const cpus = os.cpus()

@@ -9,18 +9,18 @@ export interface Metric {
   better: 'higher' | 'lower'
 
   /**
-   * Ours divided by that of `@libp2p/tcp`, as it is aimed at, if it is
+   * The target for our figure divided by that of `@libp2p/tcp`, if there is one
    */
   bar?: number
 
   /**
-   * The figure is a ratio already, and ours is what is held against the bar
+   * The figure is a ratio already. Our figure alone is compared with the target
    */
   alone?: true
 }
 
 /**
- * Metrics that are measured together
+ * Some metrics that are measured together
  */
 export interface Row {
   name: string
@@ -30,13 +30,13 @@ export interface Row {
 }
 
 /**
- * Those that are held against each other
+ * The two contestants that are compared with each other
  */
 export const JS: Implementation[] = ['js', '@libp2p/tcp']
 const ALL: Implementation[] = [...JS, 'go', 'rust']
 
 /**
- * What is measured, and the ratio that is aimed at
+ * All rows, with their targets
  */
 export const ROWS: Row[] = [
   row('send-64', 'send, 64 bytes', '/s', 3, measureSends(64, 'messages')),

@@ -6,50 +6,50 @@ import { until } from '../test/kit/wait.ts'
 import type { AddressInfo, Socket } from 'node:net'
 
 /**
- * The other end of connections that are not upgraded. It knows nothing of libp2p, and sees
- * what the peers only claim
+ * The other end of connections without an upgrade. It does not use libp2p. It checks what the
+ * peers claim
  */
 export interface Witness {
   port: number
 
   /**
-   * Waits until so many connections were accepted since it was last asked, and returns the
-   * ports that they came from
+   * Waits until this many connections were accepted since the last call, and returns the ports
+   * that they came from
    */
   accepted(count: number): Promise<number[]>
 
   /**
-   * Waits until so many are open, of all that were accepted and made
+   * Waits until this many connections are open, accepted and made ones together
    */
   open(count: number): Promise<void>
 
   /**
-   * Waits until so many bytes have arrived on the newest connection, all of them right, and
-   * returns the seconds from the first to the last
+   * Waits until this many bytes have arrived on the newest connection, and checks them. Returns
+   * the seconds from the first byte to the last
    */
   received(bytes: number): Promise<number>
 
   /**
-   * Makes connections, each from another address
+   * Opens connections, each from another address
    */
   connect(port: number, count: number): Promise<void>
 
   /**
-   * Closes those that it made
+   * Closes the connections that it opened
    */
   disconnect(): void
   stop(): void
 }
 
 /**
- * A dial is done when the kernel has queued it. With a short queue it would drop some, and
- * they would be dialed again a second later
+ * The length of the listener's queue. A dial is done when the kernel has queued it. With a short
+ * queue it would drop some SYNs, and they would be sent again a second later
  */
 const BACKLOG = 4_096
 const PARALLEL = 50
 
 /**
- * How long is waited for what must come, in ms
+ * How long to wait for each event that must come, in ms
  */
 const TIMEOUT = 20_000
 
@@ -97,7 +97,7 @@ export async function startWitness (): Promise<Witness> {
         const socket = net.connect({ host: '127.0.0.1', port, localAddress: `127.1.${n >> 8}.${n & 255}` })
         keep(socket)
         await once(socket, 'connect')
-        // without, it would not see the end
+        // without this, the end is not noticed
         made.push(socket.resume())
       }, { concurrency: PARALLEL })
     },
