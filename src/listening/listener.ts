@@ -244,7 +244,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
     const serverClosed = pDefer<unknown>()
     this.#server.close(serverClosed.resolve)
 
-    // the server's close event comes before those of the last sockets
+    // the server's close event comes before the last sockets have closed
     await Promise.all([serverClosed.promise, this.#accepted.closed()])
 
     if (this.#state.status === 'ending') {

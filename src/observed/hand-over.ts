@@ -54,13 +54,13 @@ const HAND_OVERS = 3
 /** After how many ms there can be one more hand-over */
 const HAND_OVER_MS = 10 * 60_000
 
-/** How many hand-overs must be left after that of an address that only inbound peers name */
+/** An address that only inbound peers name must leave so many hand-overs to other addresses */
 const LEFT_BY_INBOUND = 2
 
 /**
- * How many hand-overs must be left after that of an address if more dialed peers agree on
- * another one. So there is a hand-over left if a NAT maps the endpoint to a new address, even if
- * some dialed peers lie
+ * If more dialed peers agree on another address, an address must leave so many hand-overs to the
+ * others. So there is a hand-over left if a NAT maps the endpoint to a new address, even if some
+ * dialed peers lie
  */
 const LEFT_BY_MINORITY = 1
 
@@ -364,7 +364,7 @@ function rank ({ addresses }: HandedOver, kind: Held['namedBy'], votes: Votes): 
     .sort((a, b) => byAgreement(votes.of(a.external), votes.of(b.external)))
 }
 
-/** How many hand-overs must be left after that of this address */
+/** How many hand-overs this address must leave to other addresses */
 function leftBy (address: ExternalAddress, votes: Votes): number {
   if (address.dialed === 0) {
     return LEFT_BY_INBOUND

@@ -20,7 +20,7 @@ export interface Source extends Endpoint {
  * An endpoint of the other address family is never used. A loopback endpoint is never used for
  * a destination that is not loopback (Linux refuses this with EINVAL).
  *
- * The order is that of go-libp2p's `reuseport` transport.
+ * go-libp2p's `reuseport` transport uses the same order.
  *
  * @param listening
  * @param destination

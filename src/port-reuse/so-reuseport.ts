@@ -57,8 +57,8 @@ function assertReusesPort (bind: Bind): void {
 
 /**
  * With SO_REUSEPORT a bind succeeds even if another process of this user listens. So first bind
- * without it. That also fails beside this transport's own listeners; those addresses are
- * skipped. If some of the wildcard's addresses are skipped, the others are tried one by one
+ * without it. That also fails on addresses where this transport itself listens; those addresses
+ * are skipped. If some of the wildcard's addresses are skipped, the others are tried one by one
  *
  * @throws {Error} EADDRINUSE if another process listens on the endpoint
  */
