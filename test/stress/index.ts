@@ -10,16 +10,14 @@
 import { parseArgs } from 'node:util'
 import { choose, parseCount, parseOrExit } from '../kit/arguments.ts'
 import { cycles } from './cycles.ts'
-import { halfClose } from './half-close.ts'
 import { hostile } from './hostile.ts'
 import { live } from './live.ts'
-import { mutual } from './mutual.ts'
 import { slowLoris } from './slow-loris.ts'
 import { createStage } from './stage.ts'
 import { onTrouble } from './troubles.ts'
 import type { Stage } from './stage.ts'
 
-const PARTS: Record<string, (stage: Stage) => Promise<void>> = { cycles, live, mutual, hostile, 'half-close': halfClose, 'slow-loris': slowLoris }
+const PARTS: Record<string, (stage: Stage) => Promise<void>> = { cycles, live, hostile, 'slow-loris': slowLoris }
 
 /**
  * In ms. The processes of the parts end when this one does
