@@ -44,6 +44,10 @@ export const ACCEPTED: Accepted[] = [
       (what.endsWith('peer, was heard') ? ours.startsWith('all') : /(dialed|accepted), events$/.test(what) && ours.replace('message, ', '') === theirs)
   },
   {
+    documented: 'the kernel answers with RST what the peer goes on sending',
+    covers: ({ what, theirs, ours }, program) => / peer, events/.test(what) && isClosed(Number.parseInt(what, 10), program) && theirs?.replace(/(FIN, )?RST/, 'FIN') === ours
+  },
+  {
     documented: 'the peer has 1 s',
     covers: ({ what, theirs, ours }, program) => {
       const n = Number.parseInt(what, 10)
