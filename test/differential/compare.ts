@@ -45,7 +45,12 @@ export const ACCEPTED: Accepted[] = [
   },
   {
     documented: 'the kernel answers with RST what the peer goes on sending',
-    covers: ({ what, theirs, ours }, program) => / peer, events/.test(what) && isClosed(Number.parseInt(what, 10), program) && theirs?.replace(/(FIN, )?RST/, 'FIN') === ours
+    covers: ({ what, ours }, program, seen) => {
+      const n = Number.parseInt(what, 10)
+
+      return isClosed(n, program) && seen.theirs[`${n} peer, events`]?.endsWith('RST, closed') && seen.ours[`${n} peer, events`]?.endsWith('data, FIN, closed') &&
+        (/ peer, events/.test(what) || (what.endsWith('peer, received') && ours?.startsWith('all') === true))
+    }
   },
   {
     documented: 'the peer has 1 s',
