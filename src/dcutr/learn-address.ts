@@ -1,9 +1,10 @@
 import { tryGetNetConfig } from '@libp2p/utils'
-import { Circuit, TCP } from '@multiformats/multiaddr-matcher'
+import { TCP } from '@multiformats/multiaddr-matcher'
 import { pEvent } from 'p-event'
 import { withSignals } from '../abort.ts'
 import { familyOf, isLoopback, isPublic } from '../endpoint.ts'
 import { ADDRESS_LEARNING_MS } from '../upgrading/time-limits.ts'
+import { isDirect } from './punch.ts'
 import type { Family } from '../endpoint.ts'
 import type { DCUtRServiceComponents } from '@libp2p/dcutr'
 import type { Connection, IdentifyResult, Libp2pEvents, Logger, PeerId } from '@libp2p/interface'
@@ -110,8 +111,7 @@ export class AddressLearner {
 
   /** The direct connections. Those to the relay come first: relays expect to be dialed */
   #connections (relayed: Connection): Connection[] {
-    const direct = this.#init.components.connectionManager.getConnections()
-      .filter(({ remoteAddr, status }) => status === 'open' && !Circuit.matches(remoteAddr))
+    const direct = this.#init.components.connectionManager.getConnections().filter(isDirect)
     const isToRelay = ({ remotePeer }: Connection): boolean => relayed.remoteAddr.toString().includes(`/p2p/${remotePeer}/p2p-circuit`)
 
     return [...direct.filter(isToRelay), ...direct.filter(connection => !isToRelay(connection))]
