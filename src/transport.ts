@@ -289,11 +289,8 @@ export class ReuseportTcp implements ReuseportTcpTransport {
 
     return {
       opened: connection => { this.#observed?.opened(connection, own) },
-      closed: (connection, byPeer) => {
-        if (byPeer) {
-          this.#dialer.closedByPeer(own.local, own.remote)
-        }
-
+      closed: (connection, heldFor) => {
+        this.#dialer.closed(own.local, own.remote, heldFor)
         this.#observed?.closed(connection)
       }
     }

@@ -23,6 +23,9 @@ const PEER_FIN_MS = 1_000
  */
 const MIN_STALL_MS = 5_000
 
+/** How long the peer may take to acknowledge this end's FIN, in ms. It takes a round trip */
+const LAST_ACK_MS = 1_000
+
 /** How often the connection checks whether the peer has taken data, in ms */
 const STALL_CHECK_MS = 500
 
@@ -63,10 +66,12 @@ export interface ConnectionFollower {
   opened(connection: RawConnection): void
 
   /**
-   * Called once, before the close event. `byPeer`: the peer's FIN came before this end's FIN was
-   * sent
+   * Called once, before the close event. `heldFor`: how long the kernel may still hold the
+   * 4-tuple, in ms. It does so until the peer has acknowledged this end's FIN (LAST_ACK and
+   * CLOSING, RFC 9293). 0 if this end was the first to close: for that the kernel holds the
+   * 4-tuple not at all or, without TCP timestamps, for a minute (TIME_WAIT)
    */
-  closed(connection: RawConnection, byPeer: boolean): void
+  closed(connection: RawConnection, heldFor: number): void
 }
 
 /** A raw TCP or unix socket connection: not encrypted, not multiplexed */
@@ -125,8 +130,11 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
   #follower?: ConnectionFollower
   #localAddr?: Multiaddr
 
-  /** Did the peer's FIN come before this end's FIN was sent? */
-  #closedByPeer = false
+  /** When this end's FIN was sent, by `performance.now()` */
+  #finSent?: number
+
+  /** For the follower: how long the kernel may still hold the 4-tuple, in ms */
+  #heldFor = 0
 
   /**
    * Settles when the kernel has all data and this end's FIN, or when the connection is lost.
@@ -280,7 +288,7 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
   }
 
   abort (err: Error): void {
-    this.#tellClosed(false)
+    this.#tellClosed(0)
     super.abort(err)
 
     // the base class does nothing if the peer's FIN has closed the connection. But there may be
@@ -296,7 +304,7 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
       socket.destroy()
     }
 
-    this.#tellClosed(this.#closedByPeer)
+    this.#tellClosed(this.#heldFor)
     super.onTransportClosed(err)
   }
 
@@ -327,10 +335,10 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
   }
 
   /** Must be called before the close event: a listener of this event may dial again at once */
-  #tellClosed (byPeer: boolean): void {
+  #tellClosed (heldFor: number): void {
     const follower = this.#follower
     this.#follower = undefined
-    follower?.closed(this, byPeer)
+    follower?.closed(this, heldFor)
   }
 
   /**
@@ -372,6 +380,7 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
     }
 
     this.writeStatus = 'closed'
+    this.#finSent = performance.now()
 
     if (this.remoteWriteStatus === 'closed') {
       this.onTransportClosed()
@@ -416,7 +425,10 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
   /** The peer has sent its FIN */
   #onFin (): void {
     const socket = this.#socket
-    this.#closedByPeer = !socket.writableFinished
+
+    // if the peer's FIN was sent before this end's FIN arrived, the ACK is still on its way. It
+    // takes about as long as the peer's FIN took
+    this.#heldFor = this.#finSent == null ? LAST_ACK_MS : Math.min(LAST_ACK_MS, performance.now() - this.#finSent)
 
     if (this.status !== 'open') {
       return

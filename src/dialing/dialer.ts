@@ -82,7 +82,7 @@ const TAKEN_RETRY_MS = 10
 export class Dialer {
   readonly #init: DialerInit
   readonly #suspended = new SuspendedEndpoints()
-  readonly #closed = new RecentlyClosed()
+  readonly #recentlyClosed = new RecentlyClosed()
 
   constructor (init: DialerInit) {
     this.#init = init
@@ -121,12 +121,12 @@ export class Dialer {
 
   /** A connection from or to a listening port has opened */
   opened (local: Endpoint, remote: Endpoint): void {
-    this.#closed.remove(local.port, remote)
+    this.#recentlyClosed.remove(local.port, remote)
   }
 
-  /** The peer has closed such a connection */
-  closedByPeer (local: Endpoint, remote: Endpoint): void {
-    this.#closed.add(local.port, remote)
+  /** Such a connection has closed. The kernel may hold its 4-tuple for `heldFor` ms */
+  closed (local: Endpoint, remote: Endpoint, heldFor: number): void {
+    this.#recentlyClosed.add(local.port, remote, heldFor)
   }
 
   /** How many listening endpoints are not dialed from at the moment */
@@ -210,7 +210,7 @@ export class Dialer {
   }
 
   /**
-   * Tries again while the kernel may still hold a connection that the peer has closed
+   * Tries again while the kernel may still hold the 4-tuple of a connection that has closed
    *
    * @throws {SourceUnusableError} if no socket can be bound for this source, if the 4-tuple is
    * taken, or if the socket connected to itself
@@ -219,8 +219,8 @@ export class Dialer {
     while (true) {
       try {
         return await this.#raceFrom(source, destination, options)
-      } catch (err) {
-        if (!(err instanceof SourceUnusableError) || !this.#closed.has(source.port, destination)) {
+      } catch (err: any) {
+        if (!(err instanceof SourceUnusableError) || !isTaken(err.cause as Error) || !this.#recentlyClosed.isHeld(source.port, destination)) {
           throw err
         }
 
