@@ -31,6 +31,8 @@ export default {
       'esbuild',
       'publint',
       'typedoc',
+      // loaded by require, if it is there
+      'koffi',
       // installed for users, in test/package
       'typescript',
       // ourselves, as users import us

@@ -142,6 +142,7 @@ const RULES: Rules<ReuseportTcpInit> = {
     closeAbove: { ...COUNT, required: true },
     onListenError: FUNCTION
   },
+  portReuse: FUNCTION,
   dialOpts: SOCKET_RULES,
   listenOpts: SOCKET_RULES
 }
@@ -175,6 +176,7 @@ export function initWithDefaults (init: ReuseportTcpInit): ReuseportTcpSettings 
     maxConnections: init.maxConnections ?? Infinity,
     backlog: init.backlog ?? 511,
     closeServerOnMaxConnections: init.closeServerOnMaxConnections ?? undefined,
+    portReuse: init.portReuse ?? undefined,
     dialOpts: init.dialOpts ?? {},
     listenOpts: init.listenOpts ?? {}
   }

@@ -1,5 +1,6 @@
 import type { EphemeralReason } from './dialing/dialed-from.ts'
 import type { ReuseRule } from './port-reuse/choose-source.ts'
+import type { FindPortReuse } from './port-reuse/port-reuse.ts'
 import type { AbortOptions, CreateListenerOptions, DialTransportOptions, OutboundConnectionUpgradeEvents } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { ProgressEvent, ProgressOptions } from 'progress-events'
@@ -144,6 +145,13 @@ export interface ReuseportTcpInit {
   /** Stop listening while there are many connections. Dials still use the port */
   closeServerOnMaxConnections?: CloseServerOnMaxConnectionsOpts
 
+  /**
+   * How dials share the port of a listener. By default the transport finds out what works on this
+   * machine, by trying. On Windows nothing does, unless this is the result of `winsock()` of
+   * `libp2p-reuseport-tcp/winsock`
+   */
+  portReuse?: FindPortReuse
+
   /** The options of dialed sockets */
   dialOpts?: TCPSocketOptions
 
@@ -199,4 +207,4 @@ export interface ReuseportTcpCreateListenerOptions extends CreateListenerOptions
 /** The options of a transport. Options that were not given, or were `null`, have their defaults */
 export type ReuseportTcpSettings = Required<Omit<ReuseportTcpInit, Optional>> & Pick<ReuseportTcpInit, Optional>
 
-type Optional = 'sharePort' | 'closeServerOnMaxConnections'
+type Optional = 'sharePort' | 'portReuse' | 'closeServerOnMaxConnections'

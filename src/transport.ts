@@ -24,8 +24,7 @@ import type { AutonatComponents } from './observed/autonat.ts'
 import type { ObservedAddressManager } from './observed/hand-over.ts'
 import type { ObservedEndpoint, OwnConnection } from './observed/observed.ts'
 import type { ConnectOptions, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit, ReuseportTcpSettings, SourcePort } from './options.ts'
-import type { Look } from './port-reuse/find-strategy.ts'
-import type { PortReuse, PortReuseSupport } from './port-reuse/port-reuse.ts'
+import type { FindPortReuse, PortReuse, PortReuseSupport } from './port-reuse/port-reuse.ts'
 import type { DialRules } from './upgrading/roles.ts'
 import type { DialedConnection, RoleUpgraderComponents } from './upgrading/upgrade.ts'
 import type { ComponentLogger, Connection, Libp2pEvents, Listener, Logger, Metrics, Transport } from '@libp2p/interface'
@@ -124,13 +123,13 @@ export class ReuseportTcp implements ReuseportTcpTransport {
   readonly #connectionLog: Logger
   readonly #libp2pMetrics?: Metrics
   readonly #metrics: DialerMetrics
-  readonly #portReuse: (look?: Look) => PortReuse
+  readonly #portReuse: FindPortReuse
   readonly #pool = new PortPool()
   readonly #dialer: Dialer
   readonly #upgrader: RoleUpgrader
   readonly #observed?: Observed
 
-  constructor (components: ReuseportTcpComponents, init: ReuseportTcpInit = {}, portReuse: (look?: Look) => PortReuse = findPortReuse) {
+  constructor (components: ReuseportTcpComponents, init: ReuseportTcpInit = {}) {
     const { logger, metrics, events, addressManager } = components
     const log = logger.forComponent('libp2p:reuseport-tcp')
     const isTurnedOff = isFalse(process.env.LIBP2P_TCP_REUSEPORT)
@@ -147,7 +146,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
     }))
     // if no dial may come from its port, a listener does not need SO_REUSEPORT, which would let
     // other sockets bind to the port
-    this.#portReuse = logged(log, isTurnedOff ? () => TURNED_OFF : portReuse)
+    this.#portReuse = logged(log, isTurnedOff ? () => TURNED_OFF : this.#settings.portReuse ?? findPortReuse)
     this.#dialer = new Dialer({
       pool: this.#pool,
       portReuse: this.#portReuse,
@@ -332,7 +331,7 @@ function sourcePort (from: DialedFrom, { localAddr }: RawConnection): SourcePort
 }
 
 /** Logs how ports are reused, at the first call and when it has changed */
-function logged (log: Logger, portReuse: (look?: Look) => PortReuse): (look?: Look) => PortReuse {
+function logged (log: Logger, portReuse: FindPortReuse): FindPortReuse {
   let last: PortReuse | undefined
 
   return look => {

@@ -18,16 +18,15 @@ import type { Target } from '../address.ts'
 import type { Endpoint } from '../endpoint.ts'
 import type { ListenerMetrics } from '../metrics.ts'
 import type { CloseServerOnMaxConnectionsOpts } from '../options.ts'
-import type { Look } from '../port-reuse/find-strategy.ts'
 import type { PoolEntry, PortPool } from '../port-reuse/port-pool.ts'
-import type { PortReuse } from '../port-reuse/port-reuse.ts'
+import type { FindPortReuse } from '../port-reuse/port-reuse.ts'
 import type { AbortOptions, Listener, ListenerEvents, Logger, Metrics } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { Server, Socket } from 'node:net'
 
 export interface ListenerInit extends AcceptInit {
   pool: PortPool
-  portReuse(look: Look): PortReuse
+  portReuse: FindPortReuse
   metrics?: Metrics
   sharePort: boolean
   maxConnections: number

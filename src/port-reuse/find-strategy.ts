@@ -4,7 +4,7 @@ import { otherAddress } from './other-address.ts'
 import { soReuseport } from './so-reuseport.ts'
 import { findTCPHandle } from './tcp-handle.ts'
 import type { Bind } from './bind.ts'
-import type { PortReuse, Strategy } from './port-reuse.ts'
+import type { Look, PortReuse, Strategy } from './port-reuse.ts'
 
 /** The ways to reuse ports, and the ways to bind a socket, best first */
 const STRATEGIES: ReadonlyArray<[name: string, of: (bind: Bind) => Strategy]> = [
@@ -35,12 +35,6 @@ interface Found {
   /** When a dial tries again, by `performance.now()` */
   readonly again: number
 }
-
-/**
- * When to try again after an inconclusive answer. Listeners use `now`: a listener that starts
- * without port reuse can never be dialed from
- */
-export type Look = 'now' | 'once a second'
 
 let found: Found | undefined
 

@@ -28,10 +28,6 @@ import type { Socket, SocketConstructorOpts } from 'node:net'
 export function otherAddress (bind: Bind): Strategy {
   assertSharesPort(bind)
 
-  function dial (host: string, port: number, destination: Endpoint, options: SocketConstructorOpts): Socket {
-    return connectAtOnce(bind({ host, port }, { reusePort: false }).toSocket(options), destination)
-  }
-
   return {
     listen (server, local, { backlog, sharePort }) {
       if (sharePort) {
@@ -46,15 +42,24 @@ export function otherAddress (bind: Bind): Strategy {
       return bound.local
     },
 
-    connect ({ host, port }, destination, options) {
-      if (isLoopback(destination.host)) {
-        return dial(isWildcard(host) ? destination.host : wildcardOf(host), port, destination, options)
-      }
+    connect: connectFromOtherAddress(bind)
+  }
+}
 
-      return isWildcard(host)
-        ? routeSource(destination).then(source => dial(source ?? host, port, destination, options))
-        : dial(wildcardOf(host), port, destination, options)
+/** Dials from the port of a listening endpoint, bound to another address */
+export function connectFromOtherAddress (bind: Bind): Strategy['connect'] {
+  function dial (host: string, port: number, destination: Endpoint, options: SocketConstructorOpts): Socket {
+    return connectAtOnce(bind({ host, port }, { reusePort: false }).toSocket(options), destination)
+  }
+
+  return ({ host, port }, destination, options) => {
+    if (isLoopback(destination.host)) {
+      return dial(isWildcard(host) ? destination.host : wildcardOf(host), port, destination, options)
     }
+
+    return isWildcard(host)
+      ? routeSource(destination).then(source => dial(source ?? host, port, destination, options))
+      : dial(wildcardOf(host), port, destination, options)
   }
 }
 

@@ -14,6 +14,18 @@ export interface PortReuse extends Strategy {
   readonly support: PortReuseSupport
 }
 
+/**
+ * When to try again after an inconclusive answer. Listeners use `now`: a listener that starts
+ * without port reuse can never be dialed from
+ */
+export type Look = 'now' | 'once a second'
+
+/**
+ * Answers how ports are reused on this machine. The transport asks at its start, and at each
+ * listen and each dial, so it has to answer at once. The answer may change
+ */
+export type FindPortReuse = (look?: Look) => PortReuse
+
 /** A way to dial from a listening port */
 export interface Strategy {
   /**

@@ -1,6 +1,7 @@
 import net from 'node:net'
 import { getSystemErrorName } from 'node:util'
-import type { Bind } from './bind.ts'
+import type { Bind, BoundSocket } from './bind.ts'
+import type { Endpoint } from '../endpoint.ts'
 import type { Socket } from 'node:net'
 
 /**
@@ -8,6 +9,7 @@ import type { Socket } from 'node:net'
  * 0 or a negative errno
  */
 interface TCPHandle {
+  open(socket: number): number
   bind(host: string, port: number, flags: number): number
   bind6(host: string, port: number, flags: number): number
   getsockname(out: { port?: number }): number
@@ -31,31 +33,66 @@ export function findTCPHandle (): Bind | undefined {
     return
   }
 
-  return ({ host, port }, { reusePort }) => {
-    const handle = new Handle(HANDLE_TYPE_SOCKET)
-    const flags = reusePort ? UV_TCP_REUSEPORT : 0
-    const name: { port?: number } = {}
+  return (local, { reusePort }) => bindHandle(new Handle(HANDLE_TYPE_SOCKET), local, reusePort ? UV_TCP_REUSEPORT : 0)
+}
 
-    const errno = (net.isIPv6(host) ? handle.bind6(host, port, flags | UV_TCP_IPV6ONLY) : handle.bind(host, port, flags)) ||
-      // libuv reports EADDRINUSE only at the next call
-      handle.getsockname(name)
+/** A socket of the system that has no handle of Node yet */
+export interface OpenSocket {
+  /** Its file descriptor, or its SOCKET on Windows */
+  readonly descriptor: number
+  close(): void
+}
+
+/**
+ * Binds sockets that the caller opens, with the same handle. `undefined` if there is no such
+ * handle
+ *
+ * @param open - opens a socket of the address family of `local`
+ */
+export function findTCPHandleFor (open: (local: Endpoint) => OpenSocket): Bind | undefined {
+  const Handle = findHandleClass()
+
+  if (Handle == null) {
+    return
+  }
+
+  return local => {
+    const socket = open(local)
+    const handle = new Handle(HANDLE_TYPE_SOCKET)
+    const errno = handle.open(socket.descriptor)
 
     if (errno !== 0) {
       handle.close()
-      throw bindError(errno, host, port)
+      socket.close()
+      throw bindError(errno, local)
     }
 
-    return {
-      local: { host, port: name.port ?? port },
-      toSocket: options => {
-        // manualStart: a socket that is not connected yet must not be read from
-        const internal: object = { handle, manualStart: true }
+    return bindHandle(handle, local, 0)
+  }
+}
 
-        return new net.Socket({ ...options, ...internal })
-      },
-      listen: (server, backlog) => { server.listen(handle, backlog) },
-      close: () => { handle.close() }
-    }
+function bindHandle (handle: TCPHandle, { host, port }: Endpoint, flags: number): BoundSocket {
+  const name: { port?: number } = {}
+
+  const errno = (net.isIPv6(host) ? handle.bind6(host, port, flags | UV_TCP_IPV6ONLY) : handle.bind(host, port, flags)) ||
+    // libuv reports EADDRINUSE only at the next call
+    handle.getsockname(name)
+
+  if (errno !== 0) {
+    handle.close()
+    throw bindError(errno, { host, port })
+  }
+
+  return {
+    local: { host, port: name.port ?? port },
+    toSocket: options => {
+      // manualStart: a socket that is not connected yet must not be read from
+      const internal: object = { handle, manualStart: true }
+
+      return new net.Socket({ ...options, ...internal })
+    },
+    listen: (server, backlog) => { server.listen(handle, backlog) },
+    close: () => { handle.close() }
   }
 }
 
@@ -78,7 +115,7 @@ function findHandleClass (): (new (type: number) => TCPHandle) | undefined {
   return typeof Handle?.prototype.bind6 === 'function' ? Handle : undefined
 }
 
-function bindError (errno: number, address: string, port: number): Error {
+function bindError (errno: number, { host: address, port }: Endpoint): Error {
   const code = getSystemErrorName(errno)
 
   return Object.assign(new Error(`bind ${code} ${address}:${port}`), { errno, code, syscall: 'bind', address, port })

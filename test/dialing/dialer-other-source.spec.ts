@@ -239,7 +239,8 @@ describe('dialer', () => {
     })
 
     it('is dialed from the listening port again if both ends closed at the same time', async function () {
-      expect(await runInNamespace(this, '', 'crossed-fins.ts')).to.equal('loopback')
+      // with BSD's rules, the 4-tuple stays in TIME_WAIT then
+      expect(await runInNamespace(this, '', 'crossed-fins.ts')).to.equal(HAS_SO_REUSEPORT ? 'loopback' : 'unusable')
     })
   })
 })

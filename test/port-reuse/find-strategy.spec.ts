@@ -40,7 +40,7 @@ describe('strategy of port reuse', () => {
     let now: PortReuse = { ...madeUp, support: { available: false, why: `not yet ${process.pid}` } }
     const transport = new ReuseportTcp({
       logger: watchLog('libp2p:reuseport-tcp', line => { lines.push(line) })
-    }, {}, () => now)
+    }, { portReuse: () => now })
     expect(transport.portReuse()).to.deep.equal(now.support)
 
     now = { ...madeUp, support: { available: true, name: `made up, later ${process.pid}` } }
@@ -76,7 +76,7 @@ describe('strategy of port reuse', () => {
   }
 
   async function listen (strategy: PortReuse): Promise<{ transport: ReuseportTcp, listener: Listener, port: number }> {
-    const transport = new ReuseportTcp({ logger: defaultLogger() }, {}, () => strategy)
+    const transport = new ReuseportTcp({ logger: defaultLogger() }, { portReuse: () => strategy })
     const listener = transport.createListener({ upgrader: rawUpgrader() })
     await listener.listen(multiaddr('/ip4/127.0.0.1/tcp/0'))
 

@@ -36,6 +36,7 @@ const init: Required<ReuseportTcpInit> = {
   inboundSocketInactivityTimeout: 120_000,
   outboundSocketInactivityTimeout: 120_000,
   maxConnections: Infinity,
+  portReuse: () => ({ support: { available: false, why: 'for the test' }, listen: () => undefined, connect: () => { throw new Error('not here') } }),
   backlog: 511,
   closeServerOnMaxConnections: limits,
   dialOpts: socketOptions,
