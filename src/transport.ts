@@ -1,5 +1,6 @@
 import cluster from 'node:cluster'
 import { serviceCapabilities, transportSymbol } from '@libp2p/interface'
+import { TypedEventEmitter } from 'main-event'
 import { CustomProgressEvent } from 'progress-events'
 import { throwIfAborted } from './abort.ts'
 import { isSupported, parseDialAddr } from './address.ts'
@@ -22,7 +23,7 @@ import type { DialedFrom, FromEphemeral } from './dialing/dialed-from.ts'
 import type { DialerMetrics } from './metrics.ts'
 import type { AutonatComponents } from './observed/autonat.ts'
 import type { ObservedAddressManager } from './observed/hand-over.ts'
-import type { ObservedEndpoint, OwnConnection } from './observed/observed.ts'
+import type { ObservedEndpoint, OwnConnection, PortReuseEvents } from './observed/observed.ts'
 import type { ConnectOptions, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit, ReuseportTcpSettings, SourcePort } from './options.ts'
 import type { FindPortReuse, PortReuse, PortReuseSupport } from './port-reuse/port-reuse.ts'
 import type { DialRules } from './upgrading/roles.ts'
@@ -48,8 +49,8 @@ export interface ReuseportTcpComponents extends AutonatComponents, RoleUpgraderC
   connectionManager?: AutonatComponents['connectionManager'] & RoleUpgraderComponents['connectionManager']
 }
 
-/** The result of `reuseportTcp()`: a libp2p transport with some additional methods */
-export interface ReuseportTcpTransport extends Transport<ReuseportTcpDialEvents> {
+/** The result of `reuseportTcp()`: a libp2p transport with some additional methods and events */
+export interface ReuseportTcpTransport extends Transport<ReuseportTcpDialEvents>, TypedEventTarget<PortReuseEvents> {
   /**
    * Opens a connection and upgrades it. The unspecified address (`/ip4/0.0.0.0`, `/ip6/::`) is
    * dialed as this host's loopback address, as the kernel does. This is also done if a name
@@ -112,7 +113,7 @@ let loggedPortReuse: string | undefined
  * endpoints, and the dialer chooses sources among them. Otherwise the two know nothing of each
  * other
  */
-export class ReuseportTcp implements ReuseportTcpTransport {
+export class ReuseportTcp extends TypedEventEmitter<PortReuseEvents> implements ReuseportTcpTransport {
   readonly [transportSymbol] = true
   readonly [Symbol.toStringTag] = 'libp2p-reuseport-tcp'
   readonly [serviceCapabilities]: string[] = ['@libp2p/transport']
@@ -124,12 +125,13 @@ export class ReuseportTcp implements ReuseportTcpTransport {
   readonly #libp2pMetrics?: Metrics
   readonly #metrics: DialerMetrics
   readonly #portReuse: FindPortReuse
-  readonly #pool = new PortPool()
+  readonly #pool = new PortPool(() => { this.#observed?.review() })
   readonly #dialer: Dialer
   readonly #upgrader: RoleUpgrader
   readonly #observed?: Observed
 
   constructor (components: ReuseportTcpComponents, init: ReuseportTcpInit = {}) {
+    super()
     const { logger, metrics, events, addressManager } = components
     const log = logger.forComponent('libp2p:reuseport-tcp')
     const isTurnedOff = isFalse(process.env.LIBP2P_TCP_REUSEPORT)
@@ -160,6 +162,7 @@ export class ReuseportTcp implements ReuseportTcpTransport {
       this.#observed = new Observed({
         threshold: this.#settings.observedAddressThreshold,
         events,
+        own: this,
         addressManager,
         autonat: components,
         log: log.newScope('observed'),

@@ -153,6 +153,14 @@ export class Observations {
     })
   }
 
+  /** In how many ms the next observation is forgotten; `undefined` if all connections are open */
+  msToExpiry (now: number = Date.now()): number | undefined {
+    this.#forget(now)
+    const oldest = this.#byWorth.map(([first]) => first?.closed).filter(closed => closed != null)
+
+    return oldest.length === 0 ? undefined : Math.min(...oldest) + KEPT_AFTER_CLOSE_MS - now
+  }
+
   #forget (now: number): void {
     for (const ofSameWorth of this.#byWorth) {
       for (const kept of ofSameWorth) {

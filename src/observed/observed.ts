@@ -1,12 +1,13 @@
 import { tryGetNetConfig } from '@libp2p/utils'
 import { TCP } from '@multiformats/multiaddr-matcher'
 import { toMultiaddr } from '../address.ts'
-import { familyOf, isPublic, siteOf } from '../endpoint.ts'
+import { familyOf, isPublic, keyOf, siteOf } from '../endpoint.ts'
 import { HandOver } from './hand-over.ts'
 import { Observations } from './observations.ts'
+import { Votes } from './votes.ts'
 import type { HandOverInit } from './hand-over.ts'
 import type { NatMapping } from './nat-mapping.ts'
-import type { Agreement, Votes } from './votes.ts'
+import type { Agreement } from './votes.ts'
 import type { RawConnection } from '../connection/connection.ts'
 import type { Endpoint } from '../endpoint.ts'
 import type { Connection, IdentifyResult, Libp2pEvents } from '@libp2p/interface'
@@ -43,9 +44,48 @@ export interface ObservedEndpoint {
   addresses: ObservedAddress[]
 }
 
+/** An external address of a listening endpoint */
+export interface ExternalAddress {
+  /** The listening endpoint */
+  readonly local: Multiaddr
+
+  /** The address at which peers see it */
+  readonly external: Multiaddr
+}
+
+/** How a NAT maps a listening endpoint */
+export interface NatMappingUpdate {
+  /** The listening endpoint */
+  readonly local: Multiaddr
+  readonly mapping: NatMapping
+}
+
+/** The events of `reuseportTcp()` and of `portReuse()` */
+export interface PortReuseEvents {
+  /**
+   * A listening endpoint has an external address: a peer that was dialed from the endpoint sees
+   * it there, or at least `observedAddressThreshold` observers do. The address need not be
+   * dialable. libp2p's `self:peer:update` tells when it is verified and announced
+   */
+  'external-address:found': CustomEvent<ExternalAddress>
+
+  /**
+   * The listening endpoint is not seen at this address any more: ten minutes have passed since
+   * the last connection closed whose peer had reported it, the peers have reported another one, or
+   * the listener has closed
+   */
+  'external-address:gone': CustomEvent<ExternalAddress>
+
+  /** The NAT mapping of a listening endpoint is known, has changed, or is `unknown` again */
+  'nat-mapping:update': CustomEvent<NatMappingUpdate>
+}
+
 export interface ObservedInit extends Omit<HandOverInit, 'votes'> {
   /** The events of libp2p, which say when a peer is identified */
   events?: TypedEventTarget<Libp2pEvents>
+
+  /** Dispatches the events of this class */
+  own: TypedEventTarget<PortReuseEvents>
 
   /**
    * Does this node listen on this endpoint? A connection that was dialed from the endpoint may
@@ -59,6 +99,13 @@ export interface OwnConnection {
   readonly local: Endpoint
   readonly remote: Endpoint
   readonly dialed: boolean
+}
+
+/** What the last events said about a listening endpoint */
+interface Told {
+  readonly local: Endpoint
+  readonly mapping: NatMapping
+  readonly addresses: ReadonlyMap<string, Endpoint>
 }
 
 /**
@@ -75,8 +122,11 @@ export class Observed {
    * connection, and no other connection has it
    */
   readonly #connections = new Map<Connection['timeline'], OwnConnection>()
-  readonly #mappings = new WeakMap<Votes, NatMapping>()
+  readonly #told = new Map<string, Told>()
   readonly #handOver: HandOver
+
+  /** Set while an observation of a closed connection waits to be forgotten */
+  #expiry?: ReturnType<typeof setTimeout>
 
   constructor (init: ObservedInit) {
     this.#init = init
@@ -101,7 +151,13 @@ export class Observed {
     if (own != null) {
       this.#observations.close(own)
       this.#connections.delete(timeline)
+      this.#tellExpiry()
     }
+  }
+
+  /** Tells what has changed about all listening endpoints, for example when a listener has closed */
+  review (): void {
+    this.#told.forEach(({ local }) => { this.#tell(local) })
   }
 
   endpoints (): ObservedEndpoint[] {
@@ -135,22 +191,58 @@ export class Observed {
     if (this.#init.isListening(local)) {
       const counts = this.#observations.add(own, { local, external, observer: siteOf(remote.host), dialed })
       this.#init.log('%a observes %s:%d as %a%s', connection.remoteAddr, local.host, local.port, observedAddr, counts ? '' : ', which does not count: its host has changed its word too often')
-      this.#noteMapping(local)
+      this.#tell(local)
     }
 
     this.#handOver.review(local)
   }
 
-  #noteMapping (local: Endpoint): void {
-    const votes = this.#observations.votes(local)
-    const mapping = votes.mapping(this.#init.threshold)
+  /** Tells what has changed about a listening endpoint since the last time */
+  #tell (local: Endpoint): void {
+    const { threshold, isListening, log, own } = this.#init
+    const key = keyOf(local)
+    const votes = isListening(local) ? this.#observations.votes(local) : new Votes()
+    const mapping = votes.mapping(threshold)
+    const addresses = new Map(votes.believed(threshold).map(({ external }) => [keyOf(external), external]))
+    const last: Told = this.#told.get(key) ?? { local, mapping: 'unknown', addresses: new Map() }
 
-    if (mapping !== (this.#mappings.get(votes) ?? 'unknown')) {
-      this.#init.log('the NAT mapping of %s:%d is %s', local.host, local.port, mapping)
+    // before the events, as their listeners may cause the next call
+    if (addresses.size === 0 && mapping === 'unknown') {
+      this.#told.delete(key)
+    } else {
+      this.#told.set(key, { local, mapping, addresses })
     }
 
-    this.#mappings.set(votes, mapping)
+    missingIn(addresses, last.addresses).forEach(external => {
+      own.safeDispatchEvent<ExternalAddress>('external-address:gone', { detail: { local: toMultiaddr(local), external: toMultiaddr(external) } })
+    })
+    missingIn(last.addresses, addresses).forEach(external => {
+      own.safeDispatchEvent<ExternalAddress>('external-address:found', { detail: { local: toMultiaddr(local), external: toMultiaddr(external) } })
+    })
+
+    if (mapping !== last.mapping) {
+      log('the NAT mapping of %s:%d is %s', local.host, local.port, mapping)
+      own.safeDispatchEvent<NatMappingUpdate>('nat-mapping:update', { detail: { local: toMultiaddr(local), mapping } })
+    }
   }
+
+  /** Tells what has changed when the next observation is forgotten */
+  #tellExpiry (): void {
+    const ms = this.#expiry == null ? this.#observations.msToExpiry() : undefined
+
+    if (ms != null) {
+      this.#expiry = setTimeout(() => {
+        this.#expiry = undefined
+        this.review()
+        this.#tellExpiry()
+      }, ms).unref()
+    }
+  }
+}
+
+/** The endpoints of `all` that are not among `some` */
+function missingIn (some: ReadonlyMap<string, Endpoint>, all: ReadonlyMap<string, Endpoint>): Endpoint[] {
+  return [...all].filter(([key]) => !some.has(key)).map(([, endpoint]) => endpoint)
 }
 
 function publicEndpoint (observed: Multiaddr): Endpoint | undefined {

@@ -61,6 +61,16 @@ export class Votes {
     return natMapping({ observers: this.#dialed, most: this.#ranked[0]?.dialed ?? 0 }, threshold)
   }
 
+  /**
+   * The addresses that a dialed peer names, or that enough observers agree on. A single inbound
+   * peer can name any address. In the order of {@link byAgreement} they are the first ones
+   */
+  believed (threshold: number): readonly ExternalAddress[] {
+    const end = this.#ranked.findIndex(({ dialed, observers }) => dialed === 0 && observers < threshold)
+
+    return end === -1 ? this.#ranked : this.#ranked.slice(0, end)
+  }
+
   of (external: Endpoint): Agreement {
     return this.#addresses.get(keyOf(external)) ?? { observers: 0, dialed: 0 }
   }

@@ -36,6 +36,12 @@ export class PortPool {
   #nextStart: DeferredPromise<void> = pDefer()
   readonly #entries = new Map<PoolEntry, { readonly endpoint: Endpoint, readonly paused: boolean }>()
   #endpoints: readonly Endpoint[] = []
+  readonly #onChange: () => void
+
+  /** @param onChange - called when the endpoints have changed */
+  constructor (onChange: () => void = () => {}) {
+    this.#onChange = onChange
+  }
 
   /** Adds an entry for a listener. Dials use the entry only after `starting` or `listening` */
   add (): PoolEntry {
@@ -98,5 +104,6 @@ export class PortPool {
     this.#starting.delete(started)
     this.#nextStart.resolve()
     this.#nextStart = pDefer()
+    this.#onChange()
   }
 }

@@ -8,6 +8,7 @@ import { familyOf } from '../../src/endpoint.ts'
 import { Observed } from '../../src/observed/observed.ts'
 import type { DcutrComponents } from '../../src/dcutr/service.ts'
 import type { Endpoint } from '../../src/endpoint.ts'
+import type { PortReuseEvents } from '../../src/observed/observed.ts'
 import type { Libp2pEvents } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
@@ -31,6 +32,7 @@ describe('hand-over of observed addresses', () => {
   let events: TypedEventEmitter<Libp2pEvents>
   let addressManager: NonNullable<DcutrComponents['addressManager']>
   let observed: Observed
+  let told: TypedEventEmitter<PortReuseEvents>
   let listening: Endpoint[]
   let handedOver: string[]
 
@@ -55,9 +57,11 @@ describe('hand-over of observed addresses', () => {
       add(ma)
     }
     mock.timers.enable({ apis: ['setTimeout', 'Date'] })
+    told = new TypedEventEmitter()
     observed = new Observed({
       threshold: 4,
       events,
+      own: told,
       addressManager,
       log: defaultLogger().forComponent('test'),
       isListening: local => listening.includes(local),
@@ -128,6 +132,23 @@ describe('hand-over of observed addresses', () => {
       await pass(10 * SECOND)
     }
   }
+
+  it('of one inbound peer is not told as found, and that of a dialed peer is gone ten minutes after the connection', async () => {
+    const gone: string[] = []
+    told.addEventListener('external-address:found', ({ detail }) => { expect(`${detail.external}`).to.equal(TRUE_ADDRESS) })
+    told.addEventListener('external-address:gone', ({ detail }) => { gone.push(`${detail.external}`) })
+    say(inbound(1), '/ip4/11.6.6.6/tcp/666')
+    const [first, second] = dialed(2)
+    say([first, second], TRUE_ADDRESS)
+    first.closes()
+    await pass(5 * MINUTE)
+    second.closes()
+
+    await pass(10 * MINUTE - 1)
+    expect(gone).to.be.empty()
+    await pass(1)
+    expect(gone).to.deep.equal([TRUE_ADDRESS])
+  })
 
   it('is one, whatever four sites push that dialed us', async () => {
     const strangers = inbound(4)

@@ -89,6 +89,30 @@ describe('observed addresses', () => {
     expect(observed()).to.be.empty()
   })
 
+  it('are told by events when they are found or gone, with the NAT mapping', async () => {
+    const { listener, port } = await local.listen('/ip4/127.0.0.1/tcp/0')
+    const told: string[] = []
+    local.transport.addEventListener('external-address:found', ({ detail }) => { told.push(`${detail.external} found of ${detail.local}`) })
+    local.transport.addEventListener('external-address:gone', ({ detail }) => { told.push(`${detail.external} gone of ${detail.local}`) })
+    local.transport.addEventListener('nat-mapping:update', ({ detail }) => { told.push(`${detail.mapping} of ${detail.local}`) })
+    const first = await connectTo('127.0.0.1')
+
+    identify(first, '/ip4/11.0.0.9/tcp/4001')
+    identify(first, '/ip4/11.0.0.9/tcp/4001')
+    identify(await connectTo('127.0.0.2'), '/ip4/11.0.0.9/tcp/4001')
+    identify(first, '/ip4/11.0.0.9/tcp/4002')
+    await listener.close()
+
+    expect(told).to.deep.equal([
+      '/ip4/11.0.0.9/tcp/4001 found',
+      'endpoint-independent',
+      '/ip4/11.0.0.9/tcp/4002 found',
+      'unknown',
+      '/ip4/11.0.0.9/tcp/4001 gone',
+      '/ip4/11.0.0.9/tcp/4002 gone'
+    ].map(line => `${line} of /ip4/127.0.0.1/tcp/${port}`))
+  })
+
   it('come from inbound connections as well', async () => {
     const accepted = pDefer<MultiaddrConnection>()
     const peer = createTransport()
