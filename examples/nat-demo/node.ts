@@ -17,7 +17,6 @@ import { isRelayed, relayedAddress } from '../../test/kit/addresses.ts'
 import { roundTrip, serveEcho } from '../../test/kit/echo.ts'
 import { startNode } from '../../test/kit/node.ts'
 import { serve } from '../../test/kit/serve.ts'
-import { watchLog } from '../../test/kit/watch-log.ts'
 import { storyteller } from './tell.ts'
 import type { Connection } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
@@ -33,22 +32,8 @@ const relayed = pDefer<Connection>()
 const direct = pDefer<Connection>()
 const relayedClosed = pDefer<void>()
 
-// the log lines of @libp2p/dcutr, and what they mean
-const steps: Record<string, (argument: any) => string> = {
-  'B sending connect to %p': () => `sends CONNECT: dial me at ${offered()}`,
-  'A sending connect': () => `got CONNECT, sends CONNECT: dial me at ${offered()}`,
-  'A sending sync, rtt %dms': rtt => `got CONNECT after ${rtt} ms, sends SYNC and waits for half that time`,
-  'A dialing': addresses => `got SYNC, dials ${short(addresses)}`,
-  'B dialing': addresses => `dials ${short(addresses)}`
-}
-
 const node = await startNode({
   start: false,
-  logger: watchLog('libp2p:dcutr', (format, [argument]) => {
-    if (format in steps) {
-      tell(steps[format](argument))
-    }
-  }),
   addresses: { listen },
   transports: [reuseportTcp(), circuitRelayTransport()],
   services: { identify: identify(), dcutr: dcutr() }
@@ -75,6 +60,15 @@ node.addEventListener('connection:close', ({ detail: connection }) => {
     tell('has closed the connection over the relay')
     relayedClosed.resolve()
   }
+})
+
+node.services.dcutr.addEventListener('hole-punch:attempt', ({ detail: { role, multiaddrs } }) => {
+  tell(`has exchanged addresses, was offered ${short(multiaddrs)} and offers ${offered()}`)
+  tell(`dials as the ${role}`)
+})
+
+node.services.dcutr.addEventListener('hole-punch:end', ({ detail: { attempts, ms, result } }) => {
+  tell(`${result.kind === 'succeeded' ? 'has a direct connection' : `has no direct connection (${result.message})`} after ${ms} ms, attempts: ${attempts}`)
 })
 
 await serveEcho(node)
@@ -123,6 +117,6 @@ function isToRelay ({ remoteAddr }: Connection): boolean {
 /**
  * Addresses without the peer id. Relayed addresses are left out
  */
-function short (addresses: Multiaddr[]): string {
+function short (addresses: readonly Multiaddr[]): string {
   return addresses.filter(ma => !Circuit.matches(ma)).map(ma => ma.decapsulateCode(CODE_P2P).toString()).join(', ')
 }

@@ -39,16 +39,19 @@
 import { DialError, InvalidParametersError, serviceDependencies, start, stop } from '@libp2p/interface'
 import { tryGetNetConfig } from '@libp2p/utils'
 import { Circuit } from '@multiformats/multiaddr-matcher'
+import { TypedEventEmitter } from 'main-event'
 import { abortError, throwIfAborted, withSignals } from '../abort.ts'
 import { COUNT, DELAY, checkOptions, isWithin } from '../check-options.ts'
 import { CONNECTION_ATTEMPT_DELAY_MS, race } from '../dialing/race.ts'
 import { PLAIN_DIAL_MS } from '../upgrading/time-limits.ts'
 import { candidates } from './candidates.ts'
+import { failureOf, reasonOf } from './events.ts'
 import { AddressLearner } from './learn-address.ts'
 import { wrapDcutr } from './libp2p-dcutr.ts'
 import { MAX_DIALS, PeerAddresses } from './peer-addresses.ts'
 import { isDirect, punch } from './punch.ts'
 import { FailedPeers, Turns } from './turns.ts'
+import type { DcutrEvents, HolePunchAttempt, HolePunchEnd, Progress } from './events.ts'
 import type { Procedure } from './libp2p-dcutr.ts'
 import type { Asker } from './turns.ts'
 import type { Rules } from '../check-options.ts'
@@ -62,6 +65,8 @@ import type { Connection, ConnectionGater, CounterGroup, Libp2pEvents, Logger, M
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { TypedEventTarget } from 'main-event'
 
+export type { DcutrEvents, HolePunchAttempt, HolePunchEnd, HolePunchFailure, HolePunchResult } from './events.ts'
+export type { Role } from '../upgrading/roles.ts'
 export type { DCUtRServiceInit } from '@libp2p/dcutr'
 
 /** What the service needs of libp2p */
@@ -72,8 +77,8 @@ export interface DcutrComponents extends DCUtRServiceComponents {
   metrics?: Metrics
 }
 
-/** The hole punching service */
-export interface Dcutr {
+/** The hole punching service. Its events tell how each hole punch ends */
+export interface Dcutr extends TypedEventTarget<DcutrEvents> {
   /** The addresses that peers are asked to dial in a hole punch */
   candidates(): Multiaddr[]
 
@@ -110,7 +115,7 @@ export function dcutr (init: DCUtRServiceInit = {}): (components: DcutrComponent
   return components => new DcutrService(components, checked)
 }
 
-class DcutrService implements Dcutr, Startable {
+class DcutrService extends TypedEventEmitter<DcutrEvents> implements Dcutr, Startable {
   readonly [Symbol.toStringTag] = 'libp2p-reuseport-tcp/dcutr'
   readonly [serviceDependencies]: string[] = ['@libp2p/identify']
 
@@ -130,10 +135,14 @@ class DcutrService implements Dcutr, Startable {
   /** When this node began to coordinate a punch over a relayed connection, in ms */
   readonly #coordinated = new WeakMap<Connection, number>()
 
+  /** The hole punch over each relayed connection */
+  readonly #progress = new WeakMap<Connection, Progress>()
+
   /** Aborts when the service stops. Each start makes a new one; before that it is aborted */
   #stopped = new AbortController()
 
   constructor (components: DcutrComponents, init: DCUtRServiceInit) {
+    super()
     const { logger, metrics } = components
 
     this.#stopped.abort()
@@ -159,7 +168,12 @@ class DcutrService implements Dcutr, Startable {
       candidates: () => this.candidates(),
       coordinate: async (relayed, run) => this.#coordinate(relayed, run),
       follow: async (relayed, run) => this.#follow(relayed, run),
-      dial: async (role, relayed, multiaddrs, signal) => this.#dial(role, relayed, multiaddrs, signal)
+      dial: async (role, relayed, multiaddrs, signal) => {
+        const connection = await this.#dial(role, relayed, multiaddrs, signal)
+        this.#progressOf(relayed).connection = connection
+
+        return connection
+      }
     })
   }
 
@@ -225,7 +239,7 @@ class DcutrService implements Dcutr, Startable {
       await withSignals([stopped, gone.signal], async signal => this.#exchanges.run(asker, signal, async () => {
         // an exchange that has begun is not dropped when the relayed connection closes
         relayed.removeEventListener('close', onClose)
-        await this.#attempt(relayed, run, stopped)
+        await this.#attempt('responder', relayed, run, stopped)
       }))
     } catch (err: any) {
       if (err.name !== 'QueueFullError') {
@@ -235,6 +249,7 @@ class DcutrService implements Dcutr, Startable {
       this.#punches?.increment({ failed_busy: true })
       this.#log('no hole punch over %a - %e', relayed.remoteAddr, err)
       this.#coordinated.delete(relayed)
+      this.#tellEnd('responder', relayed, Date.now(), { why: 'busy', message: err.message })
     } finally {
       relayed.removeEventListener('close', onClose)
     }
@@ -251,24 +266,59 @@ class DcutrService implements Dcutr, Startable {
       throw new DialError(`${relayed.remotePeer} wants to coordinate a hole punch over ${relayed.remoteAddr} (${relayed.direction})`)
     }
 
-    await this.#attempt(relayed, run, this.#stopped.signal)
+    await this.#attempt('initiator', relayed, run, this.#stopped.signal)
   }
 
-  /** Runs a procedure, and remembers whether there is a direct connection after it */
-  async #attempt (relayed: Connection, run: Procedure, stopped: AbortSignal): Promise<void> {
+  /** Runs a procedure, remembers whether there is a direct connection after it, and tells it */
+  async #attempt (role: Role, relayed: Connection, run: Procedure, stopped: AbortSignal): Promise<void> {
     const { peer } = askerOf(relayed)
+    const started = Date.now()
+    const progress = this.#progressOf(relayed)
+    let error: Error | undefined
+
+    progress.connection = undefined
+    progress.error = undefined
 
     try {
       await this.#learner.learn(relayed, stopped)
       throwIfAborted(stopped)
       await run(stopped)
+    } catch (err: any) {
+      error = err
+      throw err
     } finally {
       if (this.#directConnection(relayed.remotePeer) != null) {
         this.#failed.delete(peer)
       } else if (!stopped.aborted) {
         this.#failed.add(peer)
       }
+
+      this.#tellEnd(role, relayed, started, failureOf(progress, stopped, error))
     }
+  }
+
+  /** `failure` is only used if there is no direct connection */
+  #tellEnd (role: Role, relayed: Connection, started: number, failure: ReturnType<typeof failureOf>): void {
+    const peer = relayed.remotePeer
+    const { attempts, connection = this.#directConnection(peer) } = this.#progressOf(relayed)
+    const ended = connection?.timeline.upgraded ?? Date.now()
+    const detail: HolePunchEnd = {
+      peer,
+      role,
+      attempts,
+      // a direct connection may be older than the hole punch
+      ms: Math.max(ended - started, 0),
+      result: connection == null ? { kind: 'failed', ...failure } : { kind: 'succeeded', connection }
+    }
+
+    this.safeDispatchEvent('hole-punch:end', { detail })
+  }
+
+  #progressOf (relayed: Connection): Progress {
+    const progress = this.#progress.get(relayed) ?? { attempts: 0 }
+    this.#progress.set(relayed, progress)
+
+    return progress
   }
 
   /**
@@ -305,8 +355,14 @@ class DcutrService implements Dcutr, Startable {
 
       this.#countWait(dials, asker)
       this.#log('punching a hole to %p as %s: %a', peer, role, selected)
+      const progress = this.#progressOf(relayed)
+      progress.attempts++
+      this.safeDispatchEvent<HolePunchAttempt>('hole-punch:attempt', { detail: { peer, role, attempt: progress.attempts, multiaddrs: selected } })
 
-      return this.#punch(attempts, peer, signal)
+      return this.#punch(attempts, peer, signal).catch(err => {
+        progress.error = err
+        throw err
+      })
     })
   }
 
@@ -401,12 +457,4 @@ function raceOptions (signal: AbortSignal): RaceOptions<Connection> {
     signal,
     discard: connection => { connection.close().catch(err => { connection.abort(err) }) }
   }
-}
-
-function reasonOf ({ name, code }: NodeJS.ErrnoException): 'timeout' | 'refused' | 'error' {
-  if (name === 'AbortError' || name === 'TimeoutError' || code === 'ETIMEDOUT') {
-    return 'timeout'
-  }
-
-  return code === 'ECONNREFUSED' || code === 'ECONNRESET' ? 'refused' : 'error'
 }

@@ -14,6 +14,7 @@ import { connectMessage, SYNC } from '../fixtures/dcutr-messages.ts'
 import { startBlackhole, startServer } from '../fixtures/server.ts'
 import { createTransport, rawUpgrader } from '../kit/transport.ts'
 import { until } from '../kit/wait.ts'
+import type { HolePunchAttempt, HolePunchEnd } from '../../src/dcutr/service.ts'
 import type { TestServer } from '../fixtures/server.ts'
 import type { Connection, Libp2pEvents, PeerId, Stream } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
@@ -43,6 +44,7 @@ describe('dcutr', () => {
       remoteAddr: multiaddr(address),
       remotePeer: PEER,
       status: 'open',
+      timeline: { open: 0 },
       direction,
       close: async () => {
         events.safeDispatchEvent('close')
@@ -83,7 +85,8 @@ describe('dcutr', () => {
   async function setUp ({ dial = async () => direct, addresses = [], observed = [], listening = [], connections = [], events = new TypedEventEmitter(), deny, denyPeer = false, transport = 'libp2p-reuseport-tcp', timeout = 5_000, retries = 1 }: Setup = {}): Promise<any> {
     const dials: any[] = []
     const counts: Record<string, number> = {}
-    const found: any = { addresses, dials, counts }
+    const told: string[] = []
+    const found: any = { addresses, dials, counts, told }
 
     const service: any = dcutr({ retries, timeout })({
       peerId: US,
@@ -120,6 +123,12 @@ describe('dcutr', () => {
     } as any)
 
     await service.start()
+    service.addEventListener('hole-punch:attempt', ({ detail: { peer, role, attempt, multiaddrs } }: CustomEvent<HolePunchAttempt>) => {
+      told.push(`${peer === PEER} ${role} ${attempt} ${multiaddrs.map(ma => ma.decapsulate('/p2p'))}`)
+    })
+    service.addEventListener('hole-punch:end', ({ detail: { peer, role, attempts, result } }: CustomEvent<HolePunchEnd>) => {
+      told.push(`${peer === PEER} ${role} ${attempts} ${result.kind === 'failed' ? `${result.why}: ${result.message}` : `${result.kind} ${result.connection === direct}`}`)
+    })
 
     return Object.assign(found, { service })
   }
@@ -217,11 +226,12 @@ describe('dcutr', () => {
   })
 
   it('does not begin if no address may be dialed', async () => {
-    const { counts, dials, error } = await punch({ deny: '/ip4/' }, addressesOf(2))
+    const { counts, dials, error, told } = await punch({ deny: '/ip4/' }, addressesOf(2))
 
     expect(error).to.have.property('name', 'DialError')
     expect(dials).to.be.empty()
     expect(counts).to.deep.equal({})
+    expect(told).to.deep.equal([`true initiator 0 not_dialed: ${error.message}`])
   })
 
   it('does not begin if the gater denies the peer', async () => {
@@ -231,24 +241,21 @@ describe('dcutr', () => {
     expect(dials).to.be.empty()
   })
 
-  it('counts what became of each hole punch', async () => {
+  it('counts what became of each hole punch, and tells it', async () => {
     const fail = (properties: object): Dial => async () => { throw Object.assign(new Error('no'), properties) }
-    const countOf = async (dial: Dial): Promise<object> => (await punch({ dial }, addressesOf(1))).counts
+    const resultOf = async (dial: Dial, expected: object, told: string): Promise<void> => {
+      const node = await punch({ dial }, addressesOf(1))
+      expect(node.counts).to.deep.equal({ attempted: 1, ...expected })
+      expect(node.told).to.deep.equal(['true initiator 1 /ip4/11.0.1.0/tcp/4001', `true initiator 1 ${told}`])
+    }
 
-    expect(await Promise.all([
-      countOf(async () => direct),
-      countOf(fail({ code: 'ECONNREFUSED' })),
-      countOf(fail({ code: 'ECONNRESET' })),
-      countOf(fail({ code: 'ETIMEDOUT' })),
-      countOf(fail({ name: 'AbortError' })),
-      countOf(fail({ code: 'EHOSTUNREACH' }))
-    ])).to.deep.equal([
-      { attempted: 1, succeeded: 1 },
-      { attempted: 1, failed_refused: 1 },
-      { attempted: 1, failed_refused: 1 },
-      { attempted: 1, failed_timeout: 1 },
-      { attempted: 1, failed_timeout: 1 },
-      { attempted: 1, failed_error: 1 }
+    await Promise.all([
+      resultOf(async () => direct, { succeeded: 1 }, 'succeeded true'),
+      resultOf(fail({ code: 'ECONNREFUSED' }), { failed_refused: 1 }, 'refused: no'),
+      resultOf(fail({ code: 'ECONNRESET' }), { failed_refused: 1 }, 'refused: no'),
+      resultOf(fail({ code: 'ETIMEDOUT' }), { failed_timeout: 1 }, 'timeout: no'),
+      resultOf(fail({ name: 'AbortError' }), { failed_timeout: 1 }, 'timeout: no'),
+      resultOf(fail({ code: 'EHOSTUNREACH' }), { failed_error: 1 }, 'error: no')
     ])
   })
 
@@ -277,6 +284,8 @@ describe('dcutr', () => {
       { address: `/ip4/11.0.0.2/tcp/5001/p2p/${PEER}`, initiator: false, reusePort: 'require' }
     ])
     expect(node.counts).to.deep.equal({ attempted: 1, succeeded: 1 })
+    await until(() => node.told.length === 2)
+    expect(node.told).to.deep.equal(['true responder 1 /ip4/11.0.0.2/tcp/5001', 'true responder 1 succeeded true'])
   })
 
   it('coordinates punches with those that dialed us, and lets only those coordinate that we dialed', async () => {
@@ -466,7 +475,9 @@ describe('dcutr', () => {
 
       expect(node.counts.waited).to.equal(510)
       expect(connections.filter(({ count }) => count() === 1)).to.have.lengthOf(128)
+      expect(node.told.filter((line: string) => line.includes(' responder 0 busy: '))).to.have.lengthOf(10)
       await node.service.stop()
+      await until(() => node.told.filter((line: string) => line.includes(' responder 0 stopped: ')).length === 128)
     })
   })
 

@@ -12,8 +12,8 @@ import { isRelayed } from '../../kit/addresses.ts'
 import { serveEcho } from '../../kit/echo.ts'
 import { startNode } from '../../kit/node.ts'
 import { inPrivateNetwork } from '../../kit/private-network.ts'
-import { watchLog } from '../../kit/watch-log.ts'
 import { tell } from './events.ts'
+import type { Dcutr } from '../../../src/dcutr/service.ts'
 import type { Connection, ConnectionEncrypter, Libp2p, Transport } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
@@ -28,7 +28,7 @@ export interface NodeInit {
   relayServer: boolean
 }
 
-export type Node = Libp2p<{ listening: Listening }>
+export type Node = Libp2p<{ listening: Listening, dcutr?: Dcutr }>
 
 interface Listening {
   on(ma: Multiaddr): Promise<void>
@@ -39,21 +39,11 @@ interface Listening {
   addresses(): Multiaddr[]
 }
 
-/**
- * What the dcutr service logs, and what it means
- */
-const HOLE_PUNCH_STATES = {
-  'punching a hole to': 'begun',
-  'connected to': 'succeeded',
-  'no hole to': 'failed'
-}
-
 export async function startPeer ({ listen, transport, security, seed, psk, relayServer }: NodeInit): Promise<Node> {
   const node = await startNode({
     ...(psk == null ? {} : inPrivateNetwork(psk)),
     start: false,
     privateKey: seed == null ? await generateKeyPair('Ed25519') : await generateKeyPairFromSeed('Ed25519', new Uint8Array(32).fill(seed)),
-    logger: watchLog('libp2p:reuseport-tcp:dcutr', tellHolePunch),
     addresses: { listen },
     transports: [transportOf(transport), circuitRelayTransport()],
     connectionEncrypters: [encrypterOf(security)],
@@ -75,6 +65,13 @@ export async function startPeer ({ listen, transport, security, seed, psk, relay
   node.addEventListener('connection:close', ({ detail }) => { tell({ event: 'disconnected', ...describe(detail) }) })
   node.addEventListener('peer:identify', ({ detail: { peerId, observedAddr, connection } }) => {
     tell({ event: 'observed', peer: peerId.toString(), address: observedAddr?.decapsulateCode(CODE_P2P).toString(), relayed: isRelayed(connection) })
+  })
+
+  node.services.dcutr?.addEventListener('hole-punch:attempt', ({ detail: { peer } }) => {
+    tell({ event: 'hole-punch', state: 'begun', peer: `${peer}` })
+  })
+  node.services.dcutr?.addEventListener('hole-punch:end', ({ detail: { peer, result } }) => {
+    tell({ event: 'hole-punch', peer: `${peer}`, ...(result.kind === 'failed' ? { state: 'failed', error: `${result.why}: ${result.message}` } : { state: 'succeeded' }) })
   })
 
   await serveEcho(node)
@@ -110,12 +107,4 @@ function describe (connection: Connection): Record<string, unknown> {
   const relayed = isRelayed(connection)
 
   return { peer: remotePeer.toString(), direction, remote: `${relayed ? remoteAddr : remoteAddr.decapsulateCode(CODE_P2P)}`, relayed }
-}
-
-function tellHolePunch (format: string, [peer, detail]: any[]): void {
-  const state = Object.entries(HOLE_PUNCH_STATES).find(([line]) => format.startsWith(line))?.[1]
-
-  if (state != null) {
-    tell({ event: 'hole-punch', state, peer: `${peer}`, ...(state === 'failed' ? { error: `${detail}` } : {}) })
-  }
 }
