@@ -96,8 +96,7 @@ export function wrapDcutr (components: DCUtRServiceComponents, init: DCUtRServic
 
 /**
  * Only dials of a punch have a priority. A responder's dial has `initiator: false`. An
- * initiator's dial does not have the option. `test/dcutr/libp2p-dcutr.spec.ts` fails if this
- * changes
+ * initiator's dial does not have the option. `contract.ts` notices if this changes
  */
 function roleInPunch ({ priority, initiator }: OpenConnectionOptions): Role | undefined {
   if (priority != null) {

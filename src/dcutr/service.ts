@@ -36,6 +36,7 @@
  * ```
  */
 
+import { dcutr as libp2pDcutr } from '@libp2p/dcutr'
 import { DialError, InvalidParametersError, serviceDependencies, start, stop } from '@libp2p/interface'
 import { tryGetNetConfig } from '@libp2p/utils'
 import { Circuit } from '@multiformats/multiaddr-matcher'
@@ -45,6 +46,7 @@ import { COUNT, DELAY, checkOptions, isWithin } from '../check-options.ts'
 import { CONNECTION_ATTEMPT_DELAY_MS, race } from '../dialing/race.ts'
 import { PLAIN_DIAL_MS } from '../upgrading/time-limits.ts'
 import { candidates } from './candidates.ts'
+import { findBreach } from './contract.ts'
 import { failureOf, reasonOf } from './events.ts'
 import { AddressLearner } from './learn-address.ts'
 import { wrapDcutr } from './libp2p-dcutr.ts'
@@ -120,9 +122,12 @@ class DcutrService extends TypedEventEmitter<DcutrEvents> implements Dcutr, Star
   readonly [serviceDependencies]: string[] = ['@libp2p/identify']
 
   readonly #components: DcutrComponents
+  readonly #init: DCUtRServiceInit
   readonly #log: Logger
   readonly #punches?: CounterGroup
-  readonly #service: unknown
+
+  /** `@libp2p/dcutr`, since the first start */
+  #service: unknown
   readonly #learner: AddressLearner
 
   /** `turns.ts` explains these limits */
@@ -147,6 +152,7 @@ class DcutrService extends TypedEventEmitter<DcutrEvents> implements Dcutr, Star
 
     this.#stopped.abort()
     this.#components = components
+    this.#init = init
     this.#log = logger.forComponent('libp2p:reuseport-tcp:dcutr')
     this.#punches = metrics?.registerCounterGroup('libp2p_reuseport_tcp_hole_punches_total', {
       label: 'result',
@@ -164,17 +170,6 @@ class DcutrService extends TypedEventEmitter<DcutrEvents> implements Dcutr, Star
       },
       onResult: result => { this.#punches?.increment({ [result]: true }) }
     })
-    this.#service = wrapDcutr(components, init, {
-      candidates: () => this.candidates(),
-      coordinate: async (relayed, run) => this.#coordinate(relayed, run),
-      follow: async (relayed, run) => this.#follow(relayed, run),
-      dial: async (role, relayed, multiaddrs, signal) => {
-        const connection = await this.#dial(role, relayed, multiaddrs, signal)
-        this.#progressOf(relayed).connection = connection
-
-        return connection
-      }
-    })
   }
 
   async start (): Promise<void> {
@@ -188,6 +183,7 @@ class DcutrService extends TypedEventEmitter<DcutrEvents> implements Dcutr, Star
 
     this.#stopped = new AbortController()
     this.#components.events.addEventListener('connection:open', this.#onOpen)
+    this.#service ??= await this.#createService()
     await start(this.#service)
   }
 
@@ -196,6 +192,29 @@ class DcutrService extends TypedEventEmitter<DcutrEvents> implements Dcutr, Star
     this.#stopped.abort()
     this.#components.events.removeEventListener('connection:open', this.#onOpen)
     await stop(this.#service)
+  }
+
+  /** Uses `@libp2p/dcutr` without any change if it does not do what this package relies on */
+  async #createService (): Promise<unknown> {
+    const breach = await findBreach()
+
+    if (breach != null) {
+      this.#log.error('this version of @libp2p/dcutr is not the one that libp2p-reuseport-tcp/dcutr knows (%s). It runs without the changes of this package, so most hole punches will fail. Install @libp2p/dcutr 3.0.28, or a newer libp2p-reuseport-tcp', breach)
+
+      return libp2pDcutr(this.#init)(this.#components)
+    }
+
+    return wrapDcutr(this.#components, this.#init, {
+      candidates: () => this.candidates(),
+      coordinate: async (relayed, run) => this.#coordinate(relayed, run),
+      follow: async (relayed, run) => this.#follow(relayed, run),
+      dial: async (role, relayed, multiaddrs, signal) => {
+        const connection = await this.#dial(role, relayed, multiaddrs, signal)
+        this.#progressOf(relayed).connection = connection
+
+        return connection
+      }
+    })
   }
 
   /**
