@@ -1,6 +1,9 @@
-import fs from 'node:fs'
 import path from 'node:path'
+import { promisify } from 'node:util'
 import { expect } from 'aegir/chai'
+import { build as esbuild } from 'esbuild'
+import { build as vite } from 'vite'
+import webpack from 'webpack'
 import { ENTRY_POINTS, LIBRARY, installed, manifestIn, run } from './installed.ts'
 
 const { name } = manifestIn(LIBRARY)
@@ -72,35 +75,39 @@ describe('who imports the package', () => {
       .with.property('stderr').that.matches(/^Error: libp2p-reuseport-tcp needs Node 22\.12 or newer, this is 20\.20\.2$/m)
   })
 
-  interface Bundle {
-    file: string
+  /**
+   * @returns the modules that something is left of, as paths in the project
+   */
+  async function modulesInBundle (entry: string): Promise<string[]> {
+    const { metafile } = await esbuild({ absWorkingDir: await installed(), entryPoints: [entry], bundle: true, format: 'esm', platform: 'node', write: false, metafile: true, logLevel: 'error' })
+    const [{ inputs }] = Object.values(metafile.outputs)
 
-    /**
-     * Those that something is left of, as paths in the project
-     */
-    modules: string[]
-  }
-
-  async function bundle (entry: string, platform: 'node' | 'browser'): Promise<Bundle> {
-    const file = path.join(await installed(), `${platform}-${entry}`)
-    await inProject('esbuild', entry, '--bundle', '--format=esm', `--platform=${platform}`, `--outfile=${file}`, `--metafile=${file}.json`)
-    const [{ inputs }] = Object.values<any>(JSON.parse(fs.readFileSync(`${file}.json`, 'utf-8')).outputs)
-
-    return { file, modules: Object.keys(inputs).filter(name => inputs[name].bytesInOutput > 0) }
+    return Object.keys(inputs).filter(name => inputs[name].bytesInOutput > 0)
   }
 
   it('has nothing of it in a bundle that does not use it', async () => {
-    const { modules } = await bundle('unused.js', 'node')
-
-    expect(modules.filter(name => name.startsWith('node_modules/'))).to.be.empty()
+    expect((await modulesInBundle('unused.js')).filter(name => name.startsWith('node_modules/'))).to.be.empty()
     // would it have been seen?
-    expect((await bundle('used.js', 'node')).modules).to.include(`node_modules/${name}/dist/src/transport.js`)
+    expect(await modulesInBundle('used.js')).to.include(`node_modules/${name}/dist/src/transport.js`)
   })
 
-  it('is told by a bundle for browsers that there is no TCP', async () => {
-    const { file } = await bundle('used.js', 'browser')
+  // each makes the bundle out.js of browser.js
+  const bundlers: Record<string, (project: string, outdir: string) => Promise<unknown>> = {
+    esbuild: async (project, outdir) => esbuild({ absWorkingDir: project, entryPoints: { out: 'browser.js' }, bundle: true, format: 'esm', outdir }),
+    vite: async (project, outdir) => vite({ root: project, configFile: false, logLevel: 'error', build: { outDir: outdir, rollupOptions: { input: 'browser.js', output: { entryFileNames: 'out.js' } } } }),
+    webpack: async (project, outdir) => promisify((done: (err: Error | null) => void) => {
+      webpack({ mode: 'production', context: project, entry: './browser.js', output: { path: outdir, filename: 'out.js' } }, done)
+    })()
+  }
 
-    await expect(inProject('node', file)).to.eventually.be.rejected()
-      .with.property('stderr').that.matches(/^Error: .*browser.*$/m)
-  })
+  for (const [bundler, bundle] of Object.entries(bundlers)) {
+    it(`gets @libp2p/dcutr, and is told that there is no TCP, by a bundle of ${bundler} for browsers`, async () => {
+      const project = await installed()
+      const outdir = path.join(project, bundler)
+      await bundle(project, outdir)
+
+      await expect(inProject('node', path.join(outdir, 'out.js'))).to.eventually.be.rejected()
+        .with.property('stderr').that.include('TCP connections are not possible in browsers, true')
+    })
+  }
 })
