@@ -1,5 +1,6 @@
 import fs from 'node:fs'
 import { expect } from 'aegir/chai'
+import { execa } from 'execa'
 import { checkNodeVersion } from '../src/node-version.ts'
 
 describe('node-version', () => {
@@ -31,5 +32,14 @@ describe('node-version', () => {
 
       expect(engines).to.deep.equal({ node: '>=22.12' })
     }
+  })
+
+  // as `npm start` is, if the install script of the package `node` did not run
+  it('a Node that can not run TypeScript is told what to do', async () => {
+    const { exitCode, stderr } = await execa(process.execPath, ['--no-experimental-strip-types', '--import', './test/kit/check-node.js', 'missing.ts'], { env: { NODE_OPTIONS: '' }, reject: false })
+
+    expect(exitCode).to.equal(1)
+    expect(stderr).to.include(`this is Node ${process.versions.node}`).and.to.include('npm rebuild node --ignore-scripts=false')
+    expect(stderr).to.not.include('missing.ts')
   })
 })
