@@ -47,14 +47,31 @@ export async function installed (): Promise<string> {
 }
 
 async function install (): Promise<string> {
-  const project = emptyDirectory()
-  fs.cpSync(path.join(import.meta.dirname, 'project'), project, { recursive: true })
-  fs.writeFileSync(path.join(project, 'package.json'), JSON.stringify({ private: true, type: 'module' }))
-
   const others = OTHERS.map(name => `${name}@${manifestIn(path.join(ROOT, 'node_modules', name)).version}`)
-  await run(project, 'npm', 'install', '--prefer-offline', await tarball(LIBRARY), await tarball(COMMAND), ...others)
+  const project = await projectWith(await tarball(LIBRARY), await tarball(COMMAND), ...others)
+  fs.cpSync(path.join(import.meta.dirname, 'project'), project, { recursive: true })
 
   return project
+}
+
+/**
+ * A project of its own, which is empty but for these packages
+ */
+export async function projectWith (...packages: string[]): Promise<string> {
+  const project = emptyDirectory()
+  fs.writeFileSync(path.join(project, 'package.json'), JSON.stringify({ private: true, type: 'module' }))
+  await run(project, 'npm', 'install', '--prefer-offline', ...packages)
+
+  return project
+}
+
+/**
+ * The code blocks of a document that are in this language
+ */
+export function codeIn (document: string, language: string): string[] {
+  const text = fs.readFileSync(path.join(ROOT, document), 'utf-8')
+
+  return [...text.matchAll(/^```(\w+)\n(.*?)^```$/gms)].filter(([, name]) => name === language).map(([,, code]) => code)
 }
 
 const tarballs = new Map<string, Promise<string>>()
