@@ -60,7 +60,7 @@ export async function askPeer (node: Node, address: Multiaddr, { timeout, signal
     answer.latencyMs = inMs(await ping(connection, options.signal))
   } catch (err: any) {
     signal.throwIfAborted()
-    answer.error = step + (timedOut.aborted ? `no answer within ${timeout / 1_000} s` : messageOf(err))
+    answer.error = timedOut.aborted ? `${step}no answer within ${timeout / 1_000} s` : messageOf(err, step)
   }
 
   return answer
@@ -105,8 +105,13 @@ function inMs (duration: number): number {
 /**
  * If several addresses were tried, the error of each one
  */
-function messageOf (err: Error): string {
-  return err instanceof AggregateError
-    ? [...new Set(err.errors.map(messageOf))].join('; ')
-    : err.message
+function messageOf (err: Error, step: string): string {
+  if (err instanceof AggregateError) {
+    return [...new Set(err.errors.map(err => messageOf(err, step)))].join('; ')
+  }
+
+  // only the text of @libp2p/noise tells
+  const other = /^Payload identity key (\w+) does not match/.exec(err.message)?.[1]
+
+  return other == null ? step + err.message : `another peer answers there: ${other}`
 }

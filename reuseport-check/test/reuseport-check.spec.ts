@@ -185,6 +185,15 @@ describe('reuseport-check', () => {
     expect(verdict).to.include({ ok: false, portsReused: 'all' })
   })
 
+  it('fails if another peer answers, and names it', async () => {
+    const peer = await startPeer()
+    const [address] = `${peer.getMultiaddrs()[0]}`.split('/p2p/')
+    const { code, stdout } = await run([`${address}/p2p/12D3KooWJRSrypvnpHgc6ZAgyCni4KcSmbV7uGRaMw5LgMKT18fq`])
+
+    expect(code).to.equal(1)
+    expect(stdout).to.include(`${address}: another peer answers there: ${peer.peerId}\n`)
+  })
+
   it('fails if ports are not reused, and says why', async () => {
     const { code, stdout } = await run([], { LIBP2P_TCP_REUSEPORT: 'false' })
 
