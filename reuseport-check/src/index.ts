@@ -33,7 +33,7 @@ async function main (): Promise<number> {
     const { report } = await import('./report.ts')
     const result = await check({ ...options, signal, show })
 
-    await print(process.stdout, options.json ? toJson(result) : report(result, process.env.LIBP2P_TCP_REUSEPORT))
+    await print(process.stdout, options.json ? toJson(result) : report(result, { columns: process.stdout.columns, setting: process.env.LIBP2P_TCP_REUSEPORT }))
 
     return result.verdict.ok ? 0 : 1
   } catch (err: any) {

@@ -2,23 +2,32 @@ import { tryGetNetConfig } from '@libp2p/utils'
 import { multiaddr } from '@multiformats/multiaddr'
 import { markdownTable } from 'markdown-table'
 import { endpointOf } from './command-line.ts'
-import { OBSERVERS_NEEDED, dialedFrom, ipVersion, portsReused, telling } from './verdict.ts'
+import { OBSERVERS_NEEDED, countBlocked, dialedFrom, ipVersion, portsReused, telling } from './verdict.ts'
 import type { CheckResult, EndpointVerdict, PeerResult, Verdict } from './result.ts'
+
+export interface ReportOptions {
+  /**
+   * The width of the terminal, if the text goes to one
+   */
+  columns?: number
+
+  /**
+   * The value of the environment variable LIBP2P_TCP_REUSEPORT
+   */
+  setting?: string
+}
 
 /**
  * The result as text for the user: a table of the peers, then the verdict
- *
- * @param result - the result of the check
- * @param setting - the value of the environment variable LIBP2P_TCP_REUSEPORT
  */
-export function report (result: CheckResult, setting?: string): string {
+export function report (result: CheckResult, { columns = Infinity, setting }: ReportOptions = {}): string {
   const { libp2pTcpListening, listening, peers, portReuse } = result
 
   return [
     `reuseportTcp listens on ${ports(listening)}`,
     `@libp2p/tcp  listens on ${ports(libp2pTcpListening)}`,
     portReuse.available ? `Ports can be reused on this machine, by ${portReuse.name}` : `Ports are not reused on this machine: ${portReuse.why}`,
-    ...table(peers),
+    ...table(peers, columns),
     ...peers.flatMap(notes),
     '',
     ...verdict(result),
@@ -30,7 +39,12 @@ function ports (endpoints: string[]): string {
   return `port ${endpoints.map(endpoint => `${portOf(endpoint)} (${ipVersion(endpoint)})`).join(' and ')}`
 }
 
-function table (peers: PeerResult[]): string[] {
+const TITLES = ['peer', 'dialed from', 'reused', 'peer saw', 'connected in', 'round trip', 'with @libp2p/tcp']
+
+/**
+ * One line for each peer. If that is too wide, one line for each value
+ */
+function table (peers: PeerResult[], columns: number): string[] {
   const rows = peers.map(({ address, connectMs, latencyMs, libp2pTcp, observed, source }) => [
     endpointOf(multiaddr(address)),
     `${source?.port ?? '-'}`,
@@ -40,8 +54,15 @@ function table (peers: PeerResult[]): string[] {
     duration(latencyMs),
     hostAndPort(libp2pTcp.observed)
   ])
+  const lines = markdownTable([TITLES, ...rows]).split('\n')
 
-  return markdownTable([['peer', 'dialed from', 'reused', 'peer saw', 'connected in', 'round trip', 'with @libp2p/tcp'], ...rows]).split('\n')
+  if (lines[0].length <= columns) {
+    return lines
+  }
+
+  const width = Math.max(...TITLES.map(({ length }) => length))
+
+  return rows.flatMap(([peer, ...values]) => [peer, ...values.map((value, i) => `  ${TITLES[i + 1].padEnd(width)}  ${value}`)])
 }
 
 /**
@@ -155,7 +176,7 @@ function holePunching (version: string, { holePunching }: EndpointVerdict, diale
   return {
     likely: `Hole punching over ${version} is likely to work.`,
     unlikely: `Hole punching over ${version} is unlikely to work, except with peers that anybody can reach: those with a public address or behind a full-cone NAT.`,
-    unknown: `Whether hole punching over ${version} works is unknown, because ${portsReused(dialed) === 'some' ? 'not all dials came from the port that is listened on' : 'the NAT mapping is unknown'}.`
+    unknown: `Whether hole punching over ${version} works is unknown, because ${countBlocked(dialed) > 0 ? 'not all dials came from the port that is listened on' : 'the NAT mapping is unknown'}.`
   }[holePunching]
 }
 

@@ -1,9 +1,21 @@
 import type { EndpointVerdict, Likelihood, ObservedResult, PeerResult, Share, Source, Verdict } from './result.ts'
+import type { EphemeralReason } from 'libp2p-reuseport-tcp'
 
 /**
  * This many observers are enough to tell how a NAT maps a port
  */
 export const OBSERVERS_NEEDED = 4
+
+/**
+ * The reasons for which a dial from the listening port does not get through a network
+ */
+const BLOCKED: EphemeralReason[] = ['suspended', 'faster', 'refused']
+
+/**
+ * If fewer dials are blocked, the firewalls of these peers may be the reason, and not the
+ * network of this machine. The transport suspends a listening port after as many
+ */
+const BLOCKED_BY_NETWORK = 3
 
 /**
  * Draws a conclusion from the answers of the peers
@@ -27,7 +39,7 @@ export function judge (peers: PeerResult[], observed: ObservedResult[]): Verdict
  * another port
  */
 export function telling (peers: PeerResult[]): Source[] {
-  return peers.map(({ source }) => source).filter(source => source != null).filter(source => source.kind === 'reused' || source.why !== 'simultaneous_open')
+  return sourcesOf(peers).filter(source => source.kind === 'reused' || source.why !== 'simultaneous_open')
 }
 
 /**
@@ -50,6 +62,18 @@ export function portsReused (peers: PeerResult[]): Share {
 }
 
 /**
+ * How many dials from the listening port did not get through a network. Dials that came from
+ * another port for a reason of this machine, such as a setting, say nothing about a network
+ */
+export function countBlocked (peers: PeerResult[]): number {
+  return sourcesOf(peers).filter(source => source.kind === 'ephemeral' && BLOCKED.includes(source.why)).length
+}
+
+function sourcesOf (peers: PeerResult[]): Source[] {
+  return peers.map(({ source }) => source).filter(source => source != null)
+}
+
+/**
  * The peers that were dialed over the IP version of this endpoint
  */
 export function dialedFrom ({ listening }: Pick<ObservedResult, 'listening'>, peers: PeerResult[]): PeerResult[] {
@@ -69,14 +93,11 @@ export function ipVersion (address: string): string {
  */
 function holePunching (endpoint: ObservedResult, peers: PeerResult[]): Likelihood {
   const { behindNat, natMapping } = endpoint
-  const share = portsReused(dialedFrom(endpoint, peers))
+  const dialed = dialedFrom(endpoint, peers)
+  const blocked = countBlocked(dialed)
 
-  if (share === 'none') {
-    return 'unlikely'
-  }
-
-  if (share === 'some') {
-    return 'unknown'
+  if (blocked > 0) {
+    return blocked >= BLOCKED_BY_NETWORK && portsReused(dialed) === 'none' ? 'unlikely' : 'unknown'
   }
 
   if (behindNat === false || natMapping === 'endpoint-independent') {

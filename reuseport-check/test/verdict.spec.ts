@@ -26,14 +26,14 @@ describe('the verdict of reuseport-check', () => {
     }
   }
 
-  const ephemeral = { address: '/ip4/10.0.0.2/tcp/51000', port: 51000, kind: 'ephemeral', why: 'suspended', message: 'several peers could be reached from an ephemeral port, but not from the listening port' } as const
+  const blocked = { address: '/ip4/10.0.0.2/tcp/51000', port: 51000, kind: 'ephemeral', why: 'faster', message: 'the listening port got no answer' } as const
   const overIPv6: Source = { ...REUSED, address: '/ip6/2b00::2/tcp/4001' }
 
   function seen (observed: Partial<ObservedResult> = {}): ObservedResult {
     return { listening: IP4, addresses: [{ address: '/ip4/11.0.0.9/tcp/4001', observers: 4 }], behindNat: true, natMapping: 'endpoint-independent', ...observed }
   }
 
-  function text (peers: PeerResult[], observed: ObservedResult[], portReuse: CheckResult['portReuse'] = { available: true, name: 'net.BoundSocket' }): string {
+  function text (peers: PeerResult[], observed: ObservedResult[], { columns, portReuse = { available: true, name: 'net.BoundSocket' } }: { columns?: number, portReuse?: CheckResult['portReuse'] } = {}): string {
     const result: CheckResult = {
       peerId: '12D3KooWJRSrypvnpHgc6ZAgyCni4KcSmbV7uGRaMw5LgMKT18fq',
       listening: observed.map(({ listening }) => listening),
@@ -44,7 +44,7 @@ describe('the verdict of reuseport-check', () => {
       verdict: judge(peers, observed)
     }
 
-    return report(result)
+    return report(result, { columns })
   }
 
   it('endpoint-independent mapping: hole punching is likely to work', () => {
@@ -101,27 +101,40 @@ describe('the verdict of reuseport-check', () => {
     expect(text([peer()], [{ listening: IP4, ...UNSEEN }])).to.include('unknown: no peer sees this node at a public address.')
   })
 
-  it('no dial from the listening port: no hole punching', () => {
+  it('three peers, and none reached from the listening port: the network blocks hole punching', () => {
     const observed = [{ listening: IP4, ...UNSEEN }]
+    const peers = [peer(blocked), peer(blocked), peer(blocked)]
 
-    expect(judge([peer(ephemeral)], observed)).to.deep.include({ ok: false, portsReused: 'none', because: [ephemeral.message], holePunching: 'unlikely' })
-    expect(text([peer(ephemeral)], observed)).to.include('Ports are not reused: several peers could be reached from an ephemeral port, but not from the listening port.')
+    expect(judge(peers, observed)).to.deep.include({ ok: false, portsReused: 'none', because: [blocked.message], holePunching: 'unlikely' })
+    expect(text(peers, observed)).to.include('Ports are not reused: the listening port got no answer.')
       .and.include('unknown: no dial came from the port that is listened on.')
       .and.include('Hole punching is unlikely to work: ')
+    // their own firewalls may be the reason
+    expect(judge(peers.slice(1), observed).holePunching).to.equal('unknown')
   })
 
-  it('some dials from the listening port: unknown, for this IP version', () => {
-    const peers = [peer(), peer(ephemeral), peer(overIPv6)]
+  for (const why of ['turned_off', 'unavailable', 'no_listener', 'unusable'] as const) {
+    it(`${why}: has nothing to do with the NAT`, () => {
+      const local = { ...blocked, why, message: 'a reason of this machine' }
+
+      expect(judge([peer(local), peer(local), peer(local)], [{ listening: IP4, ...UNSEEN }])).to.include({ portsReused: 'none', holePunching: 'unknown' })
+      expect(text([peer(local)], [{ listening: IP4, ...UNSEEN }])).to.not.include('Hole punching')
+      expect(judge([peer(), peer(local)], [seen()])).to.include({ portsReused: 'some', holePunching: 'likely' })
+    })
+  }
+
+  it('some dials blocked: unknown, for this IP version', () => {
+    const peers = [peer(), peer(blocked), peer(overIPv6)]
     const observed = [seen(), seen({ listening: IP6, addresses: [{ address: '/ip6/2b00::2/tcp/4001', observers: 2 }] })]
 
     expect(judge(peers, observed)).to.include({ ok: false, portsReused: 'some', holePunching: 'likely' })
     expect(judge(peers, observed).endpoints.map(({ holePunching }) => holePunching)).to.deep.equal(['unknown', 'likely'])
-    expect(text(peers, observed)).to.include('Ports are reused for 2 of 3 dials; otherwise several peers could be reached from an ephemeral port, but not from the listening port.')
+    expect(text(peers, observed)).to.include('Ports are reused for 2 of 3 dials; otherwise the listening port got no answer.')
       .and.include('is unknown, because not all dials came from the port that is listened on.')
   })
 
   it('a peer that dialed us at the same moment: tells nothing', () => {
-    const crossed = { ...ephemeral, why: 'simultaneous_open', message: 'the peer dialed us at the same moment' } as const
+    const crossed = { ...blocked, why: 'simultaneous_open', message: 'the peer dialed us at the same moment' } as const
     const unseen = { listening: IP4, ...UNSEEN }
 
     expect(judge([peer(crossed)], [unseen])).to.deep.include({ portsReused: 'unknown', because: [], holePunching: 'unknown' })
@@ -132,7 +145,7 @@ describe('the verdict of reuseport-check', () => {
       .and.not.include('unlikely')
 
     expect(judge([peer(crossed), peer()], [seen()])).to.include({ portsReused: 'all', holePunching: 'likely' })
-    expect(judge([peer(crossed), peer(ephemeral)], [seen()])).to.include({ portsReused: 'none', holePunching: 'unlikely' })
+    expect(judge([peer(crossed), peer(blocked)], [seen()])).to.include({ portsReused: 'none', holePunching: 'unknown' })
   })
 
   it('nobody reached: nothing to say', () => {
@@ -161,9 +174,28 @@ describe('the verdict of reuseport-check', () => {
     expect(text([peer(REUSED, { libp2pTcp: { ...libp2pTcp, error: 'no answer within 10 s' } })], [seen()])).to.include('tcp/4001: with @libp2p/tcp: no answer within 10 s\n')
   })
 
+  it('a table that is wider than the terminal: one line for each value', () => {
+    const peers = [peer(), peer(REUSED, { observed: '/ip4/11.0.0.9/tcp/4001' })]
+    const table = text(peers, [seen()])
+    const [head] = table.match(/^\| peer.*/m) ?? []
+    const stacked = text(peers, [seen()], { columns: 80 })
+
+    expect(text(peers, [seen()], { columns: head?.length })).to.equal(table)
+    expect(text(peers, [seen()], { columns: Number(head?.length) - 1 })).to.equal(stacked)
+    expect(stacked).to.include([
+      `\n/ip4/11.0.0.${n}/tcp/4001`,
+      '  dialed from       4001',
+      '  reused            yes',
+      '  peer saw          11.0.0.9:4001',
+      '  connected in      80 ms',
+      '  round trip        40 ms',
+      '  with @libp2p/tcp  -\n'
+    ].join('\n'))
+  })
+
   it('port reuse: how, or why not', () => {
     expect(text([peer()], [seen()])).to.include('Ports can be reused on this machine, by net.BoundSocket\n')
-    expect(text([peer()], [seen()], { available: false, why: 'no' })).to.include('Ports are not reused on this machine: no\n')
+    expect(text([peer()], [seen()], { portReuse: { available: false, why: 'no' } })).to.include('Ports are not reused on this machine: no\n')
   })
 
   it('what peers say can not give commands to the terminal', () => {
