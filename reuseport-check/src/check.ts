@@ -5,6 +5,7 @@ import { reuseportTcp } from 'libp2p-reuseport-tcp'
 import { askPeer } from './ask-peer.ts'
 import { startLocalPeer } from './local-peer.ts'
 import { EVERYWHERE, THIS_MACHINE, listenAddresses, startNode } from './node.ts'
+import { findPublicPeers } from './public-peers.ts'
 import { OBSERVERS_NEEDED, judge } from './verdict.ts'
 import type { Options } from './command-line.ts'
 import type { Node } from './node.ts'
@@ -28,10 +29,10 @@ export interface CheckOptions extends Omit<Options, 'json'> {
  * One dial follows the other. Parallel dials would affect each other's times, and libp2p joins
  * dials to the same peer.
  *
- * @throws {Error} if the port can't be listened on, or the reason of the signal
- * when that aborts
+ * @throws {Error} if the port can't be listened on, if this machine has no address, if the
+ * public peers can't be looked up, or the reason of the signal when that aborts
  */
-export async function check ({ addresses, port, timeout, signal, show }: CheckOptions): Promise<CheckResult> {
+export async function check ({ addresses, publicPeers, port, timeout, signal, show }: CheckOptions): Promise<CheckResult> {
   const started: Array<{ stop(): Promise<void> | void }> = []
   const start = async <T extends { stop(): Promise<void> | void }> (starting: Promise<T>): Promise<T> => {
     const result = await starting
@@ -58,6 +59,16 @@ export async function check ({ addresses, port, timeout, signal, show }: CheckOp
     const plain = await start(startNode({ transport: tcp(), listen: await listenAddresses(EVERYWHERE, 0), timeout }))
     // before the dials, because they may add external addresses
     const listening = endpointsOf(node)
+
+    if (listening.length === 0) {
+      throw new Error('This machine has no IP address, not even that of the loopback interface, so it can not dial')
+    }
+
+    if (publicPeers) {
+      show('looking up the public peers')
+      addresses = [...addresses, ...await findPublicPeers(signal)]
+    }
+
     const localPeers = addresses.length === 0
 
     if (localPeers) {

@@ -13,6 +13,11 @@ export interface Options {
   addresses: Multiaddr[]
 
   /**
+   * Dial the public bootstrap nodes of the IPFS network, too
+   */
+  publicPeers: boolean
+
+  /**
    * The port to listen on. 0: a free port
    */
   port: number
@@ -38,6 +43,7 @@ Exit codes:
 
 Examples:
   reuseport-check
+  reuseport-check --public
   reuseport-check --port 4001 /ip4/192.0.2.1/tcp/4001 /dns4/example.com/tcp/4001
   reuseport-check --json /dnsaddr/example.com/p2p/12D3Koo… | jq .verdict
 
@@ -54,9 +60,10 @@ export function parseArguments (args: string[]): { options: Options, output?: st
   const command = new Command('reuseport-check')
     .description('Starts a node, dials the peers from the port that it listens on, and says which port they were dialed from, which address they saw, and what follows for NATs and hole punching.')
     .argument('[multiaddr...]', 'the peers; without any, two are started on this machine', toAddresses)
+    .option('--public', 'dial the public bootstrap nodes of the IPFS network')
     .option('--port <number>', 'listen on this port; 0 is a free one', toPort, 0)
     .option('--timeout <seconds>', 'how long to wait for each peer', toSeconds, 10)
-    .option('--json', 'print one JSON document and nothing else')
+    .option('--json', 'print the result as one JSON document')
     .version(createRequire(import.meta.url)('reuseport-check/package.json').version, '--version', 'print the version')
     .helpOption('-h, --help', 'print this')
     .addHelpText('after', NOTES)
@@ -71,10 +78,10 @@ export function parseArguments (args: string[]): { options: Options, output?: st
     }
   }
 
-  const { port, timeout, json = false } = command.opts()
+  const { public: publicPeers = false, port, timeout, json = false } = command.opts()
   const [addresses = []] = command.processedArgs
 
-  return { options: { addresses, port, timeout: timeout * 1_000, json }, output: output === '' ? undefined : output }
+  return { options: { addresses, publicPeers, port, timeout: timeout * 1_000, json }, output: output === '' ? undefined : output }
 }
 
 /**

@@ -30,7 +30,13 @@ async function main (): Promise<number> {
 
     // not at the top: this import fails if this Node is too old
     const { check } = await import('./check.ts')
+    const { PUBLIC_PEERS_NOTICE } = await import('./public-peers.ts')
     const { report } = await import('./report.ts')
+
+    if (options.publicPeers) {
+      await print(process.stderr, PUBLIC_PEERS_NOTICE)
+    }
+
     const result = await check({ ...options, signal, show })
 
     await print(process.stdout, options.json ? toJson(result) : report(result, { columns: process.stdout.columns, setting: process.env.LIBP2P_TCP_REUSEPORT }))

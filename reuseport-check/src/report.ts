@@ -93,7 +93,7 @@ function verdict ({ libp2pTcpListening, localPeers, peers, verdict }: CheckResul
   lines.push(...libp2pTcp(libp2pTcpListening, peers))
 
   if (localPeers) {
-    lines.push(`Peers on this machine can not tell an external address or what a NAT does. Name some on the Internet, ${OBSERVERS_NEEDED} to be sure: reuseport-check /ip4/…/tcp/…`)
+    lines.push('Peers on this machine can not tell an external address or what a NAT does. To ask peers on the Internet: reuseport-check --public')
   } else if (verdict.portsReused !== 'unknown') {
     lines.push(...verdict.endpoints.flatMap(endpoint => seenFromOutside(endpoint, dialedFrom(endpoint, peers))))
   }
