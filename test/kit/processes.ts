@@ -1,27 +1,22 @@
-/**
- * Other processes. They end when this one does, however it ends
- */
+/** Other processes. They end when this one does, however it ends */
 
 import { fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import pDefer from 'p-defer'
-import pTimeout from 'p-timeout'
+import { pEvent } from 'p-event'
 import { within } from './wait.ts'
-import type { Call, Functions, Said } from './serve.ts'
-import type { ChildProcess, ChildProcessByStdio, ForkOptions } from 'node:child_process'
-import type { Readable, Writable } from 'node:stream'
+import type { Functions, Said } from './serve.ts'
+import type { ChildProcess, ForkOptions } from 'node:child_process'
 import type { DeferredPromise } from 'p-defer'
 
-/**
- * How long an answer may take, in ms, and how long a process may take to end
- */
+/** How long an answer may take, in ms, and how long a process may take to end */
 const ANSWER_LIMIT = 30_000
 const END_LIMIT = 5_000
 
-/**
- * A TypeScript file that runs in a process of its own, and calls `serve`
- */
+/** A TypeScript file that runs in a process of its own, and calls `serve` */
 export interface Script<F extends Functions> {
+  readonly pid?: number
+
   /**
    * Calls one of its functions
    *
@@ -29,26 +24,18 @@ export interface Script<F extends Functions> {
    */
   ask<Name extends keyof F & string>(name: Name, ...args: Parameters<F[Name]>): Promise<Awaited<ReturnType<F[Name]>>>
 
-  /**
-   * @returns how it ended: `code 0` if all was well
-   */
+  /** @returns how it ended: `code 0` if all was well */
   stop(): Promise<string>
 
-  /**
-   * By SIGKILL, so that it can't clean up
-   */
+  /** By SIGKILL, so that it can't clean up */
   kill(): Promise<void>
 }
 
 export interface ScriptOptions {
-  /**
-   * How long an answer may take, in ms. 30,000 by default
-   */
+  /** How long an answer may take, in ms. 30,000 by default */
   limit?: number
 
-  /**
-   * Invoked with what it says without being asked
-   */
+  /** Invoked with what it says without being asked */
   onNews?(kind: string, text: string): void
 }
 
@@ -56,39 +43,32 @@ export function startScript <F extends Functions> (script: URL, args: string[] =
   return talkTo(fork(script, args, options), `${script.pathname.split('/').at(-1)}`, { limit, onNews })
 }
 
-/**
- * The same with a process that runs already
- */
+/** The same with a process that runs already */
 export function talkTo <F extends Functions> (child: ChildProcess, name: string, { limit = ANSWER_LIMIT, onNews }: ScriptOptions = {}): Script<F> {
-  const calls = new Map<number, DeferredPromise<any>>()
   let lastId = 0
+  const ended = endOf(child, 'exit')
 
-  child.on('message', (said: Said) => {
+  // one for each answer that is waited for
+  child.setMaxListeners(Infinity).on('message', (said: Said) => {
     if ('news' in said) {
       onNews?.(said.news, said.text)
-    } else if ('error' in said) {
-      calls.get(said.id)?.reject(Object.assign(new Error(said.error.message), said.error))
-    } else {
-      calls.get(said.id)?.resolve(said.result)
     }
   })
 
-  const ended = endOf(child, 'exit')
-  void ended.then(how => { calls.forEach(call => { call.reject(new Error(`${name} ended: ${how}`)) }) })
-
   return {
+    pid: child.pid,
     async ask (command, ...args) {
-      const call: Call = { id: ++lastId, name: command, args }
-      const answer = pDefer<any>()
+      const id = ++lastId
+      const answer = pEvent<'message', any>(child, 'message', { filter: said => said.id === id, rejectionEvents: [] })
+      // if it has gone, `ended` says so
+      child.send({ id, name: command, args }, () => {})
+      const { error, result } = await within(limit, unlessEnded(answer, ended, name), `${name}: ${command}`).finally(() => { answer.cancel() })
 
-      calls.set(call.id, answer)
-      child.send(call, err => {
-        if (err != null) {
-          answer.reject(err)
-        }
-      })
+      if (error != null) {
+        throw Object.assign(new Error(error.message), error)
+      }
 
-      return within(limit, answer.promise, `${name}: ${command}`).finally(() => calls.delete(call.id))
+      return result
     },
     async stop () {
       if (child.connected) {
@@ -104,15 +84,11 @@ export function talkTo <F extends Functions> (child: ChildProcess, name: string,
   }
 }
 
-/**
- * A command that reads lines and says lines, and ends when its stdin does
- */
+/** A command that reads lines and says lines, and ends when its stdin does */
 export interface Program {
   readonly pid: number
 
-  /**
-   * Resolves when it has ended, with how
-   */
+  /** Resolves when it has ended, with how */
   readonly ended: Promise<string>
   tell(line: string): void
   signal(signal: NodeJS.Signals): void
@@ -120,13 +96,19 @@ export interface Program {
 }
 
 export function startProgram (command: string, args: string[], onLine: (line: string) => void, stderr: 'inherit' | 'ignore' = 'inherit'): Program {
-  const child: ChildProcessByStdio<Writable, Readable, null> = spawn(command, args, { stdio: ['pipe', 'pipe', stderr as 'inherit'] })
+  const child = spawn(command, args, { stdio: ['pipe', 'pipe', stderr as 'inherit'] })
   // when all that it said was read, too
   const ended = endOf(child, 'close')
+  let rest = ''
 
-  // if it has gone, the answer that does not come says so
+  // if it has gone, `ended` says so
   child.stdin.on('error', () => {})
-  onLines(child.stdout, onLine)
+  // unlike readline, without a last line that has no line feed: it may have been cut off
+  child.stdout.setEncoding('utf-8').on('data', (data: string) => {
+    const lines = (rest + data).split('\n')
+    rest = lines.pop() ?? ''
+    lines.forEach(onLine)
+  })
 
   return {
     pid: child.pid ?? 0,
@@ -141,34 +123,15 @@ export function startProgram (command: string, args: string[], onLine: (line: st
   }
 }
 
-/**
- * Calls back for each line that has its line feed: the last one of a process that was killed
- * may be cut off
- */
-function onLines (input: Readable, onLine: (line: string) => void): void {
-  let rest = ''
-
-  input.setEncoding('utf-8').on('data', (data: string) => {
-    const lines = (rest + data).split('\n')
-    rest = lines.pop() ?? ''
-    lines.forEach(onLine)
-  })
-}
-
-/**
- * A program that answers each line with a line
- */
+/** A program that answers each line with a line */
 export interface Helper extends Program {
-  /**
-   * @throws {Error} if it ends without an answer, or takes too long
-   */
+  /** @throws {Error} if it ends without an answer, or takes too long */
   ask(line: string): Promise<string>
 }
 
 export function startHelper (command: string, args: string[]): Helper {
   const asked: Array<DeferredPromise<string>> = []
   const program = startProgram(command, args, line => { asked.shift()?.resolve(line) })
-  void program.ended.then(how => { asked.forEach(answer => { answer.reject(new Error(`${command} ended: ${how}`)) }) })
 
   return {
     ...program,
@@ -177,9 +140,13 @@ export function startHelper (command: string, args: string[]): Helper {
       asked.push(answer)
       program.tell(line)
 
-      return within(ANSWER_LIMIT, answer.promise, `${command}: ${line}`)
+      return within(ANSWER_LIMIT, unlessEnded(answer.promise, program.ended, command), `${command}: ${line}`)
     }
   }
+}
+
+async function unlessEnded <T> (answer: Promise<T>, ended: Promise<string>, name: string): Promise<T> {
+  return Promise.race([answer, ended.then(how => { throw new Error(`${name} ended: ${how}`) })])
 }
 
 async function endOf (child: ChildProcess, event: 'exit' | 'close'): Promise<string> {
@@ -187,12 +154,7 @@ async function endOf (child: ChildProcess, event: 'exit' | 'close'): Promise<str
 }
 
 async function killIfLate (child: ChildProcess, ended: Promise<string>): Promise<string> {
-  return pTimeout(ended, {
-    milliseconds: END_LIMIT,
-    fallback: async () => {
-      child.kill('SIGKILL')
+  const late = setTimeout(() => { child.kill('SIGKILL') }, END_LIMIT)
 
-      return ended
-    }
-  })
+  return ended.finally(() => { clearTimeout(late) })
 }

@@ -1,25 +1,13 @@
-/**
- * What a script does for the process that started it. Arguments and results travel as JSON
- */
+/** What a script does for the process that started it. Arguments and results travel as JSON */
 export type Functions = Record<string, (...args: any[]) => unknown>
 
-export interface Call {
-  id: number
-  name: string
-  args: unknown[]
-}
-
-/**
- * Answers, and what nobody asked for
- */
+/** Answers, and what nobody asked for */
 export type Said =
   { id: number, result: unknown } |
   { id: number, error: { message: string, stack?: string, code?: string } } |
   { news: string, text: string }
 
-/**
- * To be called in the script, which then ends with its parent
- */
+/** To be called in the script, which then ends with its parent */
 export function serve (functions: Functions): void {
   process.once('disconnect', () => { process.exit() })
 
@@ -27,7 +15,7 @@ export function serve (functions: Functions): void {
     process.exit()
   }
 
-  process.on('message', ({ id, name, args }: Call) => {
+  process.on('message', ({ id, name, args }: { id: number, name: string, args: unknown[] }) => {
     Promise.resolve(args).then(args => functions[name](...args)).then(
       result => { say({ id, result }) },
       ({ message, stack, code }) => { say({ id, error: { message, stack, code } }) }
