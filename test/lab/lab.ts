@@ -58,8 +58,10 @@ export interface Lab {
  * - `punch-ack`: both dial each other at the same instant, and the first one's SYN
  * is lost, as a NAT does to a SYN that comes early. So the second one's meets the
  * first one's dial, is answered with SYN-ACK, and the ACK to that is lost, too
+ * - `punch-ack-and-syn-ack`: and the SYN-ACK that follows
+ * - `punch-syn-ack-and-ack`: the SYN is lost, the SYN-ACK, and the ACK to the next SYN-ACK
  */
-export type Drop = 'first-syn' | 'punch-ack'
+export type Drop = 'first-syn' | 'punch-ack' | 'punch-ack-and-syn-ack' | 'punch-syn-ack-and-ack'
 
 export interface LabOptions extends Weather {
   /**

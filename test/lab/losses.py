@@ -66,7 +66,13 @@ DROPS = {
 
     # A's SYN is lost, and so has opened A's NAT only. B's meets A's dial, A answers
     # SYN-ACK, B is connected, and the ACK that would tell A is lost
-    'punch-ack': lambda a, b: Drop([(a, b, SYN, True), (a, b, SYN | ACK, False), (b, a, ACK, True)])
+    'punch-ack': lambda a, b: Drop([(a, b, SYN, True), (a, b, SYN | ACK, False), (b, a, ACK, True)]),
+
+    # and the SYN-ACK that A sends again
+    'punch-ack-and-syn-ack': lambda a, b: Drop([(a, b, SYN, True), (a, b, SYN | ACK, False), (b, a, ACK, True), (a, b, SYN | ACK, True)]),
+
+    # the other way round
+    'punch-syn-ack-and-ack': lambda a, b: Drop([(a, b, SYN, True), (a, b, SYN | ACK, True), (a, b, SYN | ACK, False), (b, a, ACK, True)])
 }
 
 

@@ -9,6 +9,11 @@ import type { Functions } from '../kit/serve.ts'
 const TIMEOUT = 10_000
 
 /**
+ * How long a script may take to answer, in ms: three hole punches of ten seconds, for example
+ */
+const ANSWER_LIMIT = 60_000
+
+/**
  * A network namespace: a machine, as far as the network is concerned. It has no
  * name in the file system, so it is gone as soon as no process is in it
  */
@@ -55,7 +60,7 @@ export async function createNamespace (): Promise<Namespace> {
     commandLine: (command, ...args) => ['nsenter', [...enter, ...endWithUs, command, ...args]],
     run,
     start: (url, ...args) => {
-      const script = startScript<any>(url, args, { execPath: 'nsenter', execArgv: [...enter, ...endWithUs, process.execPath] })
+      const script = startScript<any>(url, args, { limit: ANSWER_LIMIT, execPath: 'nsenter', execArgv: [...enter, ...endWithUs, process.execPath] })
       scripts.push(script)
 
       return script

@@ -12,8 +12,9 @@
  * - `npm run test:nat -- hole-punching --loss 3 --jitter 20`: only on a network that
  * loses 3 % of the frames and delays the others by up to 20 ms more. With `--seed` and
  * the number that a run has printed, it meets the same on each TCP connection again
- * - `npm run test:nat -- hole-punching --drop punch-ack`, or `first-syn-to-relay`: only
- * with this frame lost
+ * - `npm run test:nat -- hole-punching --drop punch-ack`, or `first-syn-to-relay`,
+ * `punch-ack-and-syn-ack`, `punch-syn-ack-and-ack`: only with these frames lost
+ * - `npm run test:nat -- hole-punching --far`: only over 300 ms one way
  * - `npm run test:nat -- discovery --transport '@libp2p/tcp'`: what stock
  * libp2p does
  */
@@ -32,12 +33,12 @@ import type { DropName } from './lossy-punches.ts'
 
 const PARTS = ['mutual-dials', 'hole-punching', 'other-nets', 'discovery']
 const TRANSPORTS: TransportName[] = ['reuseportTcp', '@libp2p/tcp']
-const DROPS: DropName[] = ['first-syn-to-relay', 'punch-ack']
+const DROPS: DropName[] = ['first-syn-to-relay', 'punch-ack', 'punch-ack-and-syn-ack', 'punch-syn-ack-and-ack']
 
 /**
  * The parts that options are for, if not for several
  */
-const PART_OF = { loss: 'hole-punching', jitter: 'hole-punching', seed: 'hole-punching', drop: 'hole-punching', transport: 'discovery' }
+const PART_OF = { loss: 'hole-punching', jitter: 'hole-punching', seed: 'hole-punching', drop: 'hole-punching', far: 'hole-punching', transport: 'discovery' }
 
 /**
  * What a network loses, in percent, and how much longer it takes, in ms, if nothing
@@ -47,6 +48,11 @@ const LOSS = 3
 const JITTER = 20
 
 /**
+ * How far away a far peer is, in ms one way
+ */
+const FAR = 300
+
+/**
  * How many runs or rounds there are if no number is asked for
  */
 const NAT_PAIRS = 3
@@ -54,10 +60,11 @@ const OTHER_NETS = 1
 const MUTUAL_DIALS = 20
 const LOSSY_PUNCHES = 8
 const DROPPED_FRAMES = 2
+const FAR_PUNCHES = 2
 
 const MAX_SEED = 2 ** 32
 
-const { parts, runs, rounds, latencies, loss, jitter, seed, drops, transport } = parseOrExit(() => {
+const { parts, runs, rounds, latencies, loss, jitter, seed, drops, far, transport } = parseOrExit(() => {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
@@ -68,6 +75,7 @@ const { parts, runs, rounds, latencies, loss, jitter, seed, drops, transport } =
       jitter: { type: 'string' },
       seed: { type: 'string' },
       drop: { type: 'string', multiple: true },
+      far: { type: 'boolean' },
       transport: { type: 'string' }
     }
   })
@@ -88,6 +96,7 @@ const { parts, runs, rounds, latencies, loss, jitter, seed, drops, transport } =
     jitter: parseAmount('--jitter', values.jitter, Infinity),
     seed: parseAmount('--seed', values.seed, MAX_SEED) ?? randomInt(MAX_SEED),
     drops: values.drop == null ? undefined : choose(values.drop, DROPS),
+    far: values.far === true,
     transport: choose([values.transport ?? 'reuseportTcp'], TRANSPORTS)[0]
   }
 })
@@ -102,7 +111,7 @@ if (parts.includes('mutual-dials')) {
 
 if (parts.includes('hole-punching')) {
   const isLossy = loss != null || jitter != null
-  const all = !isLossy && drops == null
+  const all = !isLossy && !far && drops == null
 
   if (all) {
     failures.push(...await testHolePunching(runs ?? NAT_PAIRS))
@@ -113,6 +122,10 @@ if (parts.includes('hole-punching')) {
       const weather = all ? { loss: LOSS, jitter: JITTER } : { loss: loss ?? 0, jitter: jitter ?? 0 }
       failures.push(...await testLossyPunches({ latency, seed, ...weather }, rounds ?? LOSSY_PUNCHES))
     }
+  }
+
+  if (all || far) {
+    failures.push(...await testLossyPunches({ latency: FAR, seed, loss: 0, jitter: 0 }, rounds ?? FAR_PUNCHES))
   }
 
   if (all || drops != null) {

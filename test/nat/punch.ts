@@ -53,7 +53,7 @@ export interface Role {
 }
 
 export interface Punch {
-  outcome: 'direct' | 'relayed'
+  outcome: 'direct' | 'relayed' | 'lost'
 
   /**
    * How the NATs of A and B map them
@@ -101,12 +101,12 @@ export async function playPunch ({ relayBytes, a, b }: Cast, stack: StackName): 
     const attempts = await peerB.ask('failedAttempts')
     const common = { outcome, mappings, relayedRoundTrip, failedAttempts: attempts.length }
 
-    if (outcome === 'relayed') {
+    if (outcome !== 'direct') {
       return {
         ...common,
         time: Date.now() - relayedAt,
         remarks: [`A has ${await peerA.ask('candidates')} candidates, B ${await peerB.ask('candidates')}`, ...attempts],
-        failures: await whatIsWrong(peerA, peerB, { direct: 0, relayed: 1 })
+        failures: outcome === 'lost' ? ['B has lost all connections to A'] : await whatIsWrong(peerA, peerB, { direct: 0, relayed: 1 })
       }
     }
 

@@ -32,9 +32,15 @@ import type { Connection } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
 /**
- * In ms
+ * How long a dial may take, in ms. With frames that take 300 ms one over a relay takes ten
+ * seconds
  */
-const TIMEOUT = 10_000
+const TIMEOUT = 30_000
+
+/**
+ * How long a round trip over the relay may take, in ms, if the connection is not closed
+ */
+const ROUND_TRIP_TIMEOUT = 10_000
 
 /**
  * How long the relayed connection may stay open beside the direct one, in ms
@@ -59,6 +65,7 @@ const { transport: createTransport, dcutr: createDcutr, network } = stacks[stack
 const relayed = pDefer<Opened>()
 const direct = pDefer<Opened>()
 const gaveUp = pDefer<void>()
+const lost = pDefer<void>()
 const failedAttempts: string[] = []
 
 const node = await startNode({
@@ -93,6 +100,14 @@ node.addEventListener('connection:open', ({ detail: connection }) => {
       }
     }, () => {})
   }
+})
+
+node.addEventListener('connection:close', ({ detail: { remotePeer } }) => {
+  relayed.promise.then(({ connection: { remotePeer: partner } }) => {
+    if (partner.equals(remotePeer) && node.getConnections(partner).length === 0) {
+      lost.resolve()
+    }
+  }, () => {})
 })
 
 await serveEcho(node)
@@ -137,10 +152,12 @@ const peer = {
   },
 
   /**
-   * Returns when there is a direct connection, or none of the attempts succeeded
+   * Returns when there is a direct connection, or none of the attempts succeeded, or the
+   * relayed connection is lost without a direct one
    */
-  async outcome (): Promise<'direct' | 'relayed'> {
+  async outcome (): Promise<'direct' | 'relayed' | 'lost'> {
     return Promise.race([
+      lost.promise.then(() => 'lost' as const),
       direct.promise.then(() => 'direct' as const),
       gaveUp.promise.then(() => 'relayed' as const)
     ])
@@ -173,7 +190,7 @@ const peer = {
    * Returns nothing if the relayed connection was closed meanwhile
    */
   async relayedRoundTrip (): Promise<number | undefined> {
-    return roundTrip((await relayed.promise).connection, AbortSignal.timeout(TIMEOUT)).catch(() => undefined)
+    return roundTrip((await relayed.promise).connection, AbortSignal.timeout(ROUND_TRIP_TIMEOUT)).catch(() => undefined)
   },
 
   async directRoundTrip (): Promise<number> {
