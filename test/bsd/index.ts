@@ -53,7 +53,7 @@ const PARTS: Record<string, Part> = {
     command: ['aegir', 'test', '-t', 'node', ...['dialing/*', 'listening/*', 'port-reuse/*', 'node/restart', 'node/nodes'].flatMap(name => ['-f', `test/${name}.spec.ts`])],
     reused: 100
   },
-  // the peers listen on 500 endpoints
+  // the peers listen on 750 endpoints
   churn: { command: ['node', 'test/stress/index.ts', 'cycles'], reused: 500 },
   // both dial, with three kinds of addresses
   'mutual-dials': { command: ['node', 'test/nat/index.ts', 'mutual-dials', '--rounds', '1'], reused: 6 },

@@ -1,111 +1,93 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import net from 'node:net'
+import { ping } from '@libp2p/ping'
+import { multiaddr } from '@multiformats/multiaddr'
+import pMap from 'p-map'
 import { portOf } from '../kit/addresses.ts'
-import { add, count, format } from './counting.ts'
-import { toMultiaddr } from './loopback.ts'
-import { UPGRADE_LIMIT } from './node.ts'
-import type { HostileNode } from './hostile-node.ts'
-import type { HostilePeer } from './hostile-peer.ts'
-import type { PeerAddress } from './loopback.ts'
-import type { Stage } from './stage.ts'
-import type { Script } from '../kit/processes.ts'
+import { startNode } from '../kit/node.ts'
+import { startScript } from '../kit/processes.ts'
+import { within } from '../kit/wait.ts'
+import { MISBEHAVIOURS } from './misbehaviours.ts'
+import { count } from './resources.ts'
+import type { Misbehaviour } from './misbehaviours.ts'
+import type { AttackedNode } from './node.ts'
+import type { AddressInfo, Socket } from 'node:net'
 
 const TIMES = 5
 
-/**
- * How long a dial of a hostile peer may take, in ms
- */
+/** How long an inbound connection may take to become one of libp2p, in ms */
+const UPGRADE_LIMIT = 2_000
+
+/** How long a dial of a hostile peer may take, in ms */
 const DIAL_LIMIT = 2_000
 
-/**
- * How late an answer may come, on a busy machine, in ms
- */
+/** How late an answer may come, on a busy machine, in ms */
 const TOLERANCE = 1_000
 
-/**
- * How long it may take to greet a good peer, in ms
- */
-const GREET_LIMIT = 5_000
+/** A node that dials, and is dialed by, peers that misbehave in every way */
+export async function hostile (): Promise<string[]> {
+  const node = startScript<AttackedNode>(new URL('node.ts', import.meta.url), [`${UPGRADE_LIMIT}`])
+  const good = await startNode({ services: { ping: ping() } })
+  const address = await node.ask('listen')
+  const port = portOf(address)
+  const seen: number[] = []
 
-interface Hostilities {
-  stage: Stage
-  node: Script<HostileNode>
-  hostile: Script<HostilePeer>
-  addresses: Record<string, PeerAddress>
-}
+  const dials = await eachSeveralTimes(async (name, misbehave) => {
+    const server = net.createServer({ allowHalfOpen: true }, socket => {
+      seen.push(Number(socket.remotePort))
+      begin(socket, misbehave)
+    }).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const dial = await node.ask('dial', `/ip4/127.0.0.1/tcp/${(server.address() as AddressInfo).port}`, DIAL_LIMIT)
+    server.close()
 
-/**
- * A node that dials, and is dialed by, peers that misbehave in every way
- */
-export async function hostile (stage: Stage): Promise<void> {
-  const node = stage.start<HostileNode>('hostile-node.ts')
-  const good = stage.start<HostileNode>('hostile-node.ts')
-  const peer = stage.start<HostilePeer>('hostile-peer.ts')
-  const nodeAddress = await node.ask('address')
-  const goodAddress = await good.ask('address')
-  const hostilities = { stage, node, hostile: peer, addresses: await peer.ask('listen', portOf(nodeAddress)) }
+    assert.ok(dial.error !== 'none' && !dial.error.startsWith('not an Error'), `a dial of a server that ${name}: ${dial.error}`)
+    assert.ok(dial.took <= DIAL_LIMIT + TOLERANCE, `a dial of a server that ${name} took ${dial.took.toFixed()} ms`)
 
-  await dialThem(hostilities)
-  await node.ask('greet', goodAddress, GREET_LIMIT)
-  await expectNothingLeftOver(hostilities, 'after dialing them')
-
-  await beDialedBy(hostilities, nodeAddress)
-  await good.ask('greet', nodeAddress, GREET_LIMIT)
-  await expectNothingLeftOver(hostilities, 'after being dialed by them')
-}
-
-async function dialThem ({ stage, node, hostile, addresses }: Hostilities): Promise<void> {
-  const dials = await eachSeveralTimes(addresses, async (name, address) => {
-    const { error, took } = await node.ask('dial', toMultiaddr(address), DIAL_LIMIT)
-
-    stage.expect(error != null && !error.startsWith('not an Error'), `a dial of a server that ${name}: ${error ?? 'it succeeded'}`)
-    stage.expect(took <= DIAL_LIMIT + TOLERANCE, `a dial of a server that ${name} took ${took.toFixed()} ms`)
-
-    return { error: error ?? 'succeeded', took }
+    return dial
   })
+  const reused = seen.filter(from => from === port).length
+  assert.ok(reused >= Object.keys(MISBEHAVIOURS).length, `only ${reused} dials came from the listening port`)
+  assert.ok(seen.length <= 2 * dials.length, 'some dials were repeated more than once')
+  await node.ask('greet', `${good.getMultiaddrs()[0]}`)
+  assert.deepEqual(await node.ask('leftOver'), {})
 
-  const { fromListeningPort, fromEphemeralPort } = await hostile.ask('seen')
+  const took = await eachSeveralTimes(async (name, misbehave) => {
+    const start = performance.now()
+    const socket = net.connect({ host: '127.0.0.1', port, allowHalfOpen: true })
+    begin(socket, misbehave)
+    await within(UPGRADE_LIMIT + TOLERANCE, new Promise(resolve => { socket.once('close', resolve) }), `the end of a client that ${name}`).finally(() => { socket.destroy() })
 
-  stage.print(`${dials.length} dials of ${Object.keys(addresses).length} kinds of server: ${format(count(dials.map(({ error }) => error)))}; ${slowest(dials.map(({ took }) => took))}`)
-  stage.print(`the servers saw ${fromListeningPort} connections from the listening port, ${fromEphemeralPort} from ephemeral ports`)
-  stage.expect(fromListeningPort >= Object.keys(addresses).length, `only ${fromListeningPort} dials came from the listening port`)
-  stage.expect(fromListeningPort + fromEphemeralPort <= 2 * dials.length, 'some dials were repeated more than once')
-}
-
-async function beDialedBy ({ stage, hostile, addresses }: Hostilities, nodeAddress: string): Promise<void> {
-  const took = await eachSeveralTimes(addresses, async name => {
-    try {
-      return await hostile.ask('attack', name, { host: '127.0.0.1', port: portOf(nodeAddress) }, UPGRADE_LIMIT + TOLERANCE)
-    } catch (err: any) {
-      stage.expect(false, err.message)
-
-      return Infinity
-    }
+    return performance.now() - start
   })
+  const { remotePeer } = await good.dial(multiaddr(address))
+  await good.services.ping.ping(remotePeer)
+  await good.stop()
+  assert.deepEqual(await node.ask('leftOver'), {})
+  assert.equal(await node.stop(), 'code 0')
 
-  stage.print(`${took.length} dials by ${Object.keys(addresses).length} kinds of client: ${took.filter(Number.isFinite).length} ended; ${slowest(took)}`)
+  return [
+    `${dials.length} dials of ${Object.keys(MISBEHAVIOURS).length} kinds of server: ${JSON.stringify(count(dials.map(({ error }) => error)))}; the slowest took ${Math.max(...dials.map(dial => dial.took)).toFixed()} ms`,
+    `the servers saw ${reused} connections from the listening port, ${seen.length - reused} from ephemeral ports`,
+    `${took.length} dials by as many kinds of client ended; the slowest took ${Math.max(...took).toFixed()} ms. Good peers are fine, nothing left over`
+  ]
 }
 
-/**
- * All kinds at the same time, each one time after the other
- */
-async function eachSeveralTimes <T> (addresses: Record<string, PeerAddress>, run: (name: string, address: PeerAddress) => Promise<T>): Promise<T[]> {
-  const results: T[] = []
-
-  await Promise.all(Object.entries(addresses).map(async ([name, address]) => {
-    for (let i = 0; i < TIMES; i++) {
-      results.push(await run(name, address))
-    }
-  }))
-
-  return results
+/** All kinds at the same time, each one time after the other */
+async function eachSeveralTimes <T> (run: (name: string, misbehave: Misbehaviour) => Promise<T>): Promise<T[]> {
+  return (await Promise.all(Object.entries(MISBEHAVIOURS).map(async ([name, misbehave]) => {
+    return pMap(Array.from({ length: TIMES }), async () => run(name, misbehave), { concurrency: 1 })
+  }))).flat()
 }
 
-async function expectNothingLeftOver ({ stage, node, hostile }: Hostilities, when: string): Promise<void> {
-  const left = add(await Promise.all([node.ask('leftOver'), hostile.ask('leftOver')]))
-
-  stage.print(`the good peer is fine ${when}; left over: ${format(Object.fromEntries(Object.entries(left).filter(([, n]) => n > 0))) || 'nothing'}`)
-  stage.expectNothing(`left over ${when}`, left)
-}
-
-function slowest (took: number[]): string {
-  return `the slowest took ${Math.max(...took).toFixed()} ms`
+function begin (socket: Socket, misbehave: Misbehaviour): void {
+  // being reset is what is to be expected
+  socket.on('error', () => {})
+  socket.once('end', () => {
+    // some go on for a while after the other end has closed
+    setTimeout(() => { socket.destroy() }, 500)
+  })
+  socket.resume()
+  misbehave(socket)
 }

@@ -1,53 +1,30 @@
-import { add, format } from './counting.ts'
-import { LOOPBACK_HOSTS } from './loopback.ts'
-import type { EchoPeer } from './echo-peer.ts'
-import type { LiveDialer } from './live-dialer.ts'
-import type { Stage } from './stage.ts'
+import assert from 'node:assert/strict'
+import { startScript } from '../kit/processes.ts'
+import { until } from '../kit/wait.ts'
+import { startPeer } from './peer.ts'
+import { openFilesLimit } from './resources.ts'
+import type { Dialer } from './dialer.ts'
 
-const PEER_PROCESSES = 4
-const PORTS_PER_PROCESS = 5
-const CONNECTIONS = LOOPBACK_HOSTS.length * PEER_PROCESSES * PORTS_PER_PROCESS
-
-/**
- * The dialer has a descriptor for each connection, and some more. A peer has a
- * quarter of the connections, and as many listeners
- */
+const CONNECTIONS = 5_000
 const DESCRIPTORS_NEEDED = CONNECTIONS + 200
+const LIMIT = 60_000
 
-/**
- * 5,000 connections at once, all from one listening port
- */
-export async function live (stage: Stage): Promise<void> {
-  const dialer = stage.start<LiveDialer>('live-dialer.ts')
-  const openFilesLimit = await dialer.ask('openFilesLimit')
+/** 5,000 connections at once, all from one listening port */
+export async function live (): Promise<string[]> {
+  assert.ok(openFilesLimit() >= DESCRIPTORS_NEEDED, `${openFilesLimit()} files can be open, ${DESCRIPTORS_NEEDED} are needed: ulimit -n ${DESCRIPTORS_NEEDED}`)
 
-  if (openFilesLimit < DESCRIPTORS_NEEDED) {
-    stage.expect(false, `${openFilesLimit} files can be open, ${DESCRIPTORS_NEEDED} are needed: ulimit -n ${DESCRIPTORS_NEEDED}`)
-    return
-  }
-
+  const dialer = startScript<Dialer>(new URL('dialer.ts', import.meta.url), [], { limit: LIMIT })
   const port = await dialer.ask('listen')
-  const peers = Array.from({ length: PEER_PROCESSES }, () => stage.start<EchoPeer>('echo-peer.ts'))
-  const addresses = (await Promise.all(peers.map(async peer => peer.ask('listen', LOOPBACK_HOSTS, PORTS_PER_PROCESS, port)))).flat()
-  const sources = await dialer.ask('dial', addresses)
-  const echoes = await dialer.ask('echo', stage.seed)
-  const open = await dialer.ask('open')
-  const during = add(await Promise.all(peers.map(async peer => peer.ask('seen'))))
-  const closed = await dialer.ask('close')
-  const left = add([await dialer.ask('leftOver'), ...await Promise.all(peers.map(async peer => peer.ask('leftOver')))])
-  const after = add(await Promise.all(peers.map(async peer => peer.ask('seen'))))
+  const peer = await startPeer('echoes')
+  const dialed = await dialer.ask('dialAll', peer.port, CONNECTIONS)
+  const open = await peer.open()
+  const closed = await dialer.ask('closeAll')
+  const left = await dialer.ask('leftOver')
+  await until(async () => await peer.open() === 0)
+  peer.close()
 
-  stage.print(`dialed from: ${format(sources)}`)
-  stage.print(`open at once: ${open.toLocaleString('en')}; peers saw ${during.open.toLocaleString('en')} open, ${during.fromListeningPort.toLocaleString('en')} from port ${port}, ${during.fromEphemeralPort.toLocaleString('en')} from ephemeral ports; ${echoes.toLocaleString('en')} echoes`)
-  stage.print(`then: ${format(closed)}; left over: ${format(left) || 'nothing'}; ${openFilesLimit.toLocaleString('en')} files can be open`)
+  assert.deepEqual({ dialed, open, closed, left, ended: await dialer.stop() }, { dialed: { loopback: CONNECTIONS }, open: CONNECTIONS, closed: { closed: CONNECTIONS }, left: {}, ended: 'code 0' })
+  assert.equal(peer.sources.filter(source => source === port).length, CONNECTIONS, 'connections from the listening port')
 
-  stage.expectEqual('open connections', open, CONNECTIONS)
-  stage.expectEqual('open connections of the peers', during.open, CONNECTIONS)
-  stage.expectEqual('connections from the listening port', during.fromListeningPort, CONNECTIONS)
-  stage.expectEqual('connections that did not come from the port that the dialer said', during.fromUnexpectedPort, 0)
-  stage.expectEqual('echoes', echoes, CONNECTIONS)
-  stage.expectEqual('closed connections', closed.closed, CONNECTIONS)
-  stage.expectEqual('open connections of the peers afterwards', after.open, 0)
-  stage.expectEqual('unexpected errors of the peers', after.errors, 0)
-  stage.expectNothing('left over', left)
+  return [`${CONNECTIONS} connections open at once from one port, an echo on each, nothing left over`]
 }

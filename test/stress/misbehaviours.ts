@@ -2,39 +2,22 @@ import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
 
 /**
- * What a hostile peer does on a connection, whichever end opened it: both ends
- * of a handshake begin with the same lines
+ * What a hostile peer does on a connection, whichever end opened it: both ends of a handshake
+ * begin with the same lines
  */
 export type Misbehaviour = (socket: Socket) => void
 
 const HEADER = Buffer.from('\x13/multistream/1.0.0\n')
 const NOISE = Buffer.from('\x07/noise\n')
 
-/**
- * A message of 96 bytes has its length in front, and ends too early
- */
-const HALF_A_MESSAGE = Buffer.concat([Buffer.from([0, 96]), randomBytes(48)])
-
-/**
- * All that an initiator of Noise XX begins with is a key. A peer that is dialed
- * and says so claims that there was a simultaneous open
- */
-const INITIATORS_MESSAGE = Buffer.concat([Buffer.from([0, 32]), randomBytes(32)])
-
-/**
- * The longest message that there can be, of which only the length is here
- */
-const ENDLESS_MESSAGE = Buffer.from([0xff, 0xff])
-
-/**
- * How far the peer goes before it misbehaves
- */
+/** How far the peer goes before it misbehaves. A message of noise has its length in front */
 const STEPS: Record<string, Buffer> = {
   accepting: Buffer.alloc(0),
   'the multistream header': HEADER,
   '/noise': Buffer.concat([HEADER, NOISE]),
-  'half a noise message': Buffer.concat([HEADER, NOISE, HALF_A_MESSAGE]),
-  'the first message of an initiator': Buffer.concat([HEADER, NOISE, INITIATORS_MESSAGE])
+  'half a noise message': Buffer.concat([HEADER, NOISE, Buffer.from([0, 96]), randomBytes(48)]),
+  // a peer that is dialed and sends it claims that there was a simultaneous open
+  'the first message of an initiator': Buffer.concat([HEADER, NOISE, Buffer.from([0, 32]), randomBytes(32)])
 }
 
 const ENDINGS: Record<string, Misbehaviour> = {
@@ -44,9 +27,7 @@ const ENDINGS: Record<string, Misbehaviour> = {
   resets: socket => { socket.resetAndDestroy() }
 }
 
-/**
- * In ms: a reset overtakes what was sent just before
- */
+/** In ms: a reset overtakes what was sent just before */
 const PAUSE = 20
 
 export const MISBEHAVIOURS: Record<string, Misbehaviour> = {
@@ -68,8 +49,8 @@ export const MISBEHAVIOURS: Record<string, Misbehaviour> = {
     whileOpen(socket, setInterval(() => { socket.write(HEADER.subarray(sent, ++sent)) }, 1_000))
   },
 
-  'never stops sending, whatever we do': socket => {
-    socket.write(Buffer.concat([HEADER, NOISE, ENDLESS_MESSAGE]))
+  'never stops sending the longest message of noise': socket => {
+    socket.write(Buffer.concat([HEADER, NOISE, Buffer.from([0xff, 0xff])]))
     whileOpen(socket, setInterval(() => { socket.write(randomBytes(10)) }, 1))
   },
 

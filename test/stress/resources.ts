@@ -1,63 +1,71 @@
 import { readFileSync, readdirSync, readlinkSync } from 'node:fs'
-import { setTimeout as delay } from 'node:timers/promises'
-import { add, count } from './counting.ts'
-import type { Counts } from './counting.ts'
+import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
 
-/**
- * How long closed connections may take to give everything back, in ms
- */
+/** How often each name occurs */
+export type Counts = Record<string, number>
+
+/** How long closed connections may take to give everything back, in ms */
 const SETTLE_LIMIT = 5_000
 
-const before: Counts = {}
+let before: Counts = {}
 
-/**
- * What is opened from now on must not be left over
- */
-export function startWatching (): void {
-  Object.assign(before, openResources())
+// too many listeners, for instance
+process.on('warning', warning => { throw warning })
+
+export function count (names: string[]): Counts {
+  const counts: Counts = {}
+
+  for (const name of names) {
+    counts[name] = (counts[name] ?? 0) + 1
+  }
+
+  return counts
 }
 
-/**
- * What keeps this process running, by kind, and its open sockets, as the kernel
- * counts them
- */
+/** What is opened from now on must not be left over */
+export function startWatching (): void {
+  before = openResources()
+}
+
+/** What keeps this process running, by kind, and its open sockets, as the kernel counts them */
 function openResources (): Counts {
   // is opened by its first use, which may be by node:net when a socket closes
   process.stderr.write('')
 
-  return add([
-    count(process.getActiveResourcesInfo()),
-    { 'socket descriptor': countSocketDescriptors() }
-  ])
+  return count([...process.getActiveResourcesInfo(), ...readdirSync('/proc/self/fd').filter(isSocket).map(() => 'socket descriptor')])
 }
 
-/**
- * Waits until nothing is open that was not open before
- *
- * @returns what is still open
- */
+function isSocket (fd: string): boolean {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`).startsWith('socket:')
+  } catch {
+    // the descriptor that the directory itself was read with
+    return false
+  }
+}
+
+function newResources (): Counts {
+  return Object.fromEntries(Object.entries(openResources()).map(([kind, n]) => [kind, n - (before[kind] ?? 0)] as const).filter(([, n]) => n > 0))
+}
+
+/** Waits until nothing is open that was not open before. Returns what is still open */
 export async function leftOver (): Promise<Counts> {
   const deadline = performance.now() + SETTLE_LIMIT
 
   while (true) {
-    // the timer that we wait with must not be among the open resources
-    await new Promise(resolve => { setImmediate(resolve) })
+    // the timer that is waited with must not be among the open resources
+    await turn()
+    const left = newResources()
 
-    const left = Object.entries(openResources())
-      .map(([kind, n]) => [kind, n - (before[kind] ?? 0)] as const)
-      .filter(([, n]) => n > 0)
-
-    if (left.length === 0 || performance.now() > deadline) {
-      return Object.fromEntries(left)
+    if (Object.keys(left).length === 0 || performance.now() > deadline) {
+      return left
     }
 
     await delay(50)
   }
 }
 
-/**
- * In bytes, after garbage collection. Needs `--expose-gc`
- */
+/** In MB, after garbage collection. Needs `--expose-gc` */
 export async function usedMemory (): Promise<number> {
   // what a finalizer releases is collected by the next one
   for (let i = 0; i < 3; i++) {
@@ -67,23 +75,10 @@ export async function usedMemory (): Promise<number> {
 
   const { heapUsed, arrayBuffers } = process.memoryUsage()
 
-  return heapUsed + arrayBuffers
+  return (heapUsed + arrayBuffers) / 1e6
 }
 
-/**
- * What `ulimit -n` says
- */
+/** What `ulimit -n` says */
 export function openFilesLimit (): number {
   return Number(/^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf-8'))?.[1] ?? Infinity)
-}
-
-function countSocketDescriptors (): number {
-  return readdirSync('/proc/self/fd').filter(fd => {
-    try {
-      return readlinkSync(`/proc/self/fd/${fd}`).startsWith('socket:')
-    } catch {
-      // the descriptor that the directory itself was read with
-      return false
-    }
-  }).length
 }
