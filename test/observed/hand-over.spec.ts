@@ -26,7 +26,7 @@ interface Peer {
 
 /**
  * The address manager is the one of libp2p. The clock, the connections and what peers say on
- * them are made up. With real nodes, the attack is in test/node/identify-pushes.spec.ts
+ * them are made up. With real nodes, the attack is in test/amplification.spec.ts
  */
 describe('hand-over of observed addresses', () => {
   let events: TypedEventEmitter<Libp2pEvents>
