@@ -4,7 +4,7 @@ import type { Pair } from './lane.ts'
 import type { Observation } from './play.ts'
 import type { Program } from './program.ts'
 
-export interface Difference {
+interface Difference {
   what: string
   theirs?: string
   ours?: string
@@ -190,31 +190,11 @@ function peerReads (n: number, program: Program): boolean {
     !program.steps.some(({ do: action }, i) => action === 'peer pauses' && made[i] === n)
 }
 
-export function compare (program: Program, seen: Pair<Observation>): Difference[] {
+/** @returns a line for each difference */
+export function compare (program: Program, seen: Pair<Observation>): string[] {
   return [...new Set([...Object.keys(seen.theirs), ...Object.keys(seen.ours)])]
     .map(what => ({ what, theirs: seen.theirs[what], ours: seen.ours[what] }))
     .filter(({ theirs, ours }) => theirs !== ours)
     .filter(difference => !ACCEPTED.some(({ covers }) => covers(difference, program, seen)))
-}
-
-/** The same for differences that are likely to have the same cause, whatever the step that they are seen at */
-export function kindOf ({ what, theirs = '0', ours = '0' }: Difference): string {
-  const kind = what.replaceAll(/\S*PORT\d/g, 'LISTENER').replaceAll(/\d+ /g, '')
-  const less = Number(theirs) - Number(ours)
-
-  return Number.isNaN(less) ? `${kind}: ${anyNumber(theirs)} → ${anyNumber(ours)}` : `${kind}: ${less > 0 ? 'less here' : 'more here'}`
-}
-
-/** Without numbers, and with each word once */
-function anyNumber (text: string): string {
-  return [...new Set(text.replaceAll(/\d+/g, 'N').split(' '))].join(' ')
-}
-
-/** Is this what became of a dial, or of a listener? */
-export function isCause ({ what }: Difference): boolean {
-  return /^\d\d? (dial|listen)$/.test(what)
-}
-
-export function describe ({ what, theirs = 'none', ours = 'none' }: Difference): string {
-  return `${what}: ${theirs === '' ? 'none' : theirs}  |  here: ${ours === '' ? 'none' : ours}`
+    .map(({ what, theirs = '', ours = '' }) => `${what}: ${theirs === '' ? 'none' : theirs}  |  here: ${ours === '' ? 'none' : ours}`)
 }

@@ -15,7 +15,7 @@ export class Peer {
   readonly #onEvent: () => void
   #socket?: Socket
 
-  constructor (kind: PeerKind, onEvent: () => void) {
+  constructor (kind: PeerKind = 'reads', onEvent: () => void) {
     this.#kind = kind
     this.#onEvent = onEvent
   }
@@ -56,10 +56,6 @@ export class Peer {
       case 'resets': this.resets(); break
       default:
     }
-  }
-
-  get isConnected (): boolean {
-    return this.#socket != null
   }
 
   get localPort (): number | undefined {

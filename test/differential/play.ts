@@ -64,12 +64,7 @@ interface Listening {
   readonly accepted: MultiaddrConnection[]
 }
 
-/** @returns what was seen */
-export async function play (create: CreateTransport, program: Program, base: number): Promise<Observation> {
-  return new Play(create, program, base).run()
-}
-
-class Play {
+export class Play {
   readonly #program: Program
   readonly #base: number
   readonly #logs = recordLogs()
@@ -77,7 +72,7 @@ class Play {
   readonly #transport: Transport<any>
   readonly #seen: Observation = {}
   readonly #pending: Array<Promise<void>> = []
-  readonly #peers = new Map<number, Peer>()
+  readonly #peers: Peer[] = []
   readonly #links: Link[] = []
   readonly #watched = new Map<string, Watched>()
   readonly #listeners: Listening[] = []
@@ -94,6 +89,7 @@ class Play {
     this.#transport = create(program.options ?? {}, { logger: this.#logs, metrics: this.#metrics.metrics })
   }
 
+  /** @returns what was seen */
   async run (): Promise<Observation> {
     const { dnsResultOrder, noAutoSelectFamily = false, net: packetFilter, steps } = this.#program
     const resources = process.getActiveResourcesInfo()
@@ -112,12 +108,10 @@ class Play {
 
     // all of them now: later there may be no descriptors
     for (const [i, step] of steps.entries()) {
-      if (step.do === 'dial' || step.do === 'arrive') {
-        this.#peers.set(i, new Peer(step.peer ?? 'reads', () => { this.#activity++ }))
-      }
+      this.#peers[i] = new Peer('peer' in step ? step.peer : undefined, () => { this.#activity++ })
 
       if (step.do === 'dial' && step.port === 'peer') {
-        this.#servers.push(await startPeerServer(this.#base + FIRST_PEER + i, this.#peerOf(i), step.hears))
+        this.#servers.push(await startPeerServer(this.#base + FIRST_PEER + i, this.#peers[i], step.hears))
       }
     }
 
@@ -141,10 +135,9 @@ class Play {
       case 'dial': return this.#dial(step)
       case 'arrive': return this.#arrive(step)
       case 'wait': return delay(step.ms)
-      case 'use up descriptors': {
+      case 'use up descriptors':
         this.#freeDescriptors ??= await useUpDescriptors(step.left)
         return
-      }
       case 'close listener': {
         const listening = this.#listeners[step.listener % this.#listeners.length]
 
@@ -154,33 +147,23 @@ class Play {
     }
 
     const link = this.#links[step.connection % this.#links.length]
+    await Promise.race([link?.ready.promise, delay(END_LIMIT_MS, undefined, { ref: false })])
+    const connection = link?.watched?.connection
 
-    if (link != null) {
-      await Promise.race([link.ready.promise, delay(END_LIMIT_MS, undefined, { ref: false })])
-      await this.#use(step, link)
+    switch (step.do) {
+      case 'peer sends': link?.peer.sends(step.bytes); break
+      case 'peer ends': link?.peer.ends(); break
+      case 'peer resets': link?.peer.resets(); break
+      case 'peer reads': link?.peer.reads(); break
+      case 'peer pauses': link?.peer.pauses(); break
+      default:
+        await (connection == null ? undefined : this.#use(step, link.peer.toPeer, connection))
     }
   }
 
-  async #use (step: Step & { connection: number }, link: Link): Promise<void> {
-    const { peer, watched } = link
-
+  async #use (step: Step & { connection: number }, flow: Flow, connection: MultiaddrConnection): Promise<void> {
     switch (step.do) {
-      case 'peer sends': peer.sends(step.bytes); return
-      case 'peer ends': peer.ends(); return
-      case 'peer resets': peer.resets(); return
-      case 'peer reads': peer.reads(); return
-      case 'peer pauses': peer.pauses(); return
-      default:
-    }
-
-    if (watched == null) {
-      return
-    }
-
-    const { connection } = watched
-
-    switch (step.do) {
-      case 'send': return this.#send(step, peer.toPeer, connection)
+      case 'send': return this.#track(async () => { send(connection, flow, step) })
       case 'close': return this.#close(step, connection)
       case 'abort': return this.#track(async () => { connection.abort(new Error('The program says so')) })
       case 'pause': return this.#track(async () => { connection.pause() })
@@ -218,7 +201,7 @@ class Play {
 
   async #dial ({ to, port, upgrader, abort, background }: Step & { do: 'dial' }): Promise<void> {
     const step = this.#step
-    const peer = this.#peerOf(step)
+    const peer = this.#peers[step]
     const link: Link = { step, peer, ready: pDefer() }
     const controller = new AbortController()
     const abortLater = (ms: number): NodeJS.Timeout => setTimeout(() => { controller.abort() }, ms)
@@ -268,7 +251,7 @@ class Play {
   }
 
   async #arrive ({ at, port }: Step & { do: 'arrive' }): Promise<void> {
-    const peer = this.#peerOf(this.#step)
+    const peer = this.#peers[this.#step]
     const ready = pDefer<void>()
     this.#links.push({ step: this.#step, peer, ready })
     ready.resolve()
@@ -343,34 +326,6 @@ class Play {
     })
 
     return Object.assign(upgrader, { getConnectionEncrypters: () => new Map([['/noise', {}]]) })
-  }
-
-  async #send ({ bytes, as }: Step & { do: 'send' }, flow: Flow, connection: MultiaddrConnection): Promise<void> {
-    const send = (data: Uint8Array | Uint8ArrayList): void => {
-      try {
-        connection.send(data)
-      } catch (err) {
-        flow.takeBack(data.byteLength)
-        throw err
-      }
-    }
-
-    return this.#track(async () => {
-      if (as == null) {
-        send(flow.next(bytes))
-      } else if (as === 'list') {
-        const data = flow.next(bytes)
-        send(new Uint8ArrayList(data.subarray(0, 2), data.subarray(2)))
-      } else {
-        const buffer = new Uint8Array(bytes)
-
-        for (let i = 0; i < 8; i++) {
-          buffer.set(flow.next(bytes))
-          send(buffer)
-          buffer.fill(0)
-        }
-      }
-    })
   }
 
   async #close ({ signal, background }: Step & { do: 'close' }, connection: MultiaddrConnection): Promise<void> {
@@ -482,22 +437,31 @@ class Play {
     }
   }
 
-  #peerOf (step: number): Peer {
-    const peer = this.#peers.get(step)
-
-    if (peer == null) {
-      throw new Error(`Step ${step} has no peer`)
-    }
-
-    return peer
-  }
-
   #address (host: string, port: number): ReturnType<typeof multiaddr> {
     return multiaddr(`${host}/tcp/${port}`)
   }
 
   #ports (text: string): string {
     return text.replaceAll(`${this.#base}`, 'PORT0').replaceAll(`${this.#base + 1}`, 'PORT1')
+  }
+}
+
+function send (connection: MultiaddrConnection, flow: Flow, { bytes, as }: Step & { do: 'send' }): void {
+  const buffer = new Uint8Array(bytes)
+
+  for (let i = 0; i < (as === 'reused buffer' ? 8 : 1); i++) {
+    buffer.set(flow.next(bytes))
+
+    try {
+      connection.send(as === 'list' ? new Uint8ArrayList(buffer.subarray(0, 2), buffer.subarray(2)) : buffer)
+    } catch (err) {
+      flow.takeBack(bytes)
+      throw err
+    }
+
+    if (as === 'reused buffer') {
+      buffer.fill(0)
+    }
   }
 }
 

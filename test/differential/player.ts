@@ -4,7 +4,7 @@ import { tcp } from '@libp2p/tcp'
 import { reuseportTcp } from '../../src/index.ts'
 import { serve } from '../kit/serve.ts'
 import { startDns } from './nets.ts'
-import { play } from './play.ts'
+import { Play } from './play.ts'
 import type { CreateTransport, Observation } from './play.ts'
 import type { Program } from './program.ts'
 
@@ -14,7 +14,7 @@ const TRANSPORTS: Record<string, CreateTransport> = {
 }
 
 const functions = {
-  play: async (program: Program, base: number): Promise<Observation> => play(TRANSPORTS[process.argv[2]], program, base)
+  play: async (program: Program, base: number): Promise<Observation> => new Play(TRANSPORTS[process.argv[2]], program, base).run()
 }
 
 export type Player = typeof functions

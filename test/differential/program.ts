@@ -163,29 +163,3 @@ function withoutDescriptorRaces (program: Program): Program {
 function isUnanswered (to: Host, net?: Net): boolean {
   return to === '/dns4/silent.test' || to === '/dns4/slow.test' || (net?.what === 'to peers' && net.does === 'drop')
 }
-
-/** A program as it can be written down in regressions.ts */
-export function print (program: Program): string {
-  const { steps, ...given } = JSON.parse(JSON.stringify(program))
-
-  for (const [name, value] of Object.entries(given)) {
-    if (Object.keys(value as object).length === 0 && typeof value === 'object') {
-      delete given[name]
-    }
-  }
-
-  return [
-    ...Object.entries(given).map(([name, value]) => `${name}: ${literal(value)},`),
-    'steps: [',
-    steps.map((step: object) => `  ${literal(step)}`).join(',\n'),
-    ']'
-  ].join('\n')
-}
-
-function literal (value: unknown): string {
-  if (value != null && typeof value === 'object') {
-    return `{ ${Object.entries(value).map(([name, value]) => `${name}: ${literal(value)}`).join(', ')} }`
-  }
-
-  return typeof value === 'string' ? `'${value}'` : `${value}`
-}
