@@ -12,8 +12,9 @@ import { print } from '../kit/print.ts'
 import { cycles } from './cycles.ts'
 import { hostile } from './hostile.ts'
 import { live } from './live.ts'
+import { slowLoris } from './slow-loris.ts'
 
-const PARTS: Record<string, () => Promise<string[]>> = { cycles, live, hostile }
+const PARTS: Record<string, () => Promise<string[]>> = { cycles, live, hostile, 'slow-loris': slowLoris }
 const names = parseOrExit(() => choose(process.argv.slice(2), Object.keys(PARTS)))
 
 process.once('SIGINT', () => { process.exit(130) })
@@ -21,7 +22,7 @@ process.once('SIGINT', () => { process.exit(130) })
 for (const name of names) {
   const start = performance.now()
   const lines = await PARTS[name]()
-  print(...[...lines, `ok, ${((performance.now() - start) / 1000).toFixed(1)} s`].map(line => `${name.padEnd(8)} ${line}`))
+  print(...[...lines, `ok, ${((performance.now() - start) / 1000).toFixed(1)} s`].map(line => `${name.padEnd(10)} ${line}`))
 }
 
 process.exit()

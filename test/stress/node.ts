@@ -1,11 +1,14 @@
-/** The node that is attacked in the part `hostile`: `node.ts UPGRADE_LIMIT` */
+/** The node that is attacked: `node.ts UPGRADE_LIMIT [TRANSPORT]` */
 
 import { identify } from '@libp2p/identify'
 import { ping } from '@libp2p/ping'
+import { tcp } from '@libp2p/tcp'
 import { multiaddr } from '@multiformats/multiaddr'
+import { reuseportTcp } from '../../src/index.ts'
 import { startNode } from '../kit/node.ts'
 import { serve } from '../kit/serve.ts'
-import { leftOver, startWatching } from './resources.ts'
+import { until } from '../kit/wait.ts'
+import { leftOver, newResources, startWatching, usedMemory } from './resources.ts'
 import type { Counts } from './resources.ts'
 
 export type AttackedNode = typeof commands
@@ -32,11 +35,21 @@ const commands = {
     await node.services.ping.ping(remotePeer)
     await node.hangUp(remotePeer)
   },
+
+  /** Waits until so many connections are upgraded or wait for it. Returns how many there are */
+  async countInbound (expected: number): Promise<number> {
+    const inbound = (): number => newResources()['socket descriptor'] ?? 0
+    await until(() => inbound() === expected).catch(() => { /* the count is compared */ })
+
+    return inbound()
+  },
+  usedMemory,
   leftOver: async (): Promise<Counts> => ({ ...await leftOver(), ...node.getConnections().length > 0 ? { connection: node.getConnections().length } : {} })
 }
 
 const node = await startNode({
   start: false,
+  transports: [process.argv[3] === '@libp2p/tcp' ? tcp() : reuseportTcp()],
   connectionManager: { inboundUpgradeTimeout: Number(process.argv[2]) },
   services: { identify: identify(), ping: ping() }
 })

@@ -44,7 +44,7 @@ function isSocket (fd: string): boolean {
   }
 }
 
-function newResources (): Counts {
+export function newResources (): Counts {
   return Object.fromEntries(Object.entries(openResources()).map(([kind, n]) => [kind, n - (before[kind] ?? 0)] as const).filter(([, n]) => n > 0))
 }
 
