@@ -1,11 +1,11 @@
 import { once } from 'node:events'
 import { expect } from 'aegir/chai'
 import pDefer from 'p-defer'
-import { findPortReuse } from '../../src/port-reuse/find-strategy.ts'
 import { Dials } from '../fixtures/dials.ts'
 import { runInNamespace } from '../fixtures/namespace.ts'
 import { startBlackhole, startServer } from '../fixtures/server.ts'
 import { HAS_SO_REUSEPORT } from '../fixtures/system.ts'
+import { portReuse } from '../kit/port-reuse.ts'
 import { rawUpgrader } from '../kit/transport.ts'
 import { until } from '../kit/wait.ts'
 import type { ConnectOptions, RawConnection, SourcePort } from '../../src/index.ts'
@@ -38,7 +38,7 @@ describe('dialer', () => {
       close(connection, await dials.server.socket(0))
       await closed
 
-      const held = await findPortReuse().connect({ host: '127.0.0.1', port }, { host: '127.0.0.1', port: dials.server.port }, {})
+      const held = await portReuse().connect({ host: '127.0.0.1', port }, { host: '127.0.0.1', port: dials.server.port }, {})
       // it fails if the kernel holds the 4-tuple already, which has the same effect
       await new Promise(resolve => held.once('connect', resolve).on('error', resolve))
       dials.cleanup.push(() => { held.destroy() })

@@ -3,11 +3,12 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { expect } from 'aegir/chai'
+import { otherAddress } from '../../src/port-reuse/other-address.ts'
 import { findTCPHandle } from '../../src/port-reuse/tcp-handle.ts'
 import { findKoffi, findNodeFFI } from '../../src/port-reuse/winsock-sockets.ts'
 import { afterTrial, winsock } from '../../src/port-reuse/winsock.ts'
 import { startServer } from '../fixtures/server.ts'
-import { HAS_SO_REUSEPORT, WINSOCK } from '../fixtures/system.ts'
+import { WINSOCK } from '../kit/port-reuse.ts'
 import { createTransport, ruleOrWhy } from '../kit/transport.ts'
 import { dialsFromListeningPorts, listens } from './contract.ts'
 import type { Bind } from '../../src/port-reuse/bind.ts'
@@ -53,6 +54,15 @@ describe('winsock', () => {
 describe('a strategy that is tried out first', () => {
   const handle = findTCPHandle() as Bind
 
+  function sharesPort (bind: Bind): boolean {
+    try {
+      return otherAddress(bind) != null
+    } catch {
+      // this kernel does not allow it
+      return false
+    }
+  }
+
   async function dialAfterTrial (bind: Bind): Promise<{ source: string, why?: string }> {
     const server = await startServer()
     const { transport, listen, connect, stop } = createTransport({ portReuse: afterTrial(bind) })
@@ -64,11 +74,11 @@ describe('a strategy that is tried out first', () => {
     return { source: ruleOrWhy(source), why: support.available ? undefined : support.why }
   }
 
-  if (HAS_SO_REUSEPORT) {
+  if (!sharesPort(handle)) {
     it('says what failed, and has dials come from ephemeral ports', async () => {
       const { source, why } = await dialAfterTrial(handle)
 
-      expect(why).to.include('dial 1 beside a listener on 0.0.0.0 failed: bind EADDRINUSE')
+      expect(why).to.match(/dial [12] beside a listener on 0.0.0.0 failed: bind (EADDRINUSE|EACCES)/)
       expect(source).to.be.oneOf(['unusable', 'unavailable'])
     })
 
