@@ -9,7 +9,7 @@ import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
 import { pEvent } from 'p-event'
 // outside of this repository: from 'libp2p-reuseport-tcp'
-import { reuseportTcp } from '../src/index.ts'
+import { isSourcePort, reuseportTcp } from '../src/index.ts'
 import type { Connection, Libp2p } from '@libp2p/interface'
 
 async function startNode (): Promise<Libp2p> {
@@ -28,8 +28,8 @@ const opened = pEvent<'connection:open', CustomEvent<Connection>>(peer, 'connect
 process.stdout.write(`listening on ${node.getMultiaddrs()[0]}\n`)
 
 await node.dial(peer.getMultiaddrs(), {
-  onProgress: (event: any) => {
-    if (event.type === 'tcp:source-port') {
+  onProgress: event => {
+    if (isSourcePort(event)) {
       process.stdout.write(`dialed from  ${event.detail.localAddr}\n`)
     }
   }

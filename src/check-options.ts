@@ -1,6 +1,7 @@
 import { InvalidParametersError } from '@libp2p/interface'
 import { closestMatch } from 'leven'
 import type { ReuseportTcpInit, ReuseportTcpSettings, TCPSocketOptions } from './options.ts'
+import type { ComponentLogger } from '@libp2p/interface'
 
 /** What the value of an option must be */
 export interface Rule {
@@ -73,6 +74,22 @@ export function checkOptions <Options extends object> (options: Options, rules: 
   return checked as Options
 }
 
+/**
+ * `transports: [reuseportTcp]` lacks the call. libp2p then calls `reuseportTcp` with its own
+ * components instead of options
+ *
+ * @param init - the options
+ * @param factory - the name of the function that got them
+ * @throws {InvalidParametersError} that shows the call
+ */
+export function checkIsCalled (init: object, factory: string): void {
+  const logger = init == null ? undefined : valueOf(init, 'logger', 'options') as Partial<ComponentLogger> | undefined
+
+  if (typeof logger?.forComponent === 'function') {
+    throw new InvalidParametersError(`${factory} got the components of libp2p instead of options. Write ${factory}() instead of ${factory}`)
+  }
+}
+
 function isRule (rule: Rule | Rules<any>): rule is Rule {
   return typeof rule.isMet === 'function'
 }
@@ -101,7 +118,8 @@ function read <T> (path: string, get: () => T): T {
 function unknownOption (name: string, known: string[], path: string): string {
   const byLowerCase = new Map(known.map(known => [known.toLowerCase(), known]))
   const closest = closestMatch(shown(name).toLowerCase(), [...byLowerCase.keys()], { maxDistance: Math.floor(name.length / 3) })
-  const hint = closest == null ? `There are ${known.join(', ')}` : `Did you mean ${byLowerCase.get(closest)}?`
+  const others = known.length === 0 ? 'There are none' : `There are ${known.join(', ')}`
+  const hint = closest == null ? others : `Did you mean ${byLowerCase.get(closest)}?`
 
   return `${path} has no option ${describe(name)}. ${hint}`
 }

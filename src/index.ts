@@ -27,13 +27,16 @@
  * ```
  */
 
-import { checkInit } from './check-options.ts'
+import { checkInit, checkIsCalled, checkOptions } from './check-options.ts'
 import { checkNodeVersion } from './node-version.ts'
+import { PortReuseStatus } from './port-reuse-service.ts'
 import { ReuseportTcp } from './transport.ts'
 import type { ReuseportTcpInit } from './options.ts'
+import type { PortReuseComponents, PortReuseService } from './port-reuse-service.ts'
 import type { ReuseportTcpComponents, ReuseportTcpTransport } from './transport.ts'
 
 export { toDuplex } from './connection/duplex.ts'
+export { isSourcePort } from './source-port.ts'
 
 export type { RawConnection } from './connection/connection.ts'
 export type { ConnectionDuplex } from './connection/duplex.ts'
@@ -46,6 +49,7 @@ export type { Agreement } from './observed/votes.ts'
 export type { CloseServerOnMaxConnectionsOpts, ConnectOptions, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit, SourcePort, TCPSocketOptions } from './options.ts'
 export type { FindPortReuse, ListenOptions, Look, PortReuse, PortReuseSupport, Strategy } from './port-reuse/port-reuse.ts'
 export type { Endpoint } from './endpoint.ts'
+export type { PortReuseComponents, PortReuseService } from './port-reuse-service.ts'
 export type { ReuseRule } from './port-reuse/choose-source.ts'
 export type { ReuseportTcpComponents, ReuseportTcpTransport } from './transport.ts'
 
@@ -58,7 +62,40 @@ checkNodeVersion()
  * @throws {InvalidParametersError} if an option does not exist, or has a value that can't be used
  */
 export function reuseportTcp (init: ReuseportTcpInit = {}): (components: ReuseportTcpComponents) => ReuseportTcpTransport {
+  checkIsCalled(init, 'reuseportTcp')
   const checked = checkInit(init)
 
   return (components: ReuseportTcpComponents) => new ReuseportTcp(components, checked)
+}
+
+/**
+ * Creates a service for `createLibp2p` that tells how the node's `reuseportTcp()` reuses ports, at
+ * which addresses peers see the node, and where connections were dialed from. It has no options
+ *
+ * @example
+ *
+ * ```TypeScript
+ * import { createLibp2p } from 'libp2p'
+ * import { portReuse, reuseportTcp } from 'libp2p-reuseport-tcp'
+ *
+ * const node = await createLibp2p({
+ *   transports: [reuseportTcp()],
+ *   services: { portReuse: portReuse() }
+ * })
+ *
+ * node.services.portReuse.addEventListener('external-address:found', ({ detail }) => {
+ *   console.info(`peers see ${detail.local} at ${detail.external}`)
+ * })
+ *
+ * console.info(node.services.portReuse.support())
+ * ```
+ *
+ * @throws {InvalidParametersError} if it gets an option, and when the node starts without
+ * `reuseportTcp()`
+ */
+export function portReuse (init: Record<string, never> = {}): (components: PortReuseComponents) => PortReuseService {
+  checkIsCalled(init, 'portReuse')
+  checkOptions(init, {})
+
+  return components => new PortReuseStatus(components)
 }

@@ -15,11 +15,12 @@ import { Observed } from './observed/observed.ts'
 import { findPortReuse } from './port-reuse/find-strategy.ts'
 import { noReuse } from './port-reuse/no-reuse.ts'
 import { PortPool } from './port-reuse/port-pool.ts'
+import { toSourcePort } from './source-port.ts'
 import { roleOf, rulesOf } from './upgrading/roles.ts'
 import { BothInitiatorsError, RoleUpgrader } from './upgrading/upgrade.ts'
 import type { Target } from './address.ts'
 import type { ConnectionFollower, RawConnection } from './connection/connection.ts'
-import type { DialedFrom, FromEphemeral } from './dialing/dialed-from.ts'
+import type { FromEphemeral } from './dialing/dialed-from.ts'
 import type { DialerMetrics } from './metrics.ts'
 import type { AutonatComponents } from './observed/autonat.ts'
 import type { ObservedAddressManager } from './observed/hand-over.ts'
@@ -94,6 +95,12 @@ export interface ReuseportTcpTransport extends Transport<ReuseportTcpDialEvents>
    * `reusePort`
    */
   portReuse(): PortReuseSupport
+
+  /**
+   * Where a connection was dialed from. `undefined` for an inbound connection, and for one that
+   * another transport has dialed
+   */
+  sourcePort(connection: Pick<Connection, 'timeline'>): SourcePort | undefined
 }
 
 /** The reason for the second dial */
@@ -129,6 +136,12 @@ export class ReuseportTcp extends TypedEventEmitter<PortReuseEvents> implements 
   readonly #dialer: Dialer
   readonly #upgrader: RoleUpgrader
   readonly #observed?: Observed
+
+  /**
+   * By the timeline object. The upgraded connection has the same timeline object as the raw
+   * connection
+   */
+  readonly #sourcePorts = new WeakMap<Connection['timeline'], SourcePort>()
 
   constructor (components: ReuseportTcpComponents, init: ReuseportTcpInit = {}) {
     super()
@@ -227,6 +240,10 @@ export class ReuseportTcp extends TypedEventEmitter<PortReuseEvents> implements 
     return this.#portReuse().support
   }
 
+  sourcePort ({ timeline }: Pick<Connection, 'timeline'>): SourcePort | undefined {
+    return this.#sourcePorts.get(timeline)
+  }
+
   listenFilter (multiaddrs: Multiaddr[]): Multiaddr[] {
     return multiaddrs.filter(isSupported)
   }
@@ -271,7 +288,9 @@ export class ReuseportTcp extends TypedEventEmitter<PortReuseEvents> implements 
 
       this.#metrics.sources?.increment({ [sourceLabel(from)]: true })
       this.#log('connected to %a, source port: %s', ma, from.kind === 'reused' ? from.rule : from.kind)
-      this.#progress(options, () => new CustomProgressEvent('tcp:source-port', sourcePort(from, connection)))
+      const source = toSourcePort(from, connection)
+      this.#sourcePorts.set(connection.timeline, source)
+      this.#progress(options, () => new CustomProgressEvent('tcp:source-port', source))
       throwIfAborted(signal)
 
       return { connection, socket, from, took }
@@ -321,15 +340,6 @@ export class ReuseportTcp extends TypedEventEmitter<PortReuseEvents> implements 
     if (onProgress != null) {
       callBack(this.#log, () => onProgress(event()))
     }
-  }
-}
-
-/** The source of a dial, as users get it */
-function sourcePort (from: DialedFrom, { localAddr }: RawConnection): SourcePort {
-  switch (from.kind) {
-    case 'reused': return { kind: 'reused', rule: from.rule, localAddr }
-    case 'ephemeral': return { kind: 'ephemeral', why: from.why, message: from.message, localAddr }
-    default: return { kind: 'unix' }
   }
 }
 

@@ -37,13 +37,14 @@
  */
 
 import { dcutr as libp2pDcutr } from '@libp2p/dcutr'
-import { DialError, InvalidParametersError, serviceDependencies, start, stop } from '@libp2p/interface'
+import { DialError, serviceDependencies, start, stop } from '@libp2p/interface'
 import { tryGetNetConfig } from '@libp2p/utils'
 import { Circuit } from '@multiformats/multiaddr-matcher'
 import { TypedEventEmitter } from 'main-event'
 import { abortError, throwIfAborted, withSignals } from '../abort.ts'
-import { COUNT, DELAY, checkOptions, isWithin } from '../check-options.ts'
+import { COUNT, DELAY, checkIsCalled, checkOptions, isWithin } from '../check-options.ts'
 import { CONNECTION_ATTEMPT_DELAY_MS, race } from '../dialing/race.ts'
+import { findTransport } from '../find-transport.ts'
 import { PLAIN_DIAL_MS } from '../upgrading/time-limits.ts'
 import { candidates } from './candidates.ts'
 import { findBreach } from './contract.ts'
@@ -61,9 +62,10 @@ import type { Attempt, RaceOptions } from '../dialing/race.ts'
 import type { NatMapping } from '../observed/nat-mapping.ts'
 import type { ObservedEndpoint } from '../observed/observed.ts'
 import type { ReuseportTcpDialOptions } from '../options.ts'
+import type { ReuseportTcpTransport } from '../transport.ts'
 import type { Role } from '../upgrading/roles.ts'
 import type { DCUtRServiceComponents, DCUtRServiceInit } from '@libp2p/dcutr'
-import type { Connection, ConnectionGater, CounterGroup, Libp2pEvents, Logger, Metrics, PeerId, Startable, Transport } from '@libp2p/interface'
+import type { Connection, ConnectionGater, CounterGroup, Libp2pEvents, Logger, Metrics, PeerId, Startable } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { TypedEventTarget } from 'main-event'
 
@@ -112,6 +114,7 @@ type PortAndRole = Pick<ReuseportTcpDialOptions, 'reusePort' | 'initiator'>
  * used, and when the node starts without `reuseportTcp()`
  */
 export function dcutr (init: DCUtRServiceInit = {}): (components: DcutrComponents) => Dcutr {
+  checkIsCalled(init, 'dcutr')
   const checked = checkOptions(init, RULES)
 
   return components => new DcutrService(components, checked)
@@ -173,9 +176,7 @@ class DcutrService extends TypedEventEmitter<DcutrEvents> implements Dcutr, Star
   }
 
   async start (): Promise<void> {
-    if (this.#transport() == null) {
-      throw new InvalidParametersError('libp2p-reuseport-tcp/dcutr needs reuseportTcp() among the transports')
-    }
+    this.#transport()
 
     if (!this.#stopped.signal.aborted) {
       return
@@ -449,18 +450,13 @@ class DcutrService extends TypedEventEmitter<DcutrEvents> implements Dcutr, Star
   }
 
   #observed (): ObservedEndpoint[] {
-    return this.#transport()?.observed() ?? []
+    return this.#transport().observed()
   }
 
-  #transport (): ObservingTransport | undefined {
-    return this.#components.transportManager.getTransports()
-      .find((transport): transport is ObservingTransport => transport[Symbol.toStringTag] === 'libp2p-reuseport-tcp')
+  /** @throws {InvalidParametersError} if the node does not have `reuseportTcp()` */
+  #transport (): ReuseportTcpTransport {
+    return findTransport(this.#components.transportManager, 'libp2p-reuseport-tcp/dcutr')
   }
-}
-
-/** The part of `reuseportTcp()` that this service uses */
-interface ObservingTransport extends Transport {
-  observed(): ObservedEndpoint[]
 }
 
 function askerOf ({ remoteAddr, remotePeer }: Connection): Asker {

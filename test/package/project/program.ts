@@ -9,11 +9,12 @@ import { noise } from '@libp2p/noise'
 import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
-import { reuseportTcp, toDuplex } from 'libp2p-reuseport-tcp'
+import { isSourcePort, portReuse, reuseportTcp, toDuplex } from 'libp2p-reuseport-tcp'
 import { dcutr } from 'libp2p-reuseport-tcp/dcutr'
 import type { Listener, Transport, Upgrader } from '@libp2p/interface'
-import type { CloseServerOnMaxConnectionsOpts, ConnectionDuplex, ConnectOptions, EphemeralReason, NatMapping, ObservedEndpoint, PortReuseSupport, RawConnection, ReuseportTcpComponents, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit, ReuseportTcpTransport, ReuseRule, SourcePort, TCPSocketOptions } from 'libp2p-reuseport-tcp'
-import type { Dcutr, DcutrComponents, DCUtRServiceInit } from 'libp2p-reuseport-tcp/dcutr'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import type { CloseServerOnMaxConnectionsOpts, ConnectionDuplex, ConnectOptions, EphemeralReason, ExternalAddress, NatMapping, NatMappingUpdate, ObservedEndpoint, PortReuseEvents, PortReuseService, PortReuseSupport, RawConnection, ReuseportTcpComponents, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit, ReuseportTcpTransport, ReuseRule, SourcePort, TCPSocketOptions } from 'libp2p-reuseport-tcp'
+import type { Dcutr, DcutrComponents, DcutrEvents, DCUtRServiceInit, HolePunchAttempt, HolePunchEnd, HolePunchFailure, HolePunchResult, Role } from 'libp2p-reuseport-tcp/dcutr'
 
 const socketOptions: Required<TCPSocketOptions> = {
   noDelay: true,
@@ -56,13 +57,34 @@ export async function holePuncher (): Promise<Record<string, NatMapping>> {
     streamMuxers: [yamux()],
     services: {
       identify: identify(),
-      dcutr: dcutr(serviceInit)
+      dcutr: dcutr(serviceInit),
+      portReuse: portReuse()
     }
   })
+  const ports: PortReuseService = node.services.portReuse
+  const connection = await node.dial(multiaddr('/ip4/127.0.0.1/tcp/4001'), {
+    onProgress: event => {
+      if (isSourcePort(event)) {
+        const source: SourcePort = event.detail
+        ports.dispatchEvent(new Event(source.kind))
+      }
+    }
+  })
+  const found: keyof PortReuseEvents = ports.sourcePort(connection)?.kind === 'reused' && ports.support().available ? 'external-address:found' : 'external-address:gone'
+  ports.addEventListener(found, ({ detail }: CustomEvent<ExternalAddress>) => detail.external.equals(detail.local))
+  ports.addEventListener('nat-mapping:update', ({ detail }: CustomEvent<NatMappingUpdate>): NatMapping => detail.mapping)
+
   const service: Dcutr = node.services.dcutr
+  const attempt: keyof DcutrEvents = 'hole-punch:attempt'
+  service.addEventListener(attempt, ({ detail }: CustomEvent<HolePunchAttempt>): Role => detail.role)
+  service.addEventListener('hole-punch:end', ({ detail: { result } }: CustomEvent<HolePunchEnd>) => outcome(result))
   service.candidates().forEach(ma => ma.toString())
 
   return service.natMappings()
+}
+
+function outcome (result: HolePunchResult): HolePunchFailure | Multiaddr {
+  return result.kind === 'failed' ? result.why : result.connection.remoteAddr
 }
 
 export async function withoutUpgrader (components: ReuseportTcpComponents = { logger: defaultLogger() }): Promise<ConnectionDuplex> {
@@ -103,7 +125,7 @@ export function observers (transport: Transport & ReuseportTcpTransport, upgrade
 export const serviceFactory: (components: DcutrComponents) => Dcutr = dcutr()
 
 function onProgress (event: ReuseportTcpDialEvents): ReuseRule | EphemeralReason | undefined {
-  if (event.type === 'tcp:source-port') {
+  if (isSourcePort(event)) {
     const source: SourcePort = event.detail
 
     switch (source.kind) {
@@ -125,3 +147,6 @@ reuseportTcp({ reusePort: 'require' })
 
 // @ts-expect-error it has no such option
 dcutr({ relay: true })
+
+// @ts-expect-error it has no options
+portReuse({ reusePort: true })
