@@ -28,7 +28,14 @@ export function write (results: Results): string[] {
  * @returns the files that do not match results.json
  */
 export function check (): string[] {
-  return Object.entries(documentsOf(JSON.parse(read(RESULTS)))).filter(([file, text]) => read(file) !== text).map(([file]) => file)
+  return Object.entries(documentsOf(read())).filter(([file, text]) => textOf(file) !== text).map(([file]) => file)
+}
+
+/**
+ * The results of the last run of all rows
+ */
+export function read (): Results {
+  return JSON.parse(textOf(RESULTS))
 }
 
 function documentsOf (results: Results): Record<string, string> {
@@ -40,7 +47,7 @@ function documentsOf (results: Results): Record<string, string> {
 }
 
 function between (file: string, text: string): string {
-  const old = read(file)
+  const old = textOf(file)
   const [begin, end] = [old.indexOf(BEGIN), old.indexOf(END)]
 
   if (begin === -1 || end < begin) {
@@ -50,6 +57,6 @@ function between (file: string, text: string): string {
   return `${old.slice(0, begin)}${BEGIN}\n${text}\n${old.slice(end)}`
 }
 
-function read (file: string): string {
+function textOf (file: string): string {
   return readFileSync(new URL(file, ROOT), 'utf-8')
 }

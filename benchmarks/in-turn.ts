@@ -1,27 +1,32 @@
-import { addFigures, judge } from './results.ts'
+import { addFigures, isNoisy, judge } from './results.ts'
 import { JS } from './rows.ts'
 import type { Samples } from './results.ts'
 import type { Row } from './rows.ts'
 import type { Implementation } from '../test/interop/implementations.ts'
 
 /**
- * A row that is still too noisy after this many times the requested pairs is given up
+ * If the pairs of a row leave open what is better, so many times as many are measured. It is
+ * decided once: who measures until a result appears finds one
  */
-const PATIENCE = 3
+const MORE = 2
+
+/**
+ * The others are only shown for comparison
+ */
+const PAIRS_OF_OTHERS = 3
 
 /**
  * Measures the contestants in turn, every other time in reverse order. So a change on the
- * machine affects all of them. The two that are compared with each other are measured more
- * often, until the result can be judged
+ * machine affects all of them
  *
  * @throws {Error} if a measurement fails
  */
-export async function measureInTurn ({ contestants, measure, metrics }: Row, pairs: number, onMeasure: (contestant: Implementation, pair: number) => void): Promise<Samples> {
+export async function measureInTurn ({ contestants, measure, metrics: [first] }: Row, pairs: number, onMeasure: (contestant: Implementation, pair: number) => void): Promise<Samples> {
   const samples: Samples = {}
-  const isNoisy = (): boolean => metrics.some(metric => judge(metric, samples)?.verdict === 'too noisy')
+  let wanted = pairs
 
-  for (let pair = 0; pair < pairs || (pair < PATIENCE * pairs && isNoisy()); pair++) {
-    const turn = pair < pairs ? contestants : JS
+  for (let pair = 0; pair < wanted; pair++) {
+    const turn = pair < PAIRS_OF_OTHERS ? contestants : JS
 
     for (const contestant of pair % 2 === 0 ? turn : turn.toReversed()) {
       onMeasure(contestant, pair)
@@ -31,6 +36,12 @@ export async function measureInTurn ({ contestants, measure, metrics }: Row, pai
       } catch (err: any) {
         throw new Error(`${contestant}: ${err.message}`, { cause: err })
       }
+    }
+
+    const judged = judge(first, samples)
+
+    if (pair + 1 === pairs && judged != null && isNoisy(judged)) {
+      wanted = MORE * pairs
     }
   }
 

@@ -1,13 +1,15 @@
 /**
  * Measures this transport next to `@libp2p/tcp`, go-libp2p and rust-libp2p, in turn, on
- * loopback, with the peers of test/interop. Without `go` or `cargo`, their columns are left
- * out. A run of all rows with at least 5 pairs writes results.json, the chart, and the figures
- * in README.md and docs/performance.md. Any other run only prints. The exit code is 1 if a
- * benchmark failed.
+ * loopback, with the peers of test/interop. It needs Linux. Without `go` or `cargo`, their
+ * columns are left out. A run of all rows with at least 5 pairs writes results.json, the chart,
+ * and the figures in README.md and docs/performance.md. Any other run only prints. The exit code
+ * is 1 if a benchmark failed.
  *
  * - `npm run bench`
  * - `npm run bench -- --rows dials,send`: all rows whose names begin with one of these words
  * - `npm run bench -- --pairs 9`: more pairs
+ * - `npm run bench -- --write`: measures nothing, and writes the chart and the documents from
+ * results.json
  * - `npm run bench -- --check`: measures nothing, and fails if a written file does not match
  * results.json
  */
@@ -16,30 +18,31 @@ import { parseArgs } from 'node:util'
 import { build } from '../test/interop/implementations.ts'
 import { parseCount, parseOrExit } from '../test/kit/arguments.ts'
 import { print } from '../test/kit/print.ts'
-import { check, write } from './documents.ts'
+import { check, read, write } from './documents.ts'
 import { measureInTurn } from './in-turn.ts'
 import { formatRun, formatTables } from './report.ts'
-import { describeRun } from './results.ts'
+import { ENOUGH_PAIRS, describeRun } from './results.ts'
 import { ROWS } from './rows.ts'
 import type { Results } from './results.ts'
 import type { Row } from './rows.ts'
-
-const DEFAULT_PAIRS = 5
 
 const options = parseOrExit(() => {
   const { values } = parseArgs({
     options: {
       rows: { type: 'string', default: '' },
-      pairs: { type: 'string', default: `${DEFAULT_PAIRS}` },
+      pairs: { type: 'string', default: `${ENOUGH_PAIRS}` },
+      write: { type: 'boolean', default: false },
       check: { type: 'boolean', default: false }
     }
   })
 
-  return { check: values.check, pairs: parseCount('--pairs', values.pairs), rows: rowsNamed(values.rows) }
+  return { ...values, pairs: parseCount('--pairs', values.pairs), rows: rowsNamed(values.rows) }
 })
 
 if (options.check) {
   fail(check().map(file => `${file} does not say what is in benchmarks/results.json`))
+} else if (options.write) {
+  print(`Written: ${write(read()).join(', ')}`)
 } else {
   await run(options.rows, options.pairs)
 }
@@ -64,7 +67,7 @@ async function run (rows: Row[], pairs: number): Promise<void> {
 
   print('', formatRun(results), '', formatTables(results), '')
 
-  if (failures.length === 0 && rows.length === ROWS.length && pairs >= DEFAULT_PAIRS) {
+  if (failures.length === 0 && rows.length === ROWS.length && pairs >= ENOUGH_PAIRS) {
     print(`Written: ${write(results).join(', ')}`)
   }
 

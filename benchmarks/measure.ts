@@ -9,6 +9,7 @@ import { startPeer } from '../test/interop/peer.ts'
 import { portOf } from '../test/kit/addresses.ts'
 import { median } from '../test/kit/statistics.ts'
 import { until } from '../test/kit/wait.ts'
+import { cpuSeconds } from './cpu-time.ts'
 import { startWitness } from './witness.ts'
 import type { Witness } from './witness.ts'
 import type { Implementation } from '../test/interop/implementations.ts'
@@ -22,20 +23,28 @@ export type Measure<T> = (contestant: Implementation) => Promise<T>
 export type Figures = Record<string, number>
 
 /**
- * How long the measurement takes, and how long the warm-up before it takes, in ms
+ * What is measured of an operation
  */
-const DURATION = 1_200
-const WARM_UP = 1_000
+export interface Speed {
+  perSecond: number
+
+  /**
+   * The CPU time of both ends for each operation, user and system, in seconds
+   */
+  cpuSeconds: number
+}
 
 /**
- * How many dials are made before the clock starts. The dials are then as fast as in a node that
- * runs for hours: a first dial takes twice the CPU of one after 40,000 others
+ * What comes before the clock starts, in every measurement: so many dials, so many connections
+ * with an upgrade, or so many ms of what is measured. A process then runs as one that has run
+ * for hours: a first dial takes twice the CPU of one after 40,000 others
  */
-const DIAL_WARM_UP = 60_000
+export const WARM_UP = { dials: 60_000, connections: 1_000, ms: 1_500 }
 
 /**
- * How long dials are measured after that, in ms. It is enough for several garbage collections
+ * How long is measured after that, in ms. It is enough for several garbage collections
  */
+const DURATION = 1_500
 const DIAL_DURATION = 4_000
 
 /**
@@ -55,6 +64,12 @@ const ACCEPTS = 500
 const IDLE = 2_500
 const UPGRADED = 1_000
 const LIVE = 16_000
+const LIVE_STEP = 2_000
+
+/**
+ * How many batches of dials are measured at each step
+ */
+const LIVE_BATCHES = 5
 
 /**
  * How long it takes until upgraded connections are quiet, in ms
@@ -73,81 +88,82 @@ interface Bench extends PeerEvent {
   responses: number
   accepted: number
   rssBytes: number
-  heapBytes: number
+
+  /**
+   * Of JS only
+   */
+  heapBytes?: number
 }
 
 /**
  * Messages or bytes per second over a connection without an upgrade, to a plain socket
  */
-export function measureSends (size: number, unit: 'messages' | 'bytes'): Measure<number> {
+export function measureSends (size: number, unit: 'messages' | 'bytes'): Measure<Speed> {
   return withWitness(async (peer, witness) => warmedUp(async ms => {
-    const { messages, port } = await peer.ask<Bench>('bench-send', size, ms, witness.port)
-    const seconds = await witness.received(messages * size)
-    expectSources(peer, await witness.accepted(1), 1, port)
+    const { cpu, result: { messages, seconds } } = await withCpu([peer, witness], async () => {
+      const { messages, port } = await peer.ask<Bench>('bench-send', size, ms, witness.port)
+      const seconds = await witness.received(messages * size)
+      expectSources(peer, await witness.accepted(1), 1, port)
 
-    return messages * (unit === 'bytes' ? size : 1) / seconds
+      return { messages, seconds }
+    })
+
+    return { perSecond: messages * (unit === 'bytes' ? size : 1) / seconds, cpuSeconds: cpu / messages }
   }))
 }
 
 /**
  * Messages or bytes per second over one stream, in one direction
  */
-export function measureStream (size: number, unit: 'messages' | 'bytes'): Measure<number> {
+export function measureStream (size: number, unit: 'messages' | 'bytes'): Measure<Speed> {
   return withTarget(async (peer, target) => warmedUp(async ms => {
-    const { messages, received, seconds } = await peer.ask<Bench>('bench-stream', size, ms, portOf(target.endpoint), target.id)
+    const { cpu, result: { messages, received, seconds } } = await withCpu([peer, target], async () => peer.ask<Bench>('bench-stream', size, ms, portOf(target.endpoint), target.id))
     assert.equal(received, messages * size, 'bytes that arrived')
 
-    return messages * (unit === 'bytes' ? size : 1) / seconds
+    return { perSecond: messages * (unit === 'bytes' ? size : 1) / seconds, cpuSeconds: cpu / messages }
   }))
 }
 
 /**
  * Requests with a response per second, one at a time on each stream
  */
-export function measureRoundTrips (streams: number): Measure<number> {
+export function measureRoundTrips (streams: number): Measure<Speed> {
   return withTarget(async (peer, target) => warmedUp(async ms => {
-    const { responses, seconds } = await peer.ask<Bench>('bench-request', streams, ms, portOf(target.endpoint), target.id)
+    const { cpu, result: { responses, seconds } } = await withCpu([peer, target], async () => peer.ask<Bench>('bench-request', streams, ms, portOf(target.endpoint), target.id))
 
-    return responses / seconds
+    return { perSecond: responses / seconds, cpuSeconds: cpu / responses }
   }))
 }
 
-export const measureDials = withWitness(async (peer, witness): Promise<Figures> => {
-  for (let dials = 0; dials < DIAL_WARM_UP; dials += DIALS) {
-    await dialAndClose(peer, witness)
-  }
+export const measureDials = withWitness(async (peer, witness): Promise<Speed> => {
+  await warmUpDials(peer, witness)
 
-  return dialFigures('dial', DIALS, await repeatFor(DIAL_DURATION, async () => dialAndClose(peer, witness)))
+  return speedOf(DIALS, await withCpu([peer, witness], async () => repeatFor(DIAL_DURATION, async () => dialAndClose(peer, witness))))
 })
 
 /**
- * The CPU time of a dial while 0 to 16,000 other connections are open
+ * The CPU time of the process that dials, for a dial while 0 to 16,000 other connections are
+ * open
  */
 export const measureLive = withWitness(async (peer, witness): Promise<Figures> => {
   const figures: Figures = {}
+  await warmUpDials(peer, witness)
 
-  const cost = async (repetitions: number, live: number): Promise<number> => {
-    const costs: number[] = []
+  for (let live = 0; live <= LIVE; live += LIVE_STEP) {
+    let seconds = 0
 
-    for (let i = 0; i < repetitions; i++) {
-      costs.push((await dialAndClose(peer, witness, live)).cpuSeconds / DIALS)
+    for (let i = 0; i < LIVE_BATCHES; i++) {
+      seconds += (await dialAndClose(peer, witness, live)).cpuSeconds
     }
 
-    return median(costs)
-  }
-
-  // the first dials are the warm-up
-  await cost(15, 0)
-
-  for (let live = 0; live <= LIVE; live += DIALS) {
-    figures[`live-${live}`] = await cost(live % LIVE === 0 ? 5 : 1, live)
+    figures[`live-${live}`] = seconds / LIVE_BATCHES / DIALS
 
     if (live < LIVE) {
-      await dial(peer, witness, live)
+      await dial(peer, witness, live, LIVE_STEP)
     }
   }
 
-  return { ...figures, live: figures[`live-${LIVE}`] / figures['live-0'] }
+  return figures
 })
 
 /**
@@ -169,31 +185,37 @@ export const measureMemory = withWitness(async (peer, witness): Promise<Figures>
   const after = await peer.ask<Bench>('bench-memory')
   await witness.open(2 * IDLE)
 
-  return {
-    heap: (after.heapBytes - before.heapBytes) / 2 / IDLE,
-    rss: (after.rssBytes - before.rssBytes) / 2 / IDLE
-  }
+  return memoryOf('', before, after, 2 * IDLE)
 })
 
 /**
  * Connections per second that the listener accepts, without an upgrade. The process is stopped
  * until they are queued, so that only the listener's work is measured
  */
-export const measureAccepts = withWitness(async (peer, witness): Promise<number> => {
+export const measureAccepts = withWitness(async (peer, witness): Promise<Speed> => {
   const { port } = await peer.ask<Bench>('bench-listen')
 
-  return warmedUp(async ms => 1 / median(await repeatFor(ms, async () => {
-    peer.signal('SIGSTOP')
-    await witness.connect(port, ACCEPTS).finally(() => { peer.signal('SIGCONT') })
+  return warmedUp(async ms => {
+    const { cpu, result } = await withCpu([peer, witness], async () => repeatFor(ms, async () => accept(peer, witness, port)))
 
-    const { accepted, seconds } = await peer.ask<Bench>('bench-accept', ACCEPTS)
-    assert.equal(accepted, ACCEPTS, 'accepted connections')
-    witness.disconnect()
-    await witness.open(0)
-
-    return seconds / (ACCEPTS - 1)
-  })))
+    return { perSecond: 1 / median(result), cpuSeconds: cpu / ACCEPTS / result.length }
+  })
 })
+
+/**
+ * @returns how many seconds each of the connections took
+ */
+async function accept (peer: Peer, witness: Witness, port: number): Promise<number> {
+  peer.signal('SIGSTOP')
+  await witness.connect(port, ACCEPTS).finally(() => { peer.signal('SIGCONT') })
+
+  const { accepted, seconds } = await peer.ask<Bench>('bench-accept', ACCEPTS)
+  assert.equal(accepted, ACCEPTS, 'accepted connections')
+  witness.disconnect()
+  await witness.open(0)
+
+  return seconds / (ACCEPTS - 1)
+}
 
 /**
  * Connections with noise and yamux
@@ -219,13 +241,19 @@ export const measureConnections = withTarget(async (peer, target): Promise<Figur
     return bench
   }
 
-  const batches = await warmedUp(async ms => repeatFor(ms, async () => {
+  const connectAndClose = async (): Promise<Bench> => {
     const bench = await connect(CONNECTIONS)
     await peer.ask('bench-close', CONNECTIONS)
     await until(() => open() === 0)
 
     return bench
-  }))
+  }
+
+  while (connections < WARM_UP.connections) {
+    await connectAndClose()
+  }
+
+  const speed = speedOf(CONNECTIONS, await withCpu([peer, target], async () => repeatFor(DIAL_DURATION, connectAndClose)))
 
   const before = await peer.ask<Bench>('bench-memory')
   await connect(UPGRADED)
@@ -233,8 +261,12 @@ export const measureConnections = withTarget(async (peer, target): Promise<Figur
   const after = await peer.ask<Bench>('bench-memory')
   assert.equal(open(), UPGRADED, 'connections that are still open')
 
-  return { ...dialFigures('connect', CONNECTIONS, batches), 'connect-rss': (after.rssBytes - before.rssBytes) / UPGRADED }
+  return { ...figuresOf('connections', speed), ...memoryOf('connections-', before, after, UPGRADED) }
 })
+
+export function figuresOf (name: string, { perSecond, cpuSeconds }: Speed): Figures {
+  return { [name]: perSecond, [`${name}-cpu`]: cpuSeconds }
+}
 
 /**
  * Dials while this many connections are open, and checks that the witness saw the dials
@@ -255,17 +287,38 @@ async function dialAndClose (peer: Peer, witness: Witness, live: number = 0, cou
   return bench
 }
 
+async function warmUpDials (peer: Peer, witness: Witness): Promise<void> {
+  for (let dials = 0; dials < WARM_UP.dials; dials += DIALS) {
+    await dialAndClose(peer, witness)
+  }
+}
+
 /**
  * The mean of all batches. The median would leave out the garbage collections, which are a cost
- * in a node that runs for hours
+ * in a node that runs for hours. Their time is without closing, their CPU time includes it
  */
-function dialFigures (name: string, count: number, batches: Bench[]): Figures {
-  const sum = (of: (batch: Bench) => number): number => batches.reduce((total, batch) => total + of(batch), 0)
+function speedOf (count: number, { cpu, result: batches }: { cpu: number, result: Bench[] }): Speed {
+  const seconds = batches.reduce((sum, batch) => sum + batch.seconds, 0)
 
+  return { perSecond: count * batches.length / seconds, cpuSeconds: cpu / count / batches.length }
+}
+
+function memoryOf (prefix: string, before: Bench, after: Bench, connections: number): Figures {
   return {
-    [`${name}-rate`]: count * batches.length / sum(({ seconds }) => seconds),
-    [`${name}-cpu`]: sum(({ cpuSeconds }) => cpuSeconds) / count / batches.length
+    [`${prefix}rss`]: (after.rssBytes - before.rssBytes) / connections,
+    ...(before.heapBytes == null || after.heapBytes == null ? {} : { [`${prefix}heap`]: (after.heapBytes - before.heapBytes) / connections })
   }
+}
+
+/**
+ * @returns also the CPU time that both ends have used for the task, in seconds
+ */
+async function withCpu <T> (ends: Array<{ pid: number }>, task: () => Promise<T>): Promise<{ cpu: number, result: T }> {
+  const pids = ends.map(({ pid }) => pid)
+  const before = cpuSeconds(pids)
+  const result = await task()
+
+  return { cpu: cpuSeconds(pids) - before, result }
 }
 
 function expectSources (peer: Peer, sources: number[], count: number, port: number): void {
@@ -281,7 +334,7 @@ function fromListeningPort ({ implementation }: Peer, connections: number): numb
 }
 
 async function warmedUp <T> (measure: (ms: number) => Promise<T>): Promise<T> {
-  await measure(WARM_UP)
+  await measure(WARM_UP.ms)
 
   return measure(DURATION)
 }

@@ -1,20 +1,21 @@
 import { markdownTable } from 'markdown-table'
 import { median } from '../test/kit/statistics.ts'
 import { judge, rangeOfMedian } from './results.ts'
-import { METRICS } from './rows.ts'
-import type { Judged, Results } from './results.ts'
-import type { Metric } from './rows.ts'
+import { ROWS, cpuOf } from './rows.ts'
+import type { Compared, Judged, Results } from './results.ts'
+import type { Metric, Row } from './rows.ts'
 import type { Implementation } from '../test/interop/implementations.ts'
 
-const PREFIXES: Array<[number, string]> = [[1e9, 'G'], [1e6, 'M'], [1e3, 'k'], [1, ''], [1e-3, 'm'], [1e-6, 'µ']]
+const PREFIXES: Array<[number, string]> = [[1e9, 'G'], [1e6, 'M'], [1e3, 'k'], [1, ''], [1e-3, 'm'], [1e-6, 'µ'], [1e-9, 'n']]
 
 /**
- * The three figures in the README
+ * What the README says of these metrics, all of connections with noise and yamux
  */
-const HIGHLIGHTS: Record<string, (ratio: string) => string> = {
-  'send-64': ratio => `messages of 64 bytes are sent at ${ratio} times the rate`,
-  'dial-rate': ratio => `dials are made at ${ratio} times the rate`,
-  heap: ratio => `an idle connection takes ${ratio} times the heap`
+const HIGHLIGHTS: Record<string, string> = {
+  connections: 'times as many connections per second',
+  'stream-100': 'times as many messages of 100 bytes on a stream',
+  'stream-64k': 'times as many bytes in messages of 64 KiB',
+  'connections-rss': 'times the memory for a connection'
 }
 
 const COLUMNS: Record<Implementation, string> = { js: 'ours', '@libp2p/tcp': '@libp2p/tcp', go: 'go-libp2p', rust: 'rust-libp2p' }
@@ -23,11 +24,9 @@ const COLUMNS: Record<Implementation, string> = { js: 'ours', '@libp2p/tcp': '@l
  * The tables as Markdown, which is also readable on a terminal
  */
 export function formatTables (results: Results): string {
-  const { judged, noisy } = judgeAll(results)
-
   return [
-    comparedTable(judged),
-    ...noisy.length === 0 ? [] : [`Too noisy to be judged, even after ${Math.max(...noisy.map(({ pairs }) => pairs))} pairs: ${noisy.map(({ title }) => title).join('; ')}.`],
+    ...comparedTable('With noise and yamux, as a node uses connections:', judgeAll(results, ({ isUpgraded }) => isUpgraded)),
+    ...comparedTable('Without an upgrade, so without encryption:', judgeAll(results, ({ isUpgraded }) => !isUpgraded)),
     ...sideBySideTable(results)
   ].join('\n\n')
 }
@@ -35,66 +34,56 @@ export function formatTables (results: Results): string {
 /**
  * When, where and in comparison with what the figures were measured
  */
-export function formatRun ({ date, machine, node, samples, versions }: Results): string {
+export function formatRun ({ date, machine, node, samples, versions, warmUp }: Results): string {
   const measured = new Set<string>(Object.values(samples).flatMap(Object.keys))
   const others = Object.entries(versions).filter(([name]) => measured.has(name)).map(([name, version]) => `${COLUMNS[name as Implementation]} ${version}`)
 
-  return `Measured on ${date}, on Node ${node}, ${machine}, next to ${new Intl.ListFormat('en').format(others)}.`
+  return `Measured on ${date}, on Node ${node}, ${machine}, next to ${new Intl.ListFormat('en').format(others)}. Warm-up of each measurement: ${warmUp.dials.toLocaleString('en')} dials, ${warmUp.connections.toLocaleString('en')} connections with an upgrade, or ${warmUp.ms / 1_000} s of the rest.`
 }
 
 export function formatHighlights (results: Results): string {
-  const { judged } = judgeAll(results)
-  const highlights = judged.filter(({ name }) => name in HIGHLIGHTS).map(metric => HIGHLIGHTS[metric.name](formatRatio(metric, metric.ratio)))
+  const judged = judgeAll(results)
+  const highlights = judged.filter(({ name }) => name in HIGHLIGHTS).map(({ figure, name, verdict }) => `${figure.ratio.toFixed(1)} ${HIGHLIGHTS[name]} (${verdict})`)
+  const dial = judged.find(({ name }) => name === 'dials')?.cpu
 
-  return `Next to \`@libp2p/tcp\` ${results.versions['@libp2p/tcp']}, on the same machine, ${new Intl.ListFormat('en').format(highlights)}.`
+  return [
+    `Next to \`@libp2p/tcp\` ${results.versions['@libp2p/tcp']}, on the same machine, with noise and yamux: ${new Intl.ListFormat('en').format(highlights)}.`,
+    ...dial == null ? [] : [`A dial alone takes ${percent(dial.ratio)} CPU time${dial.verdict === 'worse' ? ', because its socket is bound to the listening port first' : ` (${dial.verdict})`}.`]
+  ].join('\n')
 }
 
-export function judgeAll ({ samples }: Results): { judged: Judged[], noisy: Judged[] } {
-  const all = METRICS.map(metric => judge(metric, samples)).filter(judged => judged != null)
-
-  return {
-    judged: all.filter(({ verdict }) => verdict !== 'too noisy'),
-    noisy: all.filter(({ verdict }) => verdict === 'too noisy')
-  }
+export function judgeAll ({ samples }: Results, filter: (row: Row) => boolean = () => true): Judged[] {
+  return ROWS.filter(filter).flatMap(({ metrics }) => metrics).map(metric => judge(metric, samples)).filter(judged => judged != null)
 }
 
-/**
- * A ratio with two decimals, rounded to our disadvantage
- */
-export function formatRatio ({ better }: Metric, ratio: number): string {
-  // an error of binary fractions must not round the ratio to the next hundredth
-  const hundredths = Number((ratio * 100).toFixed(6))
-
-  return ((better === 'higher' ? Math.floor(hundredths) : Math.ceil(hundredths)) / 100).toFixed(2)
+function comparedTable (heading: string, judged: Judged[]): string[] {
+  return judged.length === 0
+    ? []
+    : [heading, table(['', 'ours', '@libp2p/tcp', 'ratio', 'lost', 'CPU, ours', 'CPU, @libp2p/tcp', 'CPU ratio', 'CPU lost', ''], judged.map(({ cpu, figure, title, unit, verdict }) => [
+        title,
+        ...formatCompared(unit, figure),
+        ...cpu == null ? ['', '', '', ''] : formatCompared('s', cpu),
+        verdict
+      ]))]
 }
 
-export function formatBar ({ better, bar }: Judged): string {
-  return `${better === 'higher' ? '≥' : '≤'} ${bar.toFixed(2)}`
-}
+function formatCompared (unit: Metric['unit'], { lost, ours, pairs, range, ratio, theirs }: Compared): string[] {
+  const [median, low, high] = [ratio, ...range].map(value => value.toFixed(2))
 
-function comparedTable (judged: Judged[]): string {
-  return table(['', 'ours', '@libp2p/tcp', 'ratio', 'range', 'pairs', 'aim', ''], judged.map(metric => [
-    metric.title,
-    formatFigure(metric, metric.ours),
-    formatFigure(metric, metric.theirs),
-    formatRatio(metric, metric.ratio),
-    metric.range.map(ratio => formatRatio(metric, ratio)).join(' – '),
-    `${metric.pairs}`,
-    formatBar(metric),
-    metric.verdict
-  ]))
+  return [formatFigure(unit, ours), formatFigure(unit, theirs), `${median} (${low} – ${high})`, `${lost} of ${pairs}`]
 }
 
 /**
  * The table of the metrics that were measured with all implementations
  */
 function sideBySideTable ({ samples }: Results): string[] {
-  const metrics = METRICS.filter(({ name }) => samples[name]?.go != null || samples[name]?.rust != null)
+  const metrics: Metric[] = ROWS.flatMap(({ metrics }) => metrics).flatMap(metric => [metric, { name: cpuOf(metric), title: `${metric.title}, CPU`, unit: 's', better: 'lower' } as const])
+    .filter(({ name }) => samples[name]?.go != null || samples[name]?.rust != null)
   const columns = Object.keys(COLUMNS) as Implementation[]
 
   return metrics.length === 0
     ? []
-    : [table(['', ...Object.values(COLUMNS), 'spread'], metrics.map(metric => {
+    : ['Next to the others:', table(['', ...Object.values(COLUMNS), 'spread'], metrics.map(metric => {
         const all = columns.map(contestant => samples[metric.name][contestant] ?? [])
         const spreads = all.filter(values => values.length > 0).map(values => {
           const [low, high] = rangeOfMedian(values)
@@ -102,7 +91,7 @@ function sideBySideTable ({ samples }: Results): string[] {
           return (high - low) / median(values)
         })
 
-        return [metric.title, ...all.map(values => formatFigure(metric, median(values))), `${Math.ceil(100 * Math.max(...spreads))} %`]
+        return [metric.title, ...all.map(values => formatFigure(metric.unit, median(values))), `${Math.ceil(100 * Math.max(...spreads))} %`]
       }))]
 }
 
@@ -111,16 +100,20 @@ function table (columns: string[], rows: string[][]): string {
 }
 
 /**
- * A figure with three digits, and with a prefix if it has a unit
+ * A figure with three digits, and with a prefix
  */
-function formatFigure ({ unit }: Metric, figure: number): string {
+function formatFigure (unit: Metric['unit'], figure: number): string {
   if (Number.isNaN(figure)) {
     return ''
   }
 
-  const [factor, prefix] = PREFIXES.find(([factor]) => unit !== '' && figure >= factor) ?? [1, '']
+  const [factor, prefix] = PREFIXES.find(([factor]) => figure >= factor) ?? [1, '']
   const scaled = figure / factor
 
   // toPrecision() would write 1,000 as 1.00e+3
-  return `${scaled >= 100 ? Math.round(scaled) : scaled.toPrecision(3)} ${prefix}${unit}`.trim()
+  return `${scaled >= 100 ? Math.round(scaled) : scaled.toPrecision(3)} ${prefix}${unit}`
+}
+
+function percent (ratio: number): string {
+  return `${Math.round(Math.abs(ratio - 1) * 100)} % ${ratio < 1 ? 'less' : 'more'}`
 }

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs'
 import os from 'node:os'
 import { median } from '../test/kit/statistics.ts'
+import { WARM_UP } from './measure.ts'
+import { cpuOf } from './rows.ts'
 import type { Figures } from './measure.ts'
 import type { Metric } from './rows.ts'
 import type { Implementation } from '../test/interop/implementations.ts'
@@ -13,6 +15,7 @@ export interface Results {
   machine: string
   node: string
   versions: Record<Exclude<Implementation, 'js'>, string>
+  warmUp: typeof WARM_UP
   samples: Samples
 }
 
@@ -22,38 +25,52 @@ export interface Results {
  */
 export type Samples = Record<string, Partial<Record<Implementation, number[]>>>
 
-export type Verdict = 'reached' | 'not reached' | 'too noisy'
+export type Verdict = 'better' | 'equal' | 'worse' | 'not known'
 
 /**
- * The verdict on a metric that has a target
+ * The pairs of measurements of one figure: ours and that of `@libp2p/tcp`
  */
-export interface Judged extends Metric {
-  bar: number
-
+export interface Compared {
   /**
-   * The medians
+   * The medians. They show the size of the figures, and nothing is concluded from them
    */
   ours: number
   theirs: number
+
+  /**
+   * The median of the ratios of the pairs, ours divided by theirs, and the range of that median
+   * with a probability of about 95 %. Rounded to hundredths, to our disadvantage
+   */
+  ratio: number
+  range: [number, number]
   pairs: number
 
   /**
-   * The ratio of these two medians, so that the three never contradict each other. Or our
-   * figure alone
+   * In how many pairs our figure is the worse one
    */
-  ratio: number
+  lost: number
+  verdict: Verdict
+}
+
+export interface Judged extends Metric {
+  figure: Compared
 
   /**
-   * The range of the ratio, with a probability of about 95 %
+   * The CPU time of both ends for each operation, if it was measured
    */
-  range: [number, number]
+  cpu?: Compared
   verdict: Verdict
 }
 
 /**
- * A range that is wider than this part of the ratio, and includes the target, proves nothing
+ * With fewer pairs there is no range of 95 %
  */
-const WIDE = 0.2
+export const ENOUGH_PAIRS = 5
+
+/**
+ * If 1 is in the range, and the range goes no further than this, the figures are equal
+ */
+const EQUAL = 0.05
 
 export function addFigures (samples: Samples, contestant: Implementation, figures: Figures): void {
   for (const [name, figure] of Object.entries(figures)) {
@@ -63,32 +80,79 @@ export function addFigures (samples: Samples, contestant: Implementation, figure
 }
 
 /**
- * Returns nothing if the metric was not measured, or has no target
+ * Returns nothing if the metric was not measured
  */
 export function judge (metric: Metric, samples: Samples): Judged | undefined {
-  const { js = [], '@libp2p/tcp': tcp = [] } = samples[metric.name] ?? {}
-  const { bar } = metric
+  const figure = compare(metric.better, samples[metric.name])
+  const cpu = compare('lower', samples[cpuOf(metric)])
 
-  if (bar == null || js.length === 0 || tcp.length === 0) {
+  return figure == null ? undefined : { ...metric, figure, cpu, verdict: verdictOf(figure, cpu) }
+}
+
+/**
+ * The ratio of each pair counts. A change on the machine between two pairs does not affect it
+ */
+export function compare (better: Metric['better'], { js = [], '@libp2p/tcp': tcp = [] }: Samples[string] = {}): Compared | undefined {
+  const ratios = tcp.slice(0, js.length).map((figure, i) => js[i] / figure)
+
+  if (ratios.length === 0) {
     return
   }
 
-  const [ours, theirs] = [median(js), median(tcp)]
-  const ratio = metric.alone === true ? ours : ours / theirs
-  // a change on the machine between two pairs does not affect the ratio of a pair
-  const ratios = metric.alone === true ? js : tcp.map((figure, i) => js[i] / figure)
-  const [low, high] = rangeOfMedian(ratios)
-  const range: [number, number] = [Math.min(low, ratio), Math.max(high, ratio)]
+  const lost = ratios.filter(ratio => better === 'higher' ? ratio < 1 : ratio > 1).length
+  const [ratio, low, high] = [median(ratios), ...rangeOfMedian(ratios)].map(ratio => rounded(better, ratio))
+  const compared = { ours: median(js), theirs: median(tcp), ratio, range: [low, high] as [number, number], pairs: ratios.length, lost }
 
-  return { ...metric, bar, ours, theirs, pairs: ratios.length, ratio, range, verdict: verdictOf(metric.better, bar, ratio, range) }
-}
-
-function verdictOf (better: Metric['better'], bar: number, ratio: number, [low, high]: [number, number]): Verdict {
-  if (low < bar && high > bar && high - low > WIDE * ratio) {
-    return 'too noisy'
+  if (isWorse(compared)) {
+    return { ...compared, verdict: 'worse' }
   }
 
-  return (better === 'higher' ? ratio >= bar : ratio <= bar) ? 'reached' : 'not reached'
+  return { ...compared, verdict: ratios.length < ENOUGH_PAIRS ? 'not known' : verdictOfRange(compared) }
+}
+
+/**
+ * Do the measurements leave open what is better?
+ */
+export function isNoisy ({ figure, cpu }: Judged): boolean {
+  return [figure, cpu].every(compared => compared == null || verdictOfRange(compared) === 'not known')
+}
+
+/**
+ * CPU time is judged first, as the clock also measures what else runs on the machine. But if
+ * the two name different winners, nothing good is concluded
+ */
+function verdictOf (figure: Compared, cpu?: Compared): Verdict {
+  if (cpu == null || isWorse(figure)) {
+    return figure.verdict
+  }
+
+  if (isWorse(cpu)) {
+    return 'not known'
+  }
+
+  return cpu.verdict === 'not known' ? figure.verdict : cpu.verdict
+}
+
+/**
+ * Most pairs are lost, even if by little
+ */
+function isWorse ({ lost, pairs }: Pick<Compared, 'lost' | 'pairs'>): boolean {
+  return lost > pairs / 2
+}
+
+function verdictOfRange ({ range: [low, high] }: Pick<Compared, 'range'>): Verdict {
+  if (low > 1 || high < 1) {
+    return 'better'
+  }
+
+  return low >= 1 - EQUAL && high <= 1 + EQUAL ? 'equal' : 'not known'
+}
+
+function rounded (better: Metric['better'], ratio: number): number {
+  // an error of binary fractions must not round the ratio to the next hundredth
+  const hundredths = Number((ratio * 100).toFixed(6))
+
+  return (better === 'higher' ? Math.floor(hundredths) : Math.ceil(hundredths)) / 100
 }
 
 /**
@@ -117,7 +181,8 @@ export function describeRun (): Omit<Results, 'samples'> {
       '@libp2p/tcp': versionIn('node_modules/@libp2p/tcp/package.json', /"version": "(.+)"/),
       go: versionIn('test/interop/go-peer/go.mod', /go-libp2p v(\S+)/),
       rust: versionIn('test/interop/rust-peer/Cargo.lock', /name = "libp2p"\nversion = "(.+)"/)
-    }
+    },
+    warmUp: WARM_UP
   }
 }
 

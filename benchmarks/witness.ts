@@ -10,6 +10,10 @@ import type { AddressInfo, Socket } from 'node:net'
  * peers claim
  */
 export interface Witness {
+  /**
+   * It is in this process
+   */
+  pid: number
   port: number
 
   /**
@@ -80,6 +84,7 @@ export async function startWitness (): Promise<Witness> {
   await once(server, 'listening')
 
   return {
+    pid: process.pid,
     port: (server.address() as AddressInfo).port,
     async accepted (count) {
       await until(() => sources.length >= count, TIMEOUT)

@@ -45,7 +45,7 @@ export interface PeerInit {
 /**
  * A peer program that runs in a machine of the lab, or in this one
  */
-export interface Peer extends Pick<Program, 'signal' | 'stop'> {
+export interface Peer extends Pick<Program, 'pid' | 'signal' | 'stop'> {
   readonly implementation: Implementation
   readonly id: string
 
@@ -137,6 +137,7 @@ export async function startPeer ({ implementation, machine, host, port, bind = h
   const endpoint = `/ip${family}/${host}/tcp/${portOf(`${address}`)}`
 
   return {
+    pid: child.pid,
     implementation,
     id,
     endpoint,
