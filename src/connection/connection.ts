@@ -147,7 +147,7 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
     const remoteAddr = init.remoteAddr ?? addressOf({ host: socket.remoteAddress, port: socket.remotePort })
 
     if (remoteAddr == null) {
-      throw new InvalidParametersError('The peer has gone already, and its address with it')
+      throw new InvalidParametersError('The socket is closed and its remote address is unknown')
     }
 
     super({ ...init, remoteAddr, inactivityTimeout: init.inactivityTimeout ?? DEFAULT_INACTIVITY_MS })
@@ -405,7 +405,7 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
         progress = now
         since = performance.now()
       } else if (performance.now() - since >= limit) {
-        this.abort(new TimeoutError(`The peer took nothing for ${limit}ms`))
+        this.abort(new TimeoutError(`The peer accepted no data for ${limit}ms`))
       }
     }, STALL_CHECK_MS)
   }

@@ -76,7 +76,7 @@ function read (connection: RawConnection): AsyncGenerator<Uint8Array | Uint8Arra
       connection.removeEventListener('end', onEnd)
 
       if (!connection.readableEnded) {
-        connection.abort(new StreamResetError('Stopped reading before the end'))
+        connection.abort(new StreamResetError('Reading was stopped before the end of the data'))
       }
     }
   })()

@@ -142,7 +142,7 @@ export class Dialer {
     let lastError: Error | undefined
 
     for (const source of sources) {
-      log('dialing %s:%d from %s:%d, our %s listener', destination.host, destination.port, source.host, source.port, source.rule)
+      log('dialing %s:%d from %s:%d, rule: %s', destination.host, destination.port, source.host, source.port, source.rule)
 
       try {
         return await this.#retryWhileTaken(source, destination, options)

@@ -38,7 +38,7 @@ export async function race <T> (attempts: Array<Attempt<T>>, { delay, signal, di
   throwIfAborted(signal)
 
   if (attempts.length === 0) {
-    throw new InvalidParametersError('A race needs one attempt or more, there are none')
+    throw new InvalidParametersError('There must be at least one attempt')
   }
 
   if (attempts.length === 1) {

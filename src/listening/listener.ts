@@ -396,7 +396,7 @@ export class ReuseportListener extends TypedEventEmitter<ListenerEvents> impleme
   }
 
   #onError (err: Error): void {
-    this.#log('%s failed - %e', this.#label, err)
+    this.#log('listener %s failed - %e', this.#label, err)
     this.#metrics.errors?.increment({ [`${this.#label} listen_error`]: true })
     this.safeDispatchEvent('error', { detail: err })
   }
