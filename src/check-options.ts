@@ -1,6 +1,6 @@
 import { InvalidParametersError } from '@libp2p/interface'
 import { closestMatch } from 'leven'
-import type { ReuseportTcpInit, ReuseportTcpSettings, TCPSocketOptions } from './options.ts'
+import type { ConnectOptions, ReuseportTcpInit, ReuseportTcpSettings, TCPSocketOptions } from './options.ts'
 import type { ComponentLogger } from '@libp2p/interface'
 
 /** What the value of an option must be */
@@ -138,7 +138,7 @@ function shown (text: string): string {
   return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text
 }
 
-const SOCKET_RULES: Rules<TCPSocketOptions> = {
+const SOCKET_RULES: Record<keyof TCPSocketOptions, Rule> = {
   noDelay: BOOLEAN,
   keepAlive: BOOLEAN,
   keepAliveInitialDelay: DELAY,
@@ -165,9 +165,38 @@ const RULES: Rules<ReuseportTcpInit> = {
   listenOpts: SOCKET_RULES
 }
 
+const DIAL_RULES: Record<keyof ConnectOptions, Rule> = {
+  ...SOCKET_RULES,
+  reusePort: { must: "true, false or 'require'", isMet: value => value === 'require' || BOOLEAN.isMet(value) },
+  initiator: BOOLEAN,
+  onProgress: FUNCTION,
+  signal: { must: 'an AbortSignal', isMet: value => value instanceof AbortSignal }
+}
+
 /**
- * Checks the options of the transport. The options of a dial and of a listener are only checked
- * by TypeScript, because libp2p adds its own options to them
+ * Checks the options of one dial. Unknown ones are no error, because libp2p adds its own
+ *
+ * @throws {InvalidParametersError} that names the option at fault
+ */
+export function checkDial (options: ConnectOptions): void {
+  checkKnown(options, DIAL_RULES)
+}
+
+/** The same for the options of one listener */
+export function checkListener (options: TCPSocketOptions): void {
+  checkKnown(options, SOCKET_RULES)
+}
+
+function checkKnown <Options extends object> (options: Options, rules: Record<keyof Options, Rule>): void {
+  for (const name in rules) {
+    if (options[name] != null) {
+      checkValue(options[name], rules[name], `options.${name}`)
+    }
+  }
+}
+
+/**
+ * Checks the options of the transport
  *
  * @returns the options that were given
  * @throws {InvalidParametersError} that names the option at fault

@@ -5,7 +5,7 @@ import { CustomProgressEvent } from 'progress-events'
 import { throwIfAborted } from './abort.ts'
 import { isSupported, parseDialAddr } from './address.ts'
 import { callBack } from './callback.ts'
-import { initWithDefaults, withDefaults } from './check-options.ts'
+import { checkDial, checkListener, initWithDefaults, withDefaults } from './check-options.ts'
 import { toConnection } from './connection/connection.ts'
 import { sourceLabel } from './dialing/dialed-from.ts'
 import { Dialer } from './dialing/dialer.ts'
@@ -64,7 +64,7 @@ export interface ReuseportTcpTransport extends Transport<ReuseportTcpDialEvents>
    * ends with RST.
    *
    * @throws {InvalidParametersError} if the multiaddr is neither TCP over IPv4, IPv6 or DNS nor a
-   * unix socket, or has port 0
+   * unix socket, or has port 0, or if an option has a value that can't be used
    * @throws {AbortError} when the signal aborts
    * @throws {DialError} if `reusePort` is `'require'` and there is no listening port that can be
    * used
@@ -81,6 +81,7 @@ export interface ReuseportTcpTransport extends Transport<ReuseportTcpDialEvents>
    */
   connect(ma: Multiaddr, options?: ConnectOptions): Promise<RawConnection>
 
+  /** @throws {InvalidParametersError} if an option has a value that can't be used */
   createListener(options: ReuseportTcpCreateListenerOptions): Listener
 
   /**
@@ -213,6 +214,7 @@ export class ReuseportTcp extends TypedEventEmitter<PortReuseEvents> implements 
   }
 
   createListener (options: ReuseportTcpCreateListenerOptions): Listener {
+    checkListener(options)
     const { inboundSocketInactivityTimeout, maxConnections, backlog, closeServerOnMaxConnections, listenOpts, sharePort } = this.#settings
 
     return new ReuseportListener({
@@ -253,6 +255,7 @@ export class ReuseportTcp extends TypedEventEmitter<PortReuseEvents> implements 
   }
 
   async #open (ma: Multiaddr, target: Target, options: ConnectOptions, rules: DialRules): Promise<DialedConnection> {
+    checkDial(options)
     const { dialOpts, reusePort, reusePortTimeout, outboundSocketInactivityTimeout } = this.#settings
     const { allowHalfOpen, ...socketOptions } = withDefaults(dialOpts, options)
     const signal = options.signal ?? new AbortController().signal

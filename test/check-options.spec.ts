@@ -72,6 +72,22 @@ describe('options', () => {
     createTransport({ backlog: 2 ** 31 - 1 })
   })
 
+  Object.entries({ ...SOCKET_OPTIONS, reusePort: 'yes', initiator: 'me', onProgress: 5, signal: {} }).forEach(([option, value]) => {
+    it(`of a dial: ${option} can not be ${JSON.stringify(value)}`, async () => {
+      const { transport } = createTransport()
+      const options: any = { upgrader: rawUpgrader(), [option]: value }
+
+      await refused(async () => transport.dial(multiaddr('/ip4/127.0.0.1/tcp/1'), options), option)
+      await refused(async () => transport.connect(multiaddr('/ip4/127.0.0.1/tcp/1'), options), option)
+    })
+  })
+
+  Object.entries(SOCKET_OPTIONS).forEach(([option, value]) => {
+    it(`of a listener: ${option} can not be ${value}`, async () => {
+      await refused(() => createTransport().transport.createListener({ upgrader: rawUpgrader(), [option]: value }), option)
+    })
+  })
+
   describe('that do not exist', () => {
     const UNKNOWN: Array<[given: any, message: string]> = [
       [{ reuseport: false }, 'options has no option "reuseport". Did you mean reusePort?'],

@@ -103,8 +103,6 @@ describe('fuzzed input', () => {
     }))
   })
 
-  const socketOptions = { noDelay: anything, keepAlive: anything, keepAliveInitialDelay: anything, allowHalfOpen: anything }
-
   it('options of the transport', () => {
     const fail = (): never => { throw new Error('This must not be called') }
     const failing: ProxyHandler<object> = { get: fail, has: fail, ownKeys: fail, getPrototypeOf: fail, getOwnPropertyDescriptor: fail }
@@ -199,37 +197,21 @@ describe('fuzzed input', () => {
     }), { numRuns: 100 })
   })
 
-  /**
-   * @returns how many dials have succeeded. Their errors are typed, or name the option
-   */
-  async function dialWith (options: Record<string, fc.Arbitrary<unknown>>, naming: RegExp): Promise<number> {
+  it('options of a dial, which leave nothing open', async () => {
+    const options = Object.fromEntries(['noDelay', 'keepAlive', 'keepAliveInitialDelay', 'allowHalfOpen', 'reusePort', 'initiator', 'onProgress', 'signal'].map(name => [name, anything]))
+    const signal = fc.constantFrom(undefined, null, AbortSignal.abort(), new AbortController().signal)
     let dialed = 0
 
-    await fc.assert(fc.asyncProperty(fc.record(options, { requiredKeys: [] }), async options => {
+    await fc.assert(fc.asyncProperty(fc.record({ ...options, signal: fc.oneof(anything, signal) }, { requiredKeys: [] }), async options => {
       try {
         const connection = await local.transport.connect(multiaddr(`/ip4/127.0.0.1/tcp/${server.port}`), options as any)
         dialed++
         connection.abort(new Error('that was all'))
       } catch (err: any) {
-        if (!naming.test(err.message)) {
-          assertTyped(err)
-        }
+        assertTyped(err)
       }
-    }), { numRuns: 500 })
+    }), { numRuns: 1_000 })
     await Promise.all(server.sockets.map(closed))
-
-    return dialed
-  }
-
-  it('options of a dial, which leave nothing open', async () => {
-    const signal = fc.constantFrom(undefined, null, AbortSignal.abort(), new AbortController().signal)
-    const options = { ...socketOptions, reusePort: anything, initiator: anything, onProgress: anything, signal }
-
-    // Node checks the type of this one
-    expect(await dialWith(options, /^The "options\.keepAliveInitialDelay" property must be/)).to.be.greaterThan(0)
-  })
-
-  it('what is no signal of a dial, which leaves nothing open', async () => {
-    expect(await dialWith({ signal: anything }, /^signal\.\w+ is not a function$/)).to.be.greaterThan(0)
+    expect(dialed).to.be.greaterThan(0)
   })
 })
