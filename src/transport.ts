@@ -16,20 +16,16 @@ import { findPortReuse } from './port-reuse/find-strategy.ts'
 import { noReuse } from './port-reuse/no-reuse.ts'
 import { PortPool } from './port-reuse/port-pool.ts'
 import { toSourcePort } from './source-port.ts'
-import { roleOf, rulesOf } from './upgrading/roles.ts'
 import { BothInitiatorsError, RoleUpgrader } from './upgrading/upgrade.ts'
 import type { Target } from './address.ts'
 import type { ConnectionFollower, RawConnection } from './connection/connection.ts'
 import type { FromEphemeral } from './dialing/dialed-from.ts'
 import type { DialerMetrics } from './metrics.ts'
-import type { AutonatComponents } from './observed/autonat.ts'
-import type { ObservedAddressManager } from './observed/hand-over.ts'
-import type { ObservedEndpoint, OwnConnection, PortReuseEvents } from './observed/observed.ts'
+import type { ObservedComponents, ObservedEndpoint, OwnConnection, PortReuseEvents } from './observed/observed.ts'
 import type { ConnectOptions, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit, ReuseportTcpSettings, SourcePort } from './options.ts'
 import type { FindPortReuse, PortReuse, PortReuseSupport } from './port-reuse/port-reuse.ts'
-import type { DialRules } from './upgrading/roles.ts'
-import type { DialedConnection, RoleUpgraderComponents } from './upgrading/upgrade.ts'
-import type { ComponentLogger, Connection, Libp2pEvents, Listener, Logger, Metrics, Transport } from '@libp2p/interface'
+import type { DialedConnection, DialRules, RoleUpgraderComponents } from './upgrading/upgrade.ts'
+import type { ComponentLogger, Connection, Listener, Logger, Metrics, Transport } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { TypedEventTarget } from 'main-event'
 
@@ -42,12 +38,10 @@ import type { TypedEventTarget } from 'main-event'
  * - `connectionManager` and `connectionGater` decide about connections of a hole punch that
  * arrive at a listener.
  */
-export interface ReuseportTcpComponents extends AutonatComponents, RoleUpgraderComponents {
+export interface ReuseportTcpComponents extends ObservedComponents, RoleUpgraderComponents {
   logger: ComponentLogger
   metrics?: Metrics
-  events?: TypedEventTarget<Libp2pEvents>
-  addressManager?: ObservedAddressManager
-  connectionManager?: AutonatComponents['connectionManager'] & RoleUpgraderComponents['connectionManager']
+  connectionManager?: ObservedComponents['connectionManager'] & RoleUpgraderComponents['connectionManager']
 }
 
 /** The result of `reuseportTcp()`: a libp2p transport with some additional methods and events */
@@ -190,7 +184,7 @@ export class ReuseportTcp extends TypedEventEmitter<PortReuseEvents> implements 
 
   async dial (ma: Multiaddr, options: ReuseportTcpDialOptions): Promise<Connection> {
     const target = parseDialAddr(ma)
-    const rules = rulesOf(roleOf(options))
+    const rules = this.#upgrader.rulesOf(options)
 
     try {
       const opening = this.#open(ma, target, options, rules)
@@ -202,7 +196,7 @@ export class ReuseportTcp extends TypedEventEmitter<PortReuseEvents> implements 
         throw err
       }
 
-      this.#log('%s and both ends acted as initiator, dialing once more', err.message)
+      this.#log('%s, so both ends acted as initiator. Dialing once more', err.message)
       this.#metrics.reuse?.increment({ simultaneous_open: true })
     }
 
@@ -210,7 +204,7 @@ export class ReuseportTcp extends TypedEventEmitter<PortReuseEvents> implements 
   }
 
   async connect (ma: Multiaddr, options: ConnectOptions = {}): Promise<RawConnection> {
-    return (await this.#open(ma, parseDialAddr(ma), options, rulesOf(roleOf(options)))).connection
+    return (await this.#open(ma, parseDialAddr(ma), options, this.#upgrader.rulesOf(options))).connection
   }
 
   createListener (options: ReuseportTcpCreateListenerOptions): Listener {

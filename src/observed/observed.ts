@@ -5,7 +5,8 @@ import { familyOf, isPublic, keyOf, siteOf } from '../endpoint.ts'
 import { HandOver } from './hand-over.ts'
 import { Observations } from './observations.ts'
 import { Votes } from './votes.ts'
-import type { HandOverInit } from './hand-over.ts'
+import type { AutonatComponents } from './autonat.ts'
+import type { HandOverInit, ObservedAddressManager } from './hand-over.ts'
 import type { NatMapping } from './nat-mapping.ts'
 import type { Agreement } from './votes.ts'
 import type { RawConnection } from '../connection/connection.ts'
@@ -78,6 +79,12 @@ export interface PortReuseEvents {
 
   /** The NAT mapping of a listening endpoint is known, has changed, or is `unknown` again */
   'nat-mapping:update': CustomEvent<NatMappingUpdate>
+}
+
+/** The parts of libp2p that follow, and verify, observed addresses */
+export interface ObservedComponents extends AutonatComponents {
+  events?: TypedEventTarget<Libp2pEvents>
+  addressManager?: ObservedAddressManager
 }
 
 export interface ObservedInit extends Omit<HandOverInit, 'votes'> {

@@ -1,6 +1,7 @@
 import { ExpectedPeers } from './expected-peers.ts'
 import { withInboundLimits } from './inbound-limits.ts'
 import { startsToSpeak, watchForInitiator } from './peer-role.ts'
+import { roleOf, rulesOf } from './roles.ts'
 import { ACCEPTED_SILENCE_MS } from './time-limits.ts'
 import type { InboundLimitsComponents } from './inbound-limits.ts'
 import type { DialRules } from './roles.ts'
@@ -48,6 +49,8 @@ export class BothInitiatorsError extends Error {
   name = 'BothInitiatorsError'
 }
 
+export type { DialRules }
+
 /** Upgrades connections in the role of this end, even if the role turns out to be another one */
 export class RoleUpgrader {
   readonly #init: RoleUpgraderInit
@@ -55,6 +58,11 @@ export class RoleUpgrader {
 
   constructor (init: RoleUpgraderInit) {
     this.#init = init
+  }
+
+  /** The rules of a dial with these options */
+  rulesOf (options: Pick<ReuseportTcpDialOptions, 'initiator'>): DialRules {
+    return rulesOf(roleOf(options))
   }
 
   /**
