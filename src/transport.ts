@@ -55,7 +55,7 @@ export interface ReuseportTcpTransport extends Transport<ReuseportTcpDialEvents>
    * it aborts when the peer is already connected, the peer gets a FIN, as from `@libp2p/tcp`,
    * because an aborted dial is no error for the peer. (If the peer has sent data that was not
    * read, the kernel sends RST instead.) Only a hole punch, which is a dial with `initiator`,
-   * ends with RST.
+   * ends with FIN and RST.
    *
    * @throws {InvalidParametersError} if the multiaddr is neither TCP over IPv4, IPv6 or DNS nor a
    * unix socket, or has port 0, or if an option has a value that can't be used
@@ -293,7 +293,13 @@ export class ReuseportTcp extends TypedEventEmitter<PortReuseEvents> implements 
       return { connection, socket, from, took }
     } catch (err: any) {
       this.#metrics.errors?.increment({ outbound_to_connection: true })
-      socket.destroy()
+
+      if (rules.abortsWith === 'FIN') {
+        socket.destroy()
+      } else {
+        socket.end(() => { socket.resetAndDestroy() })
+      }
+
       throw err
     }
   }

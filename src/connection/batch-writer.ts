@@ -216,7 +216,8 @@ export class BatchWriter {
     this.#slab = undefined
     this.#copied = 0
 
-    if (socket.destroyed) {
+    // an aborted socket may still be sending its FIN
+    if (!socket.writable) {
       return
     }
 

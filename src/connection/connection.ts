@@ -86,6 +86,14 @@ export interface RawConnection extends MultiaddrConnection {
   allowHalfOpen: boolean
 
   /**
+   * Send a FIN before the RST of `abort()`. If RSTs of both ends cross, a NAT of Linux drops the
+   * SYNs between these ports for ten seconds. After a FIN it does not (docs/decisions.md). The
+   * peer may take the FIN for a clean end, so this is for connections that carry no user's data
+   * yet
+   */
+  finBeforeReset: boolean
+
+  /**
    * Sends a FIN after all data, and goes on reading. The connection closes when the peer sends
    * its FIN. While data is left to send, the peer has as much time as during `close()`. After
    * that, the connection is aborted if the peer sends nothing for the inactivity timeout. The
@@ -121,9 +129,12 @@ export function toConnection (init: ConnectionInit): RawConnection {
  * | inactivity | RST: aborted | only after the FIN, and without RST: aborted | no effect |
  * | the peer takes nothing for too long | the same as inactivity | RST: aborted | RST: aborted |
  * | the signal of `close()` | | | RST: aborted. After the FIN the socket is destroyed: closed |
+ *
+ * With `finBeforeReset`, FIN and RST are sent for RST.
  */
 class SocketConnection extends AbstractMultiaddrConnection implements RawConnection {
   allowHalfOpen: boolean
+  finBeforeReset = false
   readonly #socket: Socket
   readonly #writer: BatchWriter
   readonly #local: Partial<Endpoint>
@@ -315,11 +326,22 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
       return
     }
 
+    // a FIN would have to wait for data that is left to send
+    const sendsFin = this.finBeforeReset && socket.writableLength === 0
+
+    if (sendsFin) {
+      socket.end()
+    }
+
     // a unix socket has no RST, and libuv can't reset a socket while the FIN is being sent
-    if (this.remoteAddr.getComponents()[0]?.name === 'unix' || (socket.writableEnded && !socket.writableFinished)) {
+    if (this.remoteAddr.getComponents()[0]?.name === 'unix') {
       socket.destroy()
-    } else {
+    } else if (!socket.writableEnded || socket.writableFinished) {
       socket.resetAndDestroy()
+    } else if (sendsFin) {
+      socket.once('finish', () => { socket.resetAndDestroy() })
+    } else {
+      socket.destroy()
     }
   }
 

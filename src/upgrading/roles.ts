@@ -45,10 +45,10 @@ export interface DialRules {
 
   /**
    * What is sent to the peer when the signal aborts the upgrade. All attempts of a hole punch
-   * need the same 4-tuple. After a FIN the kernel keeps the 4-tuple until the peer closes its
-   * end. After an RST it is free at once
+   * need the same 4-tuple. After a FIN alone the kernel keeps the 4-tuple until the peer closes
+   * its end. After an RST alone a NAT may drop the next SYNs, if the peer sends an RST as well
    */
-  readonly abortsWith: 'FIN' | 'RST'
+  readonly abortsWith: 'FIN' | 'FIN and RST'
 }
 
 const RULES: Readonly<Record<Role | 'plain', DialRules>> = {
@@ -64,7 +64,7 @@ const RULES: Readonly<Record<Role | 'plain', DialRules>> = {
     mayRace: false,
     mayCross: false,
     expectsPeer: true,
-    abortsWith: 'RST'
+    abortsWith: 'FIN and RST'
   },
   responder: {
     direction: 'inbound',
@@ -72,7 +72,7 @@ const RULES: Readonly<Record<Role | 'plain', DialRules>> = {
     mayCross: false,
     expectsPeer: false,
     silence: dialedSilence,
-    abortsWith: 'RST'
+    abortsWith: 'FIN and RST'
   }
 }
 

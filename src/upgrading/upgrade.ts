@@ -94,7 +94,9 @@ export class RoleUpgrader {
       }
     }
 
-    // this listener must come first: TLS, in the upgrade, aborts the connection, which sends RST
+    // TLS, in the upgrade, aborts the connection itself. If the signal aborts, the listener above
+    // must come first
+    connection.finBeforeReset = rules.abortsWith === 'FIN and RST'
     signal?.addEventListener('abort', onAbort)
 
     try {
@@ -123,8 +125,11 @@ export class RoleUpgrader {
       }
 
       connection.abort(err)
+      // then the 4-tuple is free for the next attempt
+      await closed(socket)
       throw areBothInitiators ? new BothInitiatorsError(`${ma} dialed us at the same moment`, { cause: err }) : err
     } finally {
+      connection.finBeforeReset = false
       signal?.removeEventListener('abort', onAbort)
     }
   }
@@ -190,6 +195,12 @@ export class RoleUpgrader {
     const isSilent = !await startsToSpeak(socket, { timeout, isPrivateNetwork: connectionProtector != null, signal })
 
     return { begun, isSilent }
+  }
+}
+
+async function closed (socket: Socket): Promise<void> {
+  if (!socket.closed) {
+    await new Promise(resolve => socket.once('close', resolve))
   }
 }
 

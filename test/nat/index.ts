@@ -3,10 +3,10 @@
  * its time, and NATs. Linux and root only.
  *
  * - `npm run test:nat`
- * - `npm run test:nat -- mutual-dials`, or `hole-punching`, `other-nets`, `discovery`:
- * this part only
- * - `npm run test:nat -- --runs 20`: so many runs for each pair of NATs, or
- * other net
+ * - `npm run test:nat -- mutual-dials`, or `hole-punching`, `ended-punches`, `other-nets`,
+ * `discovery`: this part only
+ * - `npm run test:nat -- --runs 20`: so many runs for each pair of NATs, other net, or
+ * pair of ends
  * - `npm run test:nat -- --rounds 100 --latency 10 --latency 100`: more rounds, at
  * these one-way latencies (in ms)
  * - `npm run test:nat -- hole-punching --loss 3 --jitter 20`: only on a network that
@@ -24,6 +24,7 @@ import { parseArgs } from 'node:util'
 import { choose, parseCount, parseOrExit } from '../kit/arguments.ts'
 import { end, requireLab } from '../lab/requirements.ts'
 import { testDiscovery } from './discovery.ts'
+import { testEndedPunches } from './ended-punches.ts'
 import { testHolePunching } from './hole-punching.ts'
 import { testDrops, testLossyPunches } from './lossy-punches.ts'
 import { testMutualDials } from './mutual-dials.ts'
@@ -31,7 +32,7 @@ import { testOtherNets } from './other-nets.ts'
 import type { TransportName } from './discovering-peer.ts'
 import type { DropName } from './lossy-punches.ts'
 
-const PARTS = ['mutual-dials', 'hole-punching', 'other-nets', 'discovery']
+const PARTS = ['mutual-dials', 'hole-punching', 'ended-punches', 'other-nets', 'discovery']
 const TRANSPORTS: TransportName[] = ['reuseportTcp', '@libp2p/tcp']
 const DROPS: DropName[] = ['first-syn-to-relay', 'punch-ack', 'punch-ack-and-syn-ack', 'punch-syn-ack-and-ack']
 
@@ -57,6 +58,7 @@ const FAR = 300
  */
 const NAT_PAIRS = 3
 const OTHER_NETS = 1
+const ENDED_PUNCHES = 1
 const MUTUAL_DIALS = 20
 const LOSSY_PUNCHES = 8
 const DROPPED_FRAMES = 2
@@ -131,6 +133,10 @@ if (parts.includes('hole-punching')) {
   if (all || drops != null) {
     failures.push(...await testDrops(drops ?? DROPS, rounds ?? DROPPED_FRAMES))
   }
+}
+
+if (parts.includes('ended-punches')) {
+  failures.push(...await testEndedPunches(runs ?? ENDED_PUNCHES))
 }
 
 if (parts.includes('other-nets')) {

@@ -23,7 +23,7 @@ describe('roles', () => {
 
   it('keep a hole punch to its one port, which a plain dial is not kept to', () => {
     for (const role of ['initiator', 'responder'] as const) {
-      expect(rulesOf(role), role).to.include({ mayRace: false, mayCross: false, abortsWith: 'RST' })
+      expect(rulesOf(role), role).to.include({ mayRace: false, mayCross: false, abortsWith: 'FIN and RST' })
     }
 
     expect(rulesOf()).to.include({ mayRace: true, mayCross: true, abortsWith: 'FIN' })
