@@ -38,6 +38,7 @@ import type { ReuseportTcpComponents, ReuseportTcpTransport } from './transport.
 export { toDuplex } from './connection/duplex.ts'
 export { isSourcePort } from './source-port.ts'
 
+export type { NodeParts } from './check-node.ts'
 export type { RawConnection } from './connection/connection.ts'
 export type { ConnectionDuplex } from './connection/duplex.ts'
 export type { EphemeralReason } from './dialing/dialed-from.ts'

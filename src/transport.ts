@@ -5,6 +5,7 @@ import { CustomProgressEvent } from 'progress-events'
 import { throwIfAborted } from './abort.ts'
 import { isSupported, parseDialAddr } from './address.ts'
 import { callBack } from './callback.ts'
+import { checkNode } from './check-node.ts'
 import { checkDial, checkListener, initWithDefaults, withDefaults } from './check-options.ts'
 import { toConnection } from './connection/connection.ts'
 import { sourceLabel } from './dialing/dialed-from.ts'
@@ -18,6 +19,7 @@ import { PortPool } from './port-reuse/port-pool.ts'
 import { toSourcePort } from './source-port.ts'
 import { BothInitiatorsError, RoleUpgrader } from './upgrading/upgrade.ts'
 import type { Target } from './address.ts'
+import type { NodeParts } from './check-node.ts'
 import type { ConnectionFollower, RawConnection } from './connection/connection.ts'
 import type { FromEphemeral } from './dialing/dialed-from.ts'
 import type { DialerMetrics } from './metrics.ts'
@@ -25,7 +27,7 @@ import type { ObservedComponents, ObservedEndpoint, OwnConnection, PortReuseEven
 import type { ConnectOptions, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit, ReuseportTcpSettings, SourcePort } from './options.ts'
 import type { FindPortReuse, PortReuse, PortReuseSupport } from './port-reuse/port-reuse.ts'
 import type { DialedConnection, DialRules, RoleUpgraderComponents } from './upgrading/upgrade.ts'
-import type { ComponentLogger, Connection, Listener, Logger, Metrics, Transport } from '@libp2p/interface'
+import type { ComponentLogger, Connection, Listener, Logger, Metrics, Startable, Transport } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { TypedEventTarget } from 'main-event'
 
@@ -35,12 +37,14 @@ import type { TypedEventTarget } from 'main-event'
  * - With `events` and `addressManager`, the transport follows the addresses that peers observe.
  * - With `registrar`, `peerStore` and `connectionManager`, it makes AutoNAT v2 ask the connected
  * peers.
+ * - In `components` and `addressManager`, it looks for mistakes in the set-up of the node.
  * - `connectionManager` and `connectionGater` decide about connections of a hole punch that
  * arrive at a listener.
  */
-export interface ReuseportTcpComponents extends ObservedComponents, RoleUpgraderComponents {
+export interface ReuseportTcpComponents extends ObservedComponents, NodeParts, RoleUpgraderComponents {
   logger: ComponentLogger
   metrics?: Metrics
+  addressManager?: ObservedComponents['addressManager'] & NodeParts['addressManager']
   connectionManager?: ObservedComponents['connectionManager'] & RoleUpgraderComponents['connectionManager']
 }
 
@@ -115,11 +119,12 @@ let loggedPortReuse: string | undefined
  * endpoints, and the dialer chooses sources among them. Otherwise the two know nothing of each
  * other
  */
-export class ReuseportTcp extends TypedEventEmitter<PortReuseEvents> implements ReuseportTcpTransport {
+export class ReuseportTcp extends TypedEventEmitter<PortReuseEvents> implements ReuseportTcpTransport, Startable {
   readonly [transportSymbol] = true
   readonly [Symbol.toStringTag] = 'libp2p-reuseport-tcp'
   readonly [serviceCapabilities]: string[] = ['@libp2p/transport']
 
+  readonly #components: ReuseportTcpComponents
   readonly #settings: ReuseportTcpSettings
   readonly #logger: ComponentLogger
   readonly #log: Logger
@@ -144,6 +149,7 @@ export class ReuseportTcp extends TypedEventEmitter<PortReuseEvents> implements 
     const log = logger.forComponent('libp2p:reuseport-tcp')
     const isTurnedOff = isFalse(process.env.LIBP2P_TCP_REUSEPORT)
 
+    this.#components = components
     this.#settings = initWithDefaults(init)
     this.#logger = logger
     this.#log = log
@@ -181,6 +187,15 @@ export class ReuseportTcp extends TypedEventEmitter<PortReuseEvents> implements 
     // this call logs how ports are reused
     this.#portReuse()
   }
+
+  /** libp2p calls `afterStart` only if there are `start` and `stop` */
+  start (): void {}
+
+  afterStart (): void {
+    checkNode(this.#components, this.#log)
+  }
+
+  stop (): void {}
 
   async dial (ma: Multiaddr, options: ReuseportTcpDialOptions): Promise<Connection> {
     const target = parseDialAddr(ma)

@@ -28,6 +28,14 @@ export function runsAutonatV1 ({ registrar }: AutonatComponents): boolean {
 }
 
 /**
+ * Has AutoNAT v2 registered what {@link askConnectedPeers} uses? No type promises that. Its
+ * option `protocolPrefix` changes the protocol
+ */
+export function canAskConnectedPeers ({ registrar }: AutonatComponents): boolean {
+  return registrar?.getTopologies(V2_PROTOCOL).some(({ onConnect }) => onConnect != null) === true
+}
+
+/**
  * Makes AutoNAT v2 ask the connected peers to verify the addresses that are not verified yet.
  * By itself (@libp2p/autonat-v2 2.0) it only asks a peer when the peer connects. A peer that
  * connected before the address was known would never be asked.

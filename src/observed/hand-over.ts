@@ -123,7 +123,6 @@ export class HandOver {
   readonly #endpoints = new Map<string, HandedOver>()
   #lastRound = -Infinity
   #nextRound?: ReturnType<typeof setTimeout>
-  #saidAutonatV1 = false
 
   constructor (init: HandOverInit) {
     this.#init = init
@@ -137,8 +136,8 @@ export class HandOver {
       return
     }
 
+    // the log says so once, at the start
     if (runsAutonatV1(this.#init.autonat)) {
-      this.#sayAutonatV1()
       return
     }
 
@@ -311,13 +310,6 @@ export class HandOver {
       this.#nextRound = setTimeout(ask, wait).unref()
     } else {
       ask()
-    }
-  }
-
-  #sayAutonatV1 (): void {
-    if (!this.#saidAutonatV1) {
-      this.#saidAutonatV1 = true
-      this.#init.log('observed addresses are not handed to the address manager, as @libp2p/autonat would lose connections over them. Use @libp2p/autonat-v2 instead')
     }
   }
 }
