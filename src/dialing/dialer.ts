@@ -274,7 +274,8 @@ export class Dialer {
       }
     }
 
-    if (isConnectedToItself(socket)) {
+    // the ports are known. Most dials need not ask the system for the addresses
+    if (port === destination.port && isConnectedToItself(socket)) {
       // no other socket has this connection
       socket.resetAndDestroy()
       throw new SourceUnusableError(new DialError(`the socket connected to itself at ${destination.host}:${destination.port}`))
