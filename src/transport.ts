@@ -239,7 +239,7 @@ export class ReuseportTcp extends TypedEventEmitter<PortReuseEvents> implements 
       maxConnections,
       backlog,
       closeServerOnMaxConnections,
-      follow: (local, remote) => this.#follow({ local, remote, dialed: false })
+      follow: (local, remote) => this.#follow({ local, remote, dialed: false, began: performance.now() })
     })
   }
 
@@ -275,7 +275,7 @@ export class ReuseportTcp extends TypedEventEmitter<PortReuseEvents> implements 
     this.#progress(options, () => new CustomProgressEvent('tcp:open-connection'))
     this.#log('dialing %a', ma)
 
-    const start = Date.now()
+    const began = performance.now()
     const { socket, from } = await this.#counted(ma, this.#dialer.dial(target, {
       reusePort: options.reusePort ?? reusePort,
       reusePortTimeout,
@@ -284,13 +284,13 @@ export class ReuseportTcp extends TypedEventEmitter<PortReuseEvents> implements 
       socketOptions,
       signal
     }))
-    const took = Date.now() - start
+    const took = performance.now() - began
 
     try {
       const connection = toConnection({
         socket,
         remoteAddr: ma,
-        follower: from.kind === 'reused' ? this.#follow({ local: from.local, remote: from.remote, dialed: true }) : undefined,
+        follower: from.kind === 'reused' ? this.#follow({ local: from.local, remote: from.remote, dialed: true, began, source: socket.localAddress }) : undefined,
         direction: rules.direction,
         inactivityTimeout: outboundSocketInactivityTimeout,
         allowHalfOpen,

@@ -26,19 +26,22 @@ export interface CandidatesInit {
  * The addresses that a peer is asked to dial in a hole punch, each once. A peer dials only some
  * of them, so the best ones come first:
  *
- * 1. Announced public addresses. They are verified, so anybody can dial them.
- * 2. Addresses that dialed peers observe. Those with the most dialed observers come first.
- * 3. Addresses that only inbound peers observe, if at least `observedAddressThreshold` observers
+ * 1. For each listening endpoint, the address that the newest dial shows. After a change of
+ * network this is the right one, while an address that is announced may still be the old one.
+ * 2. Announced public addresses. They are verified, so anybody can dial them.
+ * 3. Other addresses that dialed peers observe.
+ * 4. Addresses that only inbound peers observe, if at least `observedAddressThreshold` observers
  * agree. One inbound peer is not enough: anybody can dial this node and name the address of a
  * third party. The peer would then dial the third party.
- * 4. The other announced addresses.
+ * 5. The other announced addresses.
  */
 export function candidates ({ announced, observed, peerId }: CandidatesInit): Multiaddr[] {
   const believed = observed
-    .flatMap(({ addresses }) => addresses.filter(({ agreed, dialed }) => agreed || dialed > 0).slice(0, MAX_OBSERVED))
-    .sort(byAgreement)
-    .map(({ multiaddr }) => multiaddr.encapsulate(`/p2p/${peerId}`))
-  const ordered = [...announced.filter(isReachable), ...believed, ...announced]
+    .flatMap(({ addresses }) => addresses.filter(({ agreed, dialed }) => agreed || dialed > 0).slice(0, MAX_OBSERVED).map((address, rank) => ({ ...address, rank })))
+    .sort((a, b) => Number(b.dialed > 0) - Number(a.dialed > 0) || a.rank - b.rank || byAgreement(a, b))
+    .map(({ multiaddr, dialed, rank }) => ({ ma: multiaddr.encapsulate(`/p2p/${peerId}`), isNewest: dialed > 0 && rank === 0 }))
+  const newest = believed.filter(({ isNewest }) => isNewest)
+  const ordered = [...newest.map(({ ma }) => ma), ...announced.filter(isReachable), ...believed.map(({ ma }) => ma), ...announced]
 
   return [...new Map(ordered.map(ma => [ma.toString(), ma])).values()].slice(0, MAX_CANDIDATES)
 }

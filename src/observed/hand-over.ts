@@ -33,8 +33,10 @@ import { toMultiaddr } from '../address.ts'
 import { keyOf, sameEndpoint } from '../endpoint.ts'
 import { isOwnAddress } from '../port-reuse/route.ts'
 import { askConnectedPeers, runsAutonatV1 } from './autonat.ts'
+import { superseded } from './dials.ts'
 import { byAgreement } from './votes.ts'
 import type { AutonatComponents } from './autonat.ts'
+import type { Dial } from './dials.ts'
 import type { ExternalAddress, Votes } from './votes.ts'
 import type { Endpoint } from '../endpoint.ts'
 import type { Logger } from '@libp2p/interface'
@@ -92,6 +94,9 @@ export interface HandOverInit {
 
   /** The current votes about an endpoint */
   votes(local: Endpoint): Votes
+
+  /** The last dial from the endpoint to each observer, the newest first */
+  dials(local: Endpoint): Dial[]
 }
 
 /** An address that has a place in the address manager */
@@ -143,8 +148,12 @@ export class HandOver {
 
     const votes = this.#init.votes(local)
     const endpoint = this.#endpointOf(local)
+    const isFalse = superseded(this.#init.dials(local), this.#init.threshold)
     this.#noteNamedByDialed(endpoint, votes)
-    const added = this.#agreed(endpoint, votes).filter(address => this.#givePlace(endpoint, votes, address))
+    this.#takeBackFalse(endpoint, ({ external }) => isFalse(external))
+    const added = this.#agreed(endpoint, votes)
+      .filter(({ external, dialed }) => dialed === 0 || !isFalse(external))
+      .filter(address => this.#givePlace(endpoint, votes, address))
     this.#takeBackStale(endpoint, votes)
 
     for (const { external, observers } of added) {
@@ -254,19 +263,25 @@ export class HandOver {
 
   /**
    * Takes back the addresses that nobody observes any more, if dialed peers agree on another
-   * address. The NAT then maps the endpoint to a new address. An address that has become a
-   * mapping is removed, too. Else it would still be announced, and the address manager would
-   * ignore other ports of the same host
+   * address. The NAT then maps the endpoint to a new address
    */
   #takeBackStale (endpoint: HandedOver, votes: Votes): void {
-    const named = rank(endpoint, 'dialed', votes).map(held => ({ held, ...votes.of(held.external) }))
+    const named = rank(endpoint, 'dialed', votes).map(({ external }) => votes.of(external))
 
-    if (!named.some(({ observers, dialed }) => dialed > 0 && observers >= this.#init.threshold)) {
-      return
+    if (named.some(({ observers, dialed }) => dialed > 0 && observers >= this.#init.threshold)) {
+      this.#takeBackFalse(endpoint, ({ external }) => votes.of(external).observers === 0)
     }
+  }
 
-    for (const { held } of named.filter(({ observers }) => observers === 0)) {
-      const { local } = endpoint
+  /**
+   * Takes back those addresses named by dialed peers that lead nowhere any more. An address that
+   * has become a mapping is removed, too. Else it would still be announced, and the address
+   * manager would ignore other ports of the same host
+   */
+  #takeBackFalse (endpoint: HandedOver, isFalse: (held: Held) => boolean): void {
+    const { local } = endpoint
+
+    for (const held of endpoint.addresses.filter(held => held.namedBy === 'dialed' && isFalse(held))) {
       const { external } = held
       this.#takeBack(endpoint, held)
 

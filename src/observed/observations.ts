@@ -1,5 +1,7 @@
 import { keyOf, sameEndpoint } from '../endpoint.ts'
+import { isOwnAddress } from '../port-reuse/route.ts'
 import { Votes } from './votes.ts'
+import type { Dial } from './dials.ts'
 import type { Endpoint } from '../endpoint.ts'
 
 /**
@@ -42,6 +44,15 @@ export interface Observation {
 
   /** Did this end dial? */
   readonly dialed: boolean
+
+  /** When the connection began to open, in ms. It is only compared to others */
+  readonly began: number
+
+  /**
+   * The address of this host that the connection was dialed from, if `isOwnAddress` knows it. If
+   * the host no longer has the address, it has changed its network
+   */
+  readonly source?: string
 }
 
 interface Kept extends Observation {
@@ -49,6 +60,11 @@ interface Kept extends Observation {
 
   /** When the connection closed, in ms */
   closed?: number
+}
+
+/** A dial, and when its connection closed, in ms */
+interface KeptDial extends Dial {
+  readonly closed?: number
 }
 
 /** The votes about one listening endpoint */
@@ -60,8 +76,8 @@ export interface ObservedVotes {
 /**
  * The external addresses of the listening endpoints, as peers report them. Each connection
  * gives one observation. Each observer has one vote for each endpoint, even if it has several
- * connections. Its vote is its last report on a dialed connection. If there is none, it is the
- * last report on any connection.
+ * connections. Its vote is its report on the newest connection that this end dialed. If there
+ * is none, it is its report on the newest connection.
  *
  * The votes are counted as they change. A report only needs a look at the observations of its
  * observer, and a search for the new rank of the address.
@@ -144,13 +160,37 @@ export class Observations {
   }
 
   /**
+   * The last dial from a listening endpoint to each observer, the newest first. Dials from
+   * addresses that this host no longer has are left out. A dial counts as open if the observer
+   * reports the same address on any open connection
+   */
+  dials (local: Endpoint, now: number = Date.now()): KeptDial[] {
+    this.#forget(now)
+    const dialed = [...this.#byConnection.values()]
+      .filter(kept => kept.dialed && sameEndpoint(kept.local, local))
+      .sort((a, b) => b.began - a.began)
+    const sources = new Set(dialed.map(({ source }) => source))
+    const own = new Set([...sources].filter(source => source == null || isOwnAddress(source)))
+    const open = new Set<string>()
+    const newest = new Map<string, Kept>()
+
+    for (const kept of dialed.filter(({ source }) => own.has(source))) {
+      newest.set(kept.observer, newest.get(kept.observer) ?? kept)
+
+      if (kept.closed == null) {
+        open.add(reportOf(kept))
+      }
+    }
+
+    return [...newest.values()].map(kept => ({ external: kept.external, closed: kept.closed, isOpen: open.has(reportOf(kept)) }))
+  }
+
+  /**
    * Is the external address of this endpoint known from a dialed peer, and can the NAT be
    * expected to still have this mapping?
    */
   isCurrent (local: Endpoint, now: number = Date.now()): boolean {
-    return [...this.#byConnection.values()].some(kept => {
-      return kept.dialed && sameEndpoint(kept.local, local) && now - (kept.closed ?? now) < MAPPED_AFTER_CLOSE_MS
-    })
+    return this.dials(local, now).some(({ isOpen, closed }) => isOpen || now - (closed ?? now) < MAPPED_AFTER_CLOSE_MS)
   }
 
   /** In how many ms the next observation is forgotten; `undefined` if all connections are open */
@@ -274,10 +314,20 @@ function voteOf (ofObserver: Set<Kept>, local: Endpoint): Kept | undefined {
   let vote: Kept | undefined
 
   for (const kept of ofObserver) {
-    if (sameEndpoint(kept.local, local) && (kept.dialed || vote?.dialed !== true)) {
+    if (sameEndpoint(kept.local, local) && (vote == null || isNewer(kept, vote))) {
       vote = kept
     }
   }
 
   return vote
+}
+
+/** Equal for two connections if the observer sees this node at the same address on both */
+function reportOf ({ observer, external }: Kept): string {
+  return `${observer} ${keyOf(external)}`
+}
+
+/** Dialed connections count more than inbound ones */
+function isNewer (a: Kept, b: Kept): boolean {
+  return a.dialed === b.dialed ? a.began >= b.began : a.dialed
 }

@@ -2,7 +2,10 @@ import { tryGetNetConfig } from '@libp2p/utils'
 import { TCP } from '@multiformats/multiaddr-matcher'
 import { toMultiaddr } from '../address.ts'
 import { familyOf, isPublic, keyOf, siteOf } from '../endpoint.ts'
+import { isOwnAddress } from '../port-reuse/route.ts'
+import { bestFirst } from './dials.ts'
 import { HandOver } from './hand-over.ts'
+import { mappingOf } from './nat-mapping.ts'
 import { Observations } from './observations.ts'
 import { Votes } from './votes.ts'
 import type { AutonatComponents } from './autonat.ts'
@@ -39,8 +42,9 @@ export interface ObservedEndpoint {
   current: boolean
 
   /**
-   * The external addresses of the endpoint. Those with the most dialed observers come first,
-   * then those with the most observers
+   * The external addresses of the endpoint. The address that the newest dial shows comes first,
+   * then those that other dialed peers name, then those that only inbound peers name. An
+   * address is left out as soon as a change of network is known to have made it false
    */
   addresses: ObservedAddress[]
 }
@@ -87,7 +91,7 @@ export interface ObservedComponents extends AutonatComponents {
   addressManager?: ObservedAddressManager
 }
 
-export interface ObservedInit extends Omit<HandOverInit, 'votes'> {
+export interface ObservedInit extends Omit<HandOverInit, 'votes' | 'dials'> {
   /** The events of libp2p, which say when a peer is identified */
   events?: TypedEventTarget<Libp2pEvents>
 
@@ -106,6 +110,12 @@ export interface OwnConnection {
   readonly local: Endpoint
   readonly remote: Endpoint
   readonly dialed: boolean
+
+  /** When the connection began to open, in ms. It is only compared to others */
+  readonly began: number
+
+  /** The address of this host that the connection was dialed from */
+  readonly source?: string
 }
 
 /** What the last events said about a listening endpoint */
@@ -137,13 +147,13 @@ export class Observed {
 
   constructor (init: ObservedInit) {
     this.#init = init
-    this.#handOver = new HandOver({ ...init, votes: local => this.#observations.votes(local) })
+    this.#handOver = new HandOver({
+      ...init,
+      votes: local => this.#observations.votes(local),
+      dials: local => this.#observations.dials(local)
+    })
     init.events?.addEventListener('peer:identify', ({ detail }) => {
-      try {
-        this.#onIdentify(detail)
-      } catch (err) {
-        init.log('could not use what a peer observed - %e', err)
-      }
+      this.#logErrors(() => { this.#onIdentify(detail) })
     })
   }
 
@@ -155,10 +165,16 @@ export class Observed {
   closed ({ timeline }: Pick<RawConnection, 'timeline'>): void {
     const own = this.#connections.get(timeline)
 
-    if (own != null) {
-      this.#observations.close(own)
-      this.#connections.delete(timeline)
-      this.#tellExpiry()
+    if (own == null) {
+      return
+    }
+
+    this.#observations.close(own)
+    this.#connections.delete(timeline)
+    this.#tellExpiry()
+
+    if (own.dialed) {
+      this.#logErrors(() => { this.#review(own.local) })
     }
   }
 
@@ -172,17 +188,22 @@ export class Observed {
 
     return this.#observations.endpoints()
       .filter(({ local }) => this.#init.isListening(local))
-      .map(({ local, votes }) => ({
-        local: toMultiaddr(local),
-        mapping: votes.mapping(threshold),
-        current: this.#observations.isCurrent(local),
-        addresses: votes.addresses.map(({ external, observers, dialed }) => ({
-          multiaddr: toMultiaddr(external),
-          observers,
-          dialed,
-          agreed: observers >= threshold
-        }))
-      }))
+      .map(({ local, votes }) => {
+        const dials = this.#observations.dials(local)
+
+        return {
+          local: toMultiaddr(local),
+          mapping: mappingOf(dials, threshold),
+          current: this.#observations.isCurrent(local),
+          addresses: bestFirst(votes.addresses, dials).map(({ external, observers, dialed }) => ({
+            multiaddr: toMultiaddr(external),
+            observers,
+            dialed,
+            agreed: observers >= threshold
+          }))
+        }
+      })
+      .filter(({ addresses }) => addresses.length > 0)
   }
 
   #onIdentify ({ connection, observedAddr }: Pick<IdentifyResult, 'connection' | 'observedAddr'>): void {
@@ -193,14 +214,35 @@ export class Observed {
       return
     }
 
-    const { local, remote, dialed } = own
+    const { local, remote, dialed, began, source } = own
 
     if (this.#init.isListening(local)) {
-      const counts = this.#observations.add(own, { local, external, observer: siteOf(remote.host), dialed })
+      const counts = this.#observations.add(own, {
+        local,
+        external,
+        observer: siteOf(remote.host),
+        dialed,
+        began,
+        source: source != null && isOwnAddress(source) ? source : undefined
+      })
       this.#init.log('%a observes %s:%d as %a%s', connection.remoteAddr, local.host, local.port, observedAddr, counts ? '' : ', which does not count: its host has changed its word too often')
-      this.#tell(local)
     }
 
+    this.#review(local)
+  }
+
+  /** For callers that have nothing to do with what peers observe */
+  #logErrors (use: () => void): void {
+    try {
+      use()
+    } catch (err) {
+      this.#init.log('could not use what a peer observed - %e', err)
+    }
+  }
+
+  /** Must be called after each change of what is known about an endpoint */
+  #review (local: Endpoint): void {
+    this.#tell(local)
     this.#handOver.review(local)
   }
 
@@ -208,9 +250,11 @@ export class Observed {
   #tell (local: Endpoint): void {
     const { threshold, isListening, log, own } = this.#init
     const key = keyOf(local)
-    const votes = isListening(local) ? this.#observations.votes(local) : new Votes()
-    const mapping = votes.mapping(threshold)
-    const addresses = new Map(votes.believed(threshold).map(({ external }) => [keyOf(external), external]))
+    const [votes, dials] = isListening(local) ? [this.#observations.votes(local), this.#observations.dials(local)] : [new Votes(), []]
+    const mapping = mappingOf(dials, threshold)
+    // a single inbound peer can name any address
+    const believed = bestFirst(votes.addresses, dials).filter(({ dialed, observers }) => dialed > 0 || observers >= threshold)
+    const addresses = new Map(believed.map(({ external }) => [keyOf(external), external]))
     const last: Told = this.#told.get(key) ?? { local, mapping: 'unknown', addresses: new Map() }
 
     // before the events, as their listeners may cause the next call

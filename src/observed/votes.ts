@@ -1,6 +1,4 @@
 import { keyOf } from '../endpoint.ts'
-import { natMapping } from './nat-mapping.ts'
-import type { NatMapping } from './nat-mapping.ts'
 import type { Endpoint } from '../endpoint.ts'
 
 /** How many observers agree on an address */
@@ -43,32 +41,11 @@ interface Counted extends ExternalAddress {
 export class Votes {
   readonly #addresses = new Map<string, Counted>()
   readonly #ranked: Counted[] = []
-  #dialed = 0
   #age = 0
 
   /** The addresses in the order of {@link byAgreement} */
   get addresses (): readonly ExternalAddress[] {
     return this.#ranked
-  }
-
-  /**
-   * How the NAT, if there is one, maps the endpoint. Only dialed observers count. An observer
-   * that dialed this node only reports the address that it dialed
-   *
-   * @param threshold - how many observers are needed for the answer `endpoint-dependent`
-   */
-  mapping (threshold: number): NatMapping {
-    return natMapping({ observers: this.#dialed, most: this.#ranked[0]?.dialed ?? 0 }, threshold)
-  }
-
-  /**
-   * The addresses that a dialed peer names, or that enough observers agree on. A single inbound
-   * peer can name any address. In the order of {@link byAgreement} they are the first ones
-   */
-  believed (threshold: number): readonly ExternalAddress[] {
-    const end = this.#ranked.findIndex(({ dialed, observers }) => dialed === 0 && observers < threshold)
-
-    return end === -1 ? this.#ranked : this.#ranked.slice(0, end)
   }
 
   of (external: Endpoint): Agreement {
@@ -93,7 +70,6 @@ export class Votes {
 
     if (dialed) {
       address.dialed += by
-      this.#dialed += by
     }
 
     if (address.observers === 0) {

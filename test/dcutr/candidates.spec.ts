@@ -34,11 +34,11 @@ describe('candidates', () => {
     return Array.from({ length: to - from }, (_, i) => `/ip4/11.0.1.${from + i}/tcp/4001`)
   }
 
-  it('are what anybody can reach, what most dialed peers observe, and what else is announced, each once', () => {
+  it('are what the newest dials show, what anybody can reach, what else dialed peers observe, and what else is announced, each once', () => {
     expect(candidatesOf(
-      endpoint(['/ip4/11.0.0.8/tcp/2', 3], ['/ip4/11.0.0.7/tcp/1', 1]),
-      endpoint(['/ip4/11.0.0.9/tcp/4001', 2], ['/ip4/11.0.0.6/tcp/3', 2])
-    )).to.deep.equal(['/ip4/11.0.0.9/tcp/4001', '/ip4/11.0.0.8/tcp/2', '/ip4/11.0.0.6/tcp/3', '/ip4/11.0.0.7/tcp/1', RELAY, '/ip4/192.168.1.9/tcp/4001'])
+      endpoint(['/ip4/11.0.0.8/tcp/2', 1], ['/ip4/11.0.0.7/tcp/1', 1]),
+      endpoint(['/ip4/11.0.0.5/tcp/4', 2], ['/ip4/11.0.0.6/tcp/3', 2], ['/ip4/11.0.0.9/tcp/4001', 2])
+    )).to.deep.equal(['/ip4/11.0.0.5/tcp/4', '/ip4/11.0.0.8/tcp/2', '/ip4/11.0.0.9/tcp/4001', '/ip4/11.0.0.6/tcp/3', '/ip4/11.0.0.7/tcp/1', RELAY, '/ip4/192.168.1.9/tcp/4001'])
   })
 
   it('are not what inbound peers alone observe, unless as many agree as the threshold asks for', () => {
@@ -47,14 +47,14 @@ describe('candidates', () => {
   })
 
   it('are what one dialed peer observes before what any number of inbound ones does', () => {
-    expect(candidatesOf(endpoint(['/ip4/11.6.6.6/tcp/666', 99, 0]), endpoint(['/ip4/11.0.0.8/tcp/2', 1])).slice(1, 3)).to.deep.equal(['/ip4/11.0.0.8/tcp/2', '/ip4/11.6.6.6/tcp/666'])
+    expect(candidatesOf(endpoint(['/ip4/11.6.6.6/tcp/666', 99, 0]), endpoint(['/ip4/11.0.0.8/tcp/2', 1])).slice(0, 3)).to.deep.equal(['/ip4/11.0.0.8/tcp/2', '/ip4/11.0.0.9/tcp/4001', '/ip4/11.6.6.6/tcp/666'])
   })
 
   it('are no more than three for an endpoint that a NAT maps to another one for each peer, and sixteen in all', () => {
     const symmetric = endpoint(...addressesOf(0, 20).map((address): [string, number] => [address, 1]))
     const others = addressesOf(20, 40).map(address => endpoint([address, 1]))
 
-    expect(candidatesOf(symmetric)).to.deep.equal(['/ip4/11.0.0.9/tcp/4001', ...addressesOf(0, 3), RELAY, '/ip4/192.168.1.9/tcp/4001'])
+    expect(candidatesOf(symmetric)).to.deep.equal(['/ip4/11.0.1.0/tcp/4001', '/ip4/11.0.0.9/tcp/4001', ...addressesOf(1, 3), RELAY, '/ip4/192.168.1.9/tcp/4001'])
     expect(candidatesOf(symmetric, ...others)).to.have.lengthOf(16)
   })
 })

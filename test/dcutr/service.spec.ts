@@ -799,7 +799,7 @@ describe('dcutr', () => {
     })
 
     expect(service.candidates().map(String)).to.deep.equal(
-      ['/ip4/11.0.0.9/tcp/4001', '/ip4/11.0.0.8/tcp/2', '/ip4/192.168.1.9/tcp/4001'].map(address => `${address}/p2p/${US}`)
+      ['/ip4/11.0.0.8/tcp/2', '/ip4/11.0.0.9/tcp/4001', '/ip4/192.168.1.9/tcp/4001'].map(address => `${address}/p2p/${US}`)
     )
   })
 })

@@ -34,6 +34,7 @@ describe('hand-over of observed addresses', () => {
   let observed: Observed
   let told: TypedEventEmitter<PortReuseEvents>
   let listening: Endpoint[]
+  let connections = 0
   let handedOver: string[]
 
   /** When a server was asked, in ms */
@@ -80,7 +81,7 @@ describe('hand-over of observed addresses', () => {
   function connect (host: string, dialed: boolean, local: Endpoint = LOCAL): Peer {
     const timeline: any = {}
     const remote = { host, port: 4001 }
-    observed.opened({ timeline }, { local, remote, dialed })
+    observed.opened({ timeline }, { local, remote, dialed, began: connections++ })
 
     return {
       says: address => {
@@ -201,6 +202,42 @@ describe('hand-over of observed addresses', () => {
     expect(held()).to.include('/ip4/11.0.0.10/tcp/50001').and.not.include(TRUE_ADDRESS)
   })
 
+  describe('when the public IP address has changed', () => {
+    const NEW_ADDRESS = '/ip4/11.0.0.10/tcp/4001'
+    let before: Peer[]
+
+    beforeEach(() => {
+      before = dialed(8)
+      say([...before, ...inbound(4)], TRUE_ADDRESS)
+      addressManager.confirmObservedAddr(multiaddr(TRUE_ADDRESS))
+      expect(announced()).to.deep.equal([TRUE_ADDRESS])
+    })
+
+    it('takes the old address back as soon as four peers that we dialed see the new one', () => {
+      const after = dialed(4)
+      say(after.slice(0, 3), NEW_ADDRESS)
+      expect(announced()).to.deep.equal([TRUE_ADDRESS])
+
+      say(after.slice(3), NEW_ADDRESS)
+      expect(announced()).to.be.empty()
+      expect(held()).to.deep.equal([NEW_ADDRESS])
+    })
+
+    it('takes it back when the dead connections have closed, if there are more of them', () => {
+      say([0, 1, 2, 3].map(host => connect(`16.0.0.${host}`, true)), NEW_ADDRESS)
+      expect(announced()).to.deep.equal([TRUE_ADDRESS])
+
+      before.forEach(peer => { peer.closes() })
+      expect(announced()).to.be.empty()
+    })
+
+    it('leaves it alone for any number of peers that dialed us, and three that we dialed', () => {
+      before.forEach(peer => { peer.closes() })
+      say([...inbound(50), ...[0, 1, 2].map(host => connect(`16.0.0.${host}`, true))], NEW_ADDRESS)
+      expect(announced()).to.deep.equal([TRUE_ADDRESS])
+    })
+  })
+
   it('comes later, also if nobody says anything more, when a NAT changes its mapping too often', async () => {
     for (let i = 1; i <= 5; i++) {
       sayOnce(dialed(4), `/ip4/11.0.0.9/tcp/${i}`)
@@ -208,7 +245,7 @@ describe('hand-over of observed addresses', () => {
     }
 
     expect(handedOver).to.have.lengthOf(3)
-    expect(held()).to.deep.equal(['/ip4/11.0.0.9/tcp/3'])
+    expect(held()).to.be.empty()
 
     await pass(10 * MINUTE - 6 * SECOND)
     expect(handedOver).to.have.lengthOf(3)

@@ -1,9 +1,8 @@
 import { expect } from 'aegir/chai'
 import fc from 'fast-check'
-import { natMapping } from '../../src/observed/nat-mapping.ts'
+import { mappingOf } from '../../src/observed/nat-mapping.ts'
 import { Observations } from '../../src/observed/observations.ts'
 import type { Endpoint } from '../../src/endpoint.ts'
-import type { NatMapping } from '../../src/observed/nat-mapping.ts'
 import type { Observation } from '../../src/observed/observations.ts'
 
 const LOCAL: Endpoint = { host: '0.0.0.0', port: 4001 }
@@ -11,9 +10,11 @@ const HONEST: Endpoint = { host: '11.0.0.9', port: 4001 }
 const LIE: Endpoint = { host: '11.6.6.6', port: 666 }
 const TEN_MINUTES = 10 * 60_000
 
+let connections = 0
+
 function observe (observations: Observations, observer: string, external: Endpoint, now?: number, dialed: boolean = true): object {
   const connection = {}
-  observations.add(connection, { local: LOCAL, external, observer, dialed }, now)
+  observations.add(connection, { local: LOCAL, external, observer, dialed, began: connections++ }, now)
 
   return connection
 }
@@ -50,7 +51,7 @@ describe('observations', () => {
       { local: LOCAL, external: HONEST, observers: 4, dialed: 4 },
       { local: LOCAL, external: { ...LIE, port: 10_000 }, observers: 1, dialed: 1 }
     ])
-    expect(observations.votes(LOCAL).mapping(4)).to.equal('endpoint-independent')
+    expect(mappingOf(observations.dials(LOCAL), 4)).to.equal('endpoint-independent')
   })
 
   it('are bounded, and those of closed connections go first', () => {
@@ -110,16 +111,34 @@ describe('observations', () => {
     expect(observations.isCurrent(LOCAL, TEN_MINUTES + 4 * 60_000)).to.equal(false)
   })
 
+  it('of dials are the newest of each observer, without those from an address that this host no longer has', () => {
+    const observations = new Observations()
+    const dialFrom = (began: number, observer: string, source?: string): object => {
+      const connection = {}
+      observations.add(connection, { local: LOCAL, external: { ...HONEST, port: began }, observer, dialed: true, began, source }, 0)
+
+      return connection
+    }
+    const last = dialFrom(3, 'one')
+    dialFrom(1, 'one')
+    dialFrom(2, 'two', '127.0.0.1')
+    dialFrom(4, 'three', '192.0.2.1')
+    observe(observations, 'inbound', LIE, 0, false)
+    observations.close(last, 0)
+
+    expect(observations.dials(LOCAL, 0).map(({ external: { port }, isOpen }) => [port, isOpen])).to.deep.equal([[3, false], [2, true]])
+  })
+
   it('are replaced by what the same connection says later', () => {
     const observations = new Observations()
     const connection = observe(observations, 'one', LIE)
-    observations.add(connection, { local: LOCAL, external: HONEST, observer: 'one', dialed: true })
+    observations.add(connection, { local: LOCAL, external: HONEST, observer: 'one', dialed: true, began: 0 })
 
     expect(addresses(observations)).to.deep.equal([{ local: LOCAL, external: HONEST, observers: 1, dialed: 1 }])
   })
 
   describe('of a peer that changes its word on one connection', () => {
-    const said: Observation = { local: LOCAL, external: HONEST, observer: 'one', dialed: true }
+    const said: Observation = { local: LOCAL, external: HONEST, observer: 'one', dialed: true, began: Infinity }
 
     function change (observations: Observations, connection: object, times: number, now: number): void {
       for (let i = 0; i < times; i++) {
@@ -197,7 +216,8 @@ describe('observations', () => {
               local: locals[local],
               external: { ...HONEST, port: 1 + external },
               observer: `${observer + i}`,
-              dialed
+              dialed,
+              began: connection + i
             }
             observations.add(connections[connection + i], observation, now)
             naive.add(connections[connection + i], observation, now)
@@ -209,9 +229,8 @@ describe('observations', () => {
           const expected = naive.count(endpoint, now)
           const counts = votes.addresses.map(({ external, observers, dialed }) => ({ port: external.port, observers, dialed }))
 
-          expect([...counts].sort((a, b) => a.port - b.port)).to.deep.equal(expected.addresses)
+          expect([...counts].sort((a, b) => a.port - b.port)).to.deep.equal(expected)
           expect(counts.every(({ observers, dialed }, i) => i === 0 || dialed < counts[i - 1].dialed || (dialed === counts[i - 1].dialed && observers <= counts[i - 1].observers))).to.equal(true)
-          expect(votes.mapping(4)).to.equal(expected.mapping)
         }
       }
     }), { numRuns: 30 })
@@ -255,25 +274,21 @@ class NaiveObservations {
     this.#kept = this.#kept.map(kept => kept.connection === connection && kept.closed == null ? { ...kept, closed: now, closing: this.#closings++ } : kept)
   }
 
-  count (local: Endpoint, now: number): { addresses: Array<{ port: number, observers: number, dialed: number }>, mapping: NatMapping } {
+  count (local: Endpoint, now: number): Array<{ port: number, observers: number, dialed: number }> {
     this.#forget(now)
     const said = this.#kept.filter(kept => kept.local === local)
     const votes = [...new Set(said.map(({ observer }) => observer))].map(observer => {
-      const ofObserver = said.filter(kept => kept.observer === observer)
+      const ofObserver = said.filter(kept => kept.observer === observer).sort((a, b) => a.began - b.began)
 
       return ofObserver.findLast(({ dialed }) => dialed) ?? ofObserver[ofObserver.length - 1]
     })
     const ports = [...new Set(votes.map(({ external }) => external.port))].sort((a, b) => a - b)
-    const addresses = ports.map(port => {
+
+    return ports.map(port => {
       const agreeing = votes.filter(({ external }) => external.port === port)
 
       return { port, observers: agreeing.length, dialed: agreeing.filter(({ dialed }) => dialed).length }
     })
-
-    return {
-      addresses,
-      mapping: natMapping({ observers: votes.filter(({ dialed }) => dialed).length, most: Math.max(0, ...addresses.map(({ dialed }) => dialed)) }, 4)
-    }
   }
 
   /**

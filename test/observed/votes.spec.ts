@@ -58,22 +58,4 @@ describe('votes', () => {
     expect(votes.of(HERE)).to.deep.equal({ observers: 0, dialed: 0 })
     expect(votes.addresses).to.be.empty()
   })
-
-  it('tell the NAT mapping only if we dialed the observers', () => {
-    const votes = new Votes()
-    vote(votes, HERE, false, 4)
-    expect(votes.mapping(4)).to.equal('unknown')
-
-    vote(votes, HERE, true, 4)
-    expect(votes.mapping(4)).to.equal('endpoint-independent')
-  })
-
-  it('tell no NAT mapping any more when their observers have gone', () => {
-    const votes = new Votes()
-    vote(votes, HERE, true, 2)
-    expect(votes.mapping(4)).to.equal('endpoint-independent')
-
-    votes.count(HERE, true, -1)
-    expect(votes.mapping(4)).to.equal('unknown')
-  })
 })
