@@ -28,23 +28,23 @@ const LEAST_AGREEING = 2
  * Dials that agree on another IP address don't have to agree on the port, as a NAT gives all
  * connections of a host the same IP address (RFC 4787, section 4.1, 'paired'). Dials that show
  * the same IP address have to agree on another port. Else the NAT uses a port for each
- * destination, and nothing has changed
+ * destination, and nothing has changed. Without a port, only the IP address is compared
  */
-export function superseded (dials: readonly Dial[], least: number): (external: Endpoint) => boolean {
+export function superseded (dials: readonly Dial[], least: number): (external: { host: string, port?: number }) => boolean {
   const [newest] = dials.map(({ external }) => external)
   const agreeOnHost = countFirst(dials, ({ host }) => host === newest.host)
   const agreeOnPort = countFirst(dials, external => sameEndpoint(external, newest))
   const openOfHost = countOpen(dials, ({ host }) => host)
   const openOfAddress = countOpen(dials, keyOf)
 
-  return external => {
-    if (dials.length === 0 || sameEndpoint(external, newest)) {
+  return ({ host, port }) => {
+    if (dials.length === 0 || (host === newest.host && (port ?? newest.port) === newest.port)) {
       return false
     }
 
-    const [agree, open] = external.host === newest.host
-      ? [agreeOnPort, openOfAddress.get(keyOf(external))]
-      : [agreeOnHost, openOfHost.get(external.host)]
+    const [agree, open] = host === newest.host && port != null
+      ? [agreeOnPort, openOfAddress.get(keyOf({ host, port }))]
+      : [agreeOnHost, openOfHost.get(host)]
 
     return agree >= Math.max(LEAST_AGREEING, least, open ?? 0)
   }

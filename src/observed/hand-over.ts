@@ -7,7 +7,8 @@
  * name any address. So these limits hold whatever the peers name:
  *
  * - Addresses of one listening endpoint in the address manager: 2 that dialed peers name, and 1
- *   that only inbound peers name. Of all endpoints: 10 (libp2p's own limit).
+ *   that only inbound peers name. The guess of a forwarded port takes one of the 2. Of all
+ *   endpoints: 10 (libp2p's own limit).
  * - Hand-overs of one listening endpoint: 3, then one in ten minutes. Of addresses that only
  *   inbound peers name: 1, then one in ten minutes.
  * - Rounds of questions: at most one for each hand-over, and at most one a minute for the whole
@@ -34,6 +35,7 @@ import { keyOf, sameEndpoint } from '../endpoint.ts'
 import { isOwnAddress } from '../port-reuse/route.ts'
 import { askConnectedPeers, runsAutonatV1 } from './autonat.ts'
 import { superseded } from './dials.ts'
+import { forwardedPort } from './forwarded-port.ts'
 import { byAgreement } from './votes.ts'
 import type { AutonatComponents } from './autonat.ts'
 import type { Dial } from './dials.ts'
@@ -99,11 +101,15 @@ export interface HandOverInit {
   dials(local: Endpoint): Dial[]
 }
 
-/** An address that has a place in the address manager */
-interface Held {
-  readonly external: Endpoint
+/** An address that should get a place in the address manager */
+interface Wanted extends ExternalAddress {
+  /** Only the IP address was observed, see `forwarded-port.ts` */
+  readonly isGuess: boolean
+}
 
-  /** `dialed` as soon as a dialed peer has named the address */
+/** An address that has a place in the address manager */
+interface Held extends Pick<Wanted, 'external' | 'isGuess'> {
+  /** `dialed` as soon as a dialed peer has named the address, or its IP address */
   namedBy: keyof typeof PLACES
 }
 
@@ -147,18 +153,19 @@ export class HandOver {
     }
 
     const votes = this.#init.votes(local)
+    const dials = this.#init.dials(local)
     const endpoint = this.#endpointOf(local)
-    const isFalse = superseded(this.#init.dials(local), this.#init.threshold)
+    const isFalse = superseded(dials, this.#init.threshold)
     this.#noteNamedByDialed(endpoint, votes)
-    this.#takeBackFalse(endpoint, ({ external }) => isFalse(external))
-    const added = this.#agreed(endpoint, votes)
-      .filter(({ external, dialed }) => dialed === 0 || !isFalse(external))
+    this.#takeBackFalse(endpoint, ({ external, isGuess }) => isFalse(isGuess ? { host: external.host } : external))
+    const added = this.#agreed(endpoint, votes, dials)
+      .filter(({ external, dialed, isGuess }) => dialed === 0 || isGuess || !isFalse(external))
       .filter(address => this.#givePlace(endpoint, votes, address))
     this.#takeBackStale(endpoint, votes)
 
-    for (const { external, observers } of added) {
+    for (const { external, observers, isGuess } of added) {
       const ma = toMultiaddr(external)
-      this.#init.log('%d observers agree on %a, to be verified', observers, ma)
+      this.#init.log('%d observers agree on %s%a, to be verified', observers, isGuess ? 'the IP address of ' : '', ma)
       this.#init.addressManager?.addObservedAddr(ma)
     }
 
@@ -190,16 +197,23 @@ export class HandOver {
    * The addresses that enough observers agree on and that have no place yet, the best ones
    * first. The address of an own network interface is left out: nobody needs to verify it
    */
-  #agreed ({ local, addresses }: HandedOver, votes: Votes): ExternalAddress[] {
-    return votes.addresses.filter(({ external, observers }) => {
-      return observers >= this.#init.threshold &&
-        !addresses.some(held => sameEndpoint(held.external, external)) &&
+  #agreed ({ local, addresses }: HandedOver, votes: Votes, dials: Dial[]): Wanted[] {
+    const { threshold } = this.#init
+    const guess = forwardedPort(local, dials, threshold)
+    const agreed = votes.addresses.filter(({ external, observers }) => observers >= threshold && (guess == null || !sameEndpoint(external, guess.external)))
+
+    return [
+      ...agreed.map(address => ({ ...address, isGuess: false })),
+      ...guess == null ? [] : [{ ...guess, isGuess: true }]
+    ].filter(({ external }) => {
+      return !addresses.some(held => sameEndpoint(held.external, external)) &&
         !(external.port === local.port && isOwnAddress(external.host))
     })
   }
 
   /** Gives an address a place, if there is a place for it and the budget allows it */
-  #givePlace (endpoint: HandedOver, votes: Votes, address: ExternalAddress): boolean {
+  #givePlace (endpoint: HandedOver, votes: Votes, address: Wanted): boolean {
+    const { external, isGuess } = address
     const namedBy = address.dialed > 0 ? 'dialed' : 'inbound'
     const displaced = rank(endpoint, namedBy, votes)[PLACES[namedBy] - 1]
 
@@ -217,7 +231,7 @@ export class HandOver {
       this.#takeBack(endpoint, displaced)
     }
 
-    endpoint.addresses.push({ external: address.external, namedBy })
+    endpoint.addresses.push({ external, isGuess, namedBy })
 
     return true
   }
@@ -269,7 +283,7 @@ export class HandOver {
     const named = rank(endpoint, 'dialed', votes).map(({ external }) => votes.of(external))
 
     if (named.some(({ observers, dialed }) => dialed > 0 && observers >= this.#init.threshold)) {
-      this.#takeBackFalse(endpoint, ({ external }) => votes.of(external).observers === 0)
+      this.#takeBackFalse(endpoint, ({ external, isGuess }) => !isGuess && votes.of(external).observers === 0)
     }
   }
 
@@ -377,5 +391,5 @@ function leftBy (address: ExternalAddress, votes: Votes): number {
     return LEFT_BY_INBOUND
   }
 
-  return address === votes.addresses[0] ? 0 : LEFT_BY_MINORITY
+  return sameEndpoint(address.external, votes.addresses[0].external) ? 0 : LEFT_BY_MINORITY
 }

@@ -22,4 +22,12 @@ describe('observed addresses behind a NAT', () => {
   it('are not announced any more when four peers that we dialed see another public IP address', async function () {
     expect(await play(this, 'moving')).to.deep.equal({ announced: '', handedOver: ['11.0.0.2:4001'] })
   })
+
+  it('are announced if their port is forwarded by a NAT that has another port for each destination', async function () {
+    expect(await play(this, 'forwarded port')).to.deep.equal(['', '', '', '11.0.0.1:4001', '11.0.0.1:4001', '11.0.0.1:4001'])
+  })
+
+  it('are not announced if it is not forwarded', async function () {
+    expect(await play(this, 'port that is not forwarded')).to.deep.equal(['', '', '', '', '', ''])
+  })
 })

@@ -238,6 +238,36 @@ describe('hand-over of observed addresses', () => {
     })
   })
 
+  describe('behind a NAT with another port for each destination', () => {
+    let ports = 50_000
+
+    /** Each peer sees another port */
+    function saySymmetric (peers: Peer[], host: string): void {
+      peers.forEach(peer => { peer.says(`/ip4/${host}/tcp/${ports++}`) })
+    }
+
+    it('is once the IP address with our port, which may be forwarded, and follows the IP address', async () => {
+      saySymmetric(dialed(3), '11.0.0.9')
+      saySymmetric(inbound(4), '11.0.0.9')
+      expect(handedOver).to.be.empty()
+
+      saySymmetric(dialed(20), '11.0.0.9')
+      expect(handedOver).to.deep.equal([TRUE_ADDRESS])
+
+      addressManager.confirmObservedAddr(multiaddr(TRUE_ADDRESS))
+      expect(announced()).to.deep.equal([TRUE_ADDRESS])
+
+      // four that lie
+      say([0, 1, 2, 3].map(host => connect(`16.0.0.${host}`, true)), '/ip4/11.0.0.9/tcp/1')
+      expect(announced()).to.deep.equal([TRUE_ADDRESS])
+
+      await pass(10 * MINUTE)
+      saySymmetric(dialed(20), '11.0.0.10')
+      expect(announced()).to.be.empty()
+      expect(held()).to.include('/ip4/11.0.0.10/tcp/4001')
+    })
+  })
+
   it('comes later, also if nobody says anything more, when a NAT changes its mapping too often', async () => {
     for (let i = 1; i <= 5; i++) {
       sayOnce(dialed(4), `/ip4/11.0.0.9/tcp/${i}`)
