@@ -21,7 +21,7 @@ import { BothInitiatorsError, RoleUpgrader } from './upgrading/upgrade.ts'
 import type { Target } from './address.ts'
 import type { NodeParts } from './check-node.ts'
 import type { ConnectionFollower, RawConnection } from './connection/connection.ts'
-import type { FromEphemeral } from './dialing/dialed-from.ts'
+import type { DialedFrom, FromEphemeral } from './dialing/dialed-from.ts'
 import type { DialerMetrics } from './metrics.ts'
 import type { ObservedComponents, ObservedEndpoint, OwnConnection, PortReuseEvents } from './observed/observed.ts'
 import type { ConnectOptions, ReuseportTcpCreateListenerOptions, ReuseportTcpDialEvents, ReuseportTcpDialOptions, ReuseportTcpInit, ReuseportTcpSettings, SourcePort } from './options.ts'
@@ -30,6 +30,7 @@ import type { DialedConnection, DialRules, RoleUpgraderComponents } from './upgr
 import type { ComponentLogger, Connection, Listener, Logger, Metrics, Startable, Transport } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { TypedEventTarget } from 'main-event'
+import type { Socket } from 'node:net'
 
 /**
  * The parts of libp2p that the transport uses. Only the logger is required:
@@ -290,7 +291,7 @@ export class ReuseportTcp extends TypedEventEmitter<PortReuseEvents> implements 
       const connection = toConnection({
         socket,
         remoteAddr: ma,
-        follower: from.kind === 'reused' ? this.#follow({ local: from.local, remote: from.remote, dialed: true, began, source: socket.localAddress }) : undefined,
+        follower: this.#followDialed(from, socket, began),
         direction: rules.direction,
         inactivityTimeout: outboundSocketInactivityTimeout,
         allowHalfOpen,
@@ -316,6 +317,19 @@ export class ReuseportTcp extends TypedEventEmitter<PortReuseEvents> implements 
       }
 
       throw err
+    }
+  }
+
+  #followDialed (from: DialedFrom, { localAddress }: Socket, began: number): ConnectionFollower | undefined {
+    switch (from.kind) {
+      case 'reused':
+        return this.#follow({ local: from.local, remote: from.remote, dialed: true, began, source: localAddress })
+      case 'ephemeral':
+        return {
+          opened: connection => { this.#observed?.opened(connection, { dialed: true, began }) },
+          closed: connection => { this.#observed?.closed(connection) }
+        }
+      default:
     }
   }
 

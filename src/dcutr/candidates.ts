@@ -15,6 +15,9 @@ const MAX_CANDIDATES = 16
  */
 const MAX_OBSERVED = 3
 
+/** The same if the next addresses of the endpoint are known. A peer dials eight in all */
+const MAX_OBSERVED_BEFORE_NEXT = 1
+
 export interface CandidatesInit {
   /** The addresses that libp2p announces, with this node's peer id */
   announced: Multiaddr[]
@@ -29,19 +32,28 @@ export interface CandidatesInit {
  * 1. For each listening endpoint, the address that the newest dial shows. After a change of
  * network this is the right one, while an address that is announced may still be the old one.
  * 2. Announced public addresses. They are verified, so anybody can dial them.
- * 3. Other addresses that dialed peers observe.
- * 4. Addresses that only inbound peers observe, if at least `observedAddressThreshold` observers
+ * 3. The addresses that a NAT that counts will give to the next connections.
+ * 4. Other addresses that dialed peers observe.
+ * 5. Addresses that only inbound peers observe, if at least `observedAddressThreshold` observers
  * agree. One inbound peer is not enough: anybody can dial this node and name the address of a
  * third party. The peer would then dial the third party.
- * 5. The other announced addresses.
+ * 6. The other announced addresses.
  */
 export function candidates ({ announced, observed, peerId }: CandidatesInit): Multiaddr[] {
   const believed = observed
-    .flatMap(({ addresses }) => addresses.filter(({ agreed, dialed }) => agreed || dialed > 0).slice(0, MAX_OBSERVED).map((address, rank) => ({ ...address, rank })))
+    .flatMap(({ addresses, next }) => addresses
+      .filter(({ agreed, dialed }) => agreed || dialed > 0)
+      .slice(0, next.length === 0 ? MAX_OBSERVED : MAX_OBSERVED_BEFORE_NEXT)
+      .map((address, rank) => ({ ...address, rank, isNewest: rank === 0 && address.dialed > 0 && next.length === 0 })))
     .sort((a, b) => Number(b.dialed > 0) - Number(a.dialed > 0) || a.rank - b.rank || byAgreement(a, b))
-    .map(({ multiaddr, dialed, rank }) => ({ ma: multiaddr.encapsulate(`/p2p/${peerId}`), isNewest: dialed > 0 && rank === 0 }))
-  const newest = believed.filter(({ isNewest }) => isNewest)
-  const ordered = [...newest.map(({ ma }) => ma), ...announced.filter(isReachable), ...believed.map(({ ma }) => ma), ...announced]
+  const withPeerId = (ma: Multiaddr): Multiaddr => ma.encapsulate(`/p2p/${peerId}`)
+  const ordered = [
+    ...believed.filter(({ isNewest }) => isNewest).map(({ multiaddr }) => withPeerId(multiaddr)),
+    ...announced.filter(isReachable),
+    ...observed.flatMap(({ next }) => next.map(withPeerId)),
+    ...believed.map(({ multiaddr }) => withPeerId(multiaddr)),
+    ...announced
+  ]
 
   return [...new Map(ordered.map(ma => [ma.toString(), ma])).values()].slice(0, MAX_CANDIDATES)
 }

@@ -17,6 +17,11 @@ const RETRY_AFTER_MS = 30_000
 /** How many peers are asked in one attempt */
 const MAX_ASKED = 2
 
+export interface LearningDialOptions {
+  signal: AbortSignal
+  reusePort: 'require' | false
+}
+
 export interface AddressLearnerInit {
   components: Pick<DCUtRServiceComponents, 'connectionManager' | 'peerStore' | 'transportManager'> & { events: TypedEventTarget<Libp2pEvents> }
   log: Logger
@@ -29,11 +34,18 @@ export interface AddressLearnerInit {
   isKnown(family: Family): boolean
 
   /**
-   * Dials one of the addresses from the listening port
+   * Does the NAT give each new connection the next port? Then a dial from any port shows which
+   * one is next. It must not come from the listening port: this node may already have a
+   * connection from there to the peer
+   */
+  isCounting(family: Family): boolean
+
+  /**
+   * Dials one of the addresses from the listening port, or from an ephemeral port
    *
    * @throws {Error} if the dial fails, or if none of the addresses may be dialed
    */
-  dial(peer: PeerId, multiaddrs: Multiaddr[], signal: AbortSignal): Promise<Connection>
+  dial(peer: PeerId, multiaddrs: Multiaddr[], options: LearningDialOptions): Promise<Connection>
   onResult(result: 'address_learned' | 'address_not_learned'): void
 }
 
@@ -41,7 +53,9 @@ export interface AddressLearnerInit {
  * Finds out at which address peers see the listening endpoints. This is needed before a hole
  * punch if no peer has told the address yet, or if the NAT may have forgotten the mapping. The
  * learner dials the relay, or another connected public peer, once more from the listening port.
- * It waits for the peer's identify message, which has the address, and closes the connection
+ * It waits for the peer's identify message, which has the address, and closes the connection.
+ *
+ * If the NAT counts, this is needed right before each punch
  */
 export class AddressLearner {
   readonly #init: AddressLearnerInit
@@ -83,7 +97,7 @@ export class AddressLearner {
   }
 
   async #askPeers (family: Family, relayed: Connection, signal: AbortSignal): Promise<void> {
-    const { log, onResult } = this.#init
+    const { isCounting, log, onResult } = this.#init
     let asked = 0
 
     for (const connection of this.#connections(relayed)) {
@@ -98,7 +112,7 @@ export class AddressLearner {
       }
 
       try {
-        await this.#ask(connection.remotePeer, multiaddrs, signal)
+        await this.#ask(connection.remotePeer, multiaddrs, { signal, reusePort: isCounting(family) ? false : 'require' })
         onResult('address_learned')
         return
       } catch (err) {
@@ -128,16 +142,16 @@ export class AddressLearner {
     })
   }
 
-  async #ask (peer: PeerId, multiaddrs: Multiaddr[], signal: AbortSignal): Promise<void> {
+  async #ask (peer: PeerId, multiaddrs: Multiaddr[], options: LearningDialOptions): Promise<void> {
     const { components: { events }, dial, log } = this.#init
 
-    log('dialing %p from the listening port, to be told at which address that is seen', peer)
-    const connection = await dial(peer, multiaddrs, signal)
+    log('dialing %p from %s, to be told at which address that is seen', peer, options.reusePort === false ? 'an ephemeral port' : 'the listening port')
+    const connection = await dial(peer, multiaddrs, options)
 
     try {
       await pEvent<'peer:identify', CustomEvent<IdentifyResult>>(events, 'peer:identify', {
         filter: ({ detail }) => detail.connection.id === connection.id,
-        signal
+        signal: options.signal
       })
     } finally {
       connection.close().catch(err => { connection.abort(err) })

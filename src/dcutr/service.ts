@@ -166,10 +166,11 @@ class DcutrService extends TypedEventEmitter<DcutrEvents> implements Dcutr, Star
       components,
       log: this.#log,
       isKnown: family => this.#observed().some(({ local, current }) => current && tryGetNetConfig(local)?.type === `ip${family}`),
-      dial: async (peer, multiaddrs, signal) => {
+      isCounting: family => this.#observed().some(({ local, next }) => next.length > 0 && tryGetNetConfig(local)?.type === `ip${family}`),
+      dial: async (peer, multiaddrs, { signal, reusePort }) => {
         const [multiaddr] = await this.#addresses.select(peer, multiaddrs)
 
-        return this.#dialDirectly(multiaddr, signal, { reusePort: 'require' })
+        return this.#dialDirectly(multiaddr, signal, { reusePort })
       },
       onResult: result => { this.#punches?.increment({ [result]: true }) }
     })

@@ -3,17 +3,19 @@ import { TCP } from '@multiformats/multiaddr-matcher'
 import { toMultiaddr } from '../address.ts'
 import { familyOf, isPublic, keyOf, siteOf } from '../endpoint.ts'
 import { isOwnAddress } from '../port-reuse/route.ts'
+import { FRESH_MS, MAX_FLOWS, nextAddresses } from './counting-nat.ts'
 import { bestFirst } from './dials.ts'
 import { HandOver } from './hand-over.ts'
 import { mappingOf } from './nat-mapping.ts'
 import { Observations } from './observations.ts'
 import { Votes } from './votes.ts'
 import type { AutonatComponents } from './autonat.ts'
+import type { Flow } from './counting-nat.ts'
 import type { HandOverInit, ObservedAddressManager } from './hand-over.ts'
 import type { NatMapping } from './nat-mapping.ts'
 import type { Agreement } from './votes.ts'
 import type { RawConnection } from '../connection/connection.ts'
-import type { Endpoint } from '../endpoint.ts'
+import type { Endpoint, Family } from '../endpoint.ts'
 import type { Connection, IdentifyResult, Libp2pEvents } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { TypedEventTarget } from 'main-event'
@@ -37,7 +39,7 @@ export interface ObservedEndpoint {
   /**
    * Is the NAT expected to still have the mapping? True if a peer that was dialed from this
    * endpoint has reported its address, and the connection is open or was closed less than 4
-   * minutes ago
+   * minutes ago. If the NAT counts, see `next`: has a peer been dialed in the last second?
    */
   current: boolean
 
@@ -47,6 +49,12 @@ export interface ObservedEndpoint {
    * address is left out as soon as a change of network is known to have made it false
    */
   addresses: ObservedAddress[]
+
+  /**
+   * The addresses that the next connections from the endpoint will probably have, if the NAT
+   * uses another port for each destination and these ports rise by small steps. Else none
+   */
+  next: Multiaddr[]
 }
 
 /** An external address of a listening endpoint */
@@ -125,6 +133,17 @@ interface Told {
   readonly addresses: ReadonlyMap<string, Endpoint>
 }
 
+/** A connection that was dialed from an ephemeral port */
+export interface EphemeralConnection extends Pick<OwnConnection, 'began'> {
+  readonly local?: undefined
+  readonly dialed: true
+}
+
+interface ReportedFlow extends Flow {
+  /** The connection, of which the last report counts */
+  readonly own: object
+}
+
 /**
  * Follows identify over the transport's own connections. Peers report the address at which they
  * see this node. `@libp2p/identify` drops the reports about TCP, because they are of no use to a
@@ -138,7 +157,10 @@ export class Observed {
    * By the timeline object. The upgraded connection has the same timeline object as the raw
    * connection, and no other connection has it
    */
-  readonly #connections = new Map<Connection['timeline'], OwnConnection>()
+  readonly #connections = new Map<Connection['timeline'], OwnConnection | EphemeralConnection>()
+
+  /** The last ones of each IP version, in the order in which they began */
+  readonly #flows: Record<Family, ReportedFlow[]> = { 4: [], 6: [] }
   readonly #told = new Map<string, Told>()
   readonly #handOver: HandOver
 
@@ -157,7 +179,7 @@ export class Observed {
     })
   }
 
-  opened ({ timeline }: Pick<RawConnection, 'timeline'>, own: OwnConnection): void {
+  opened ({ timeline }: Pick<RawConnection, 'timeline'>, own: OwnConnection | EphemeralConnection): void {
     this.#connections.set(timeline, own)
   }
 
@@ -173,7 +195,7 @@ export class Observed {
     this.#connections.delete(timeline)
     this.#tellExpiry()
 
-    if (own.dialed) {
+    if (own.dialed && own.local != null) {
       this.#logErrors(() => { this.#review(own.local) })
     }
   }
@@ -190,11 +212,14 @@ export class Observed {
       .filter(({ local }) => this.#init.isListening(local))
       .map(({ local, votes }) => {
         const dials = this.#observations.dials(local)
+        const flows = this.#flows[familyOf(local.host)]
+        const next = nextAddresses(dials, flows)
 
         return {
           local: toMultiaddr(local),
           mapping: mappingOf(dials, threshold),
-          current: this.#observations.isCurrent(local),
+          current: next.length > 0 ? flows[flows.length - 1].began > performance.now() - FRESH_MS : this.#observations.isCurrent(local),
+          next: next.map(toMultiaddr),
           addresses: bestFirst(votes.addresses, dials).map(({ external, observers, dialed }) => ({
             multiaddr: toMultiaddr(external),
             observers,
@@ -210,7 +235,15 @@ export class Observed {
     const own = this.#connections.get(connection.timeline)
     const external = observedAddr == null ? undefined : publicEndpoint(observedAddr)
 
-    if (own == null || external == null || familyOf(external.host) !== familyOf(own.local.host)) {
+    if (own == null || external == null) {
+      return
+    }
+
+    if (own.dialed) {
+      this.#noteFlow({ own, external, began: own.began })
+    }
+
+    if (own.local == null || familyOf(external.host) !== familyOf(own.local.host)) {
       return
     }
 
@@ -229,6 +262,13 @@ export class Observed {
     }
 
     this.#review(local)
+  }
+
+  #noteFlow (flow: ReportedFlow): void {
+    const family = familyOf(flow.external.host)
+    const others = this.#flows[family].filter(({ own }) => own !== flow.own)
+
+    this.#flows[family] = [...others, flow].sort((a, b) => a.began - b.began).slice(-MAX_FLOWS)
   }
 
   /** For callers that have nothing to do with what peers observe */

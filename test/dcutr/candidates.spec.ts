@@ -15,6 +15,7 @@ describe('candidates', () => {
       local: multiaddr('/ip4/0.0.0.0/tcp/4001'),
       mapping: 'unknown',
       current: true,
+      next: [],
       addresses: observed.map(([address, observers, dialed = observers]) => ({
         multiaddr: multiaddr(address),
         observers,
@@ -48,6 +49,13 @@ describe('candidates', () => {
 
   it('are what one dialed peer observes before what any number of inbound ones does', () => {
     expect(candidatesOf(endpoint(['/ip4/11.6.6.6/tcp/666', 99, 0]), endpoint(['/ip4/11.0.0.8/tcp/2', 1])).slice(0, 3)).to.deep.equal(['/ip4/11.0.0.8/tcp/2', '/ip4/11.0.0.9/tcp/4001', '/ip4/11.6.6.6/tcp/666'])
+  })
+
+  it('are the next addresses of an endpoint before the ones that were observed, of which there is one', () => {
+    const next = addressesOf(1, 8)
+    const counting = { ...endpoint(...addressesOf(20, 24).map((address): [string, number] => [address, 1])), next: next.map(address => multiaddr(address)) }
+
+    expect(candidatesOf(counting)).to.deep.equal(['/ip4/11.0.0.9/tcp/4001', ...next, ...addressesOf(20, 21), RELAY, '/ip4/192.168.1.9/tcp/4001'])
   })
 
   it('are no more than three for an endpoint that a NAT maps to another one for each peer, and sixteen in all', () => {

@@ -64,6 +64,7 @@ describe('dcutr', () => {
     return {
       local: multiaddr('/ip4/0.0.0.0/tcp/4001'),
       mapping: 'unknown',
+      next: [],
       addresses: observed.map(([address, observers, dialed = observers]) => ({ multiaddr: multiaddr(address), observers, dialed, agreed: observers >= 4 }))
     }
   }
@@ -745,6 +746,13 @@ describe('dcutr', () => {
       events.safeDispatchEvent('connection:open', { detail: relayedConnection() })
       await until(() => dials.length > 0)
       expect(dials).to.deep.equal([ASKED])
+    })
+
+    it('asks it from an ephemeral port if the NAT counts, as the next port is the same for all', async () => {
+      const counting = { ...endpoint(['/ip4/11.0.0.7/tcp/50001', 1]), current: false, next: [multiaddr('/ip4/11.0.0.7/tcp/50002')] }
+      const { dials } = await punch(setUpToLearn({ observed: [counting] }), ['/ip4/11.0.0.2/tcp/4001'])
+
+      expect(dials[0]).to.deep.equal({ ...ASKED, reusePort: false })
     })
 
     it('asks nobody whom the gater denies, and punches all the same', async () => {

@@ -30,4 +30,15 @@ describe('observed addresses behind a NAT', () => {
   it('are not announced if it is not forwarded', async function () {
     expect(await play(this, 'port that is not forwarded')).to.deep.equal(['', '', '', '', '', ''])
   })
+
+  it('are guessed if a NAT counts', async function () {
+    const { next, seen } = await play(this, 'counting')
+
+    expect(next).to.have.lengthOf(8)
+    expect(next[0]).to.equal(seen)
+  })
+
+  it('are the last three that were observed if it does not count', async function () {
+    expect(await play(this, 'random')).to.have.lengthOf(3)
+  })
 })
