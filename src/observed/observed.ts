@@ -84,8 +84,8 @@ export interface PortReuseEvents {
 
   /**
    * The listening endpoint is not seen at this address any more: ten minutes have passed since
-   * the last connection closed whose peer had reported it, the peers have reported another one, or
-   * the listener has closed
+   * the last connection closed whose peer had reported it, the peers have reported another one, newer
+   * dials show that the network has changed, or the listener has closed
    */
   'external-address:gone': CustomEvent<ExternalAddress>
 
