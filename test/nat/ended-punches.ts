@@ -7,10 +7,12 @@ import type { Script } from '../kit/processes.ts'
 /** One way, in ms */
 const LATENCY = 20
 
-/** When both ends connect, end their connection, and connect again, in ms */
-const CONNECT = 500
-const END = 1_000
-const AGAIN = 3_000
+/**
+ * How long before both ends do something they are told, in ms, so that they do it at the same
+ * moment. And how long they wait until they connect again
+ */
+const NOTICE = 500
+const PAUSE = 2_000
 
 /** After this time, in ms, a SYN was dropped more than once. A NAT drops them for ten seconds */
 const LATE = 5_000
@@ -55,16 +57,17 @@ export async function testEndedPunches (runs: number): Promise<string[]> {
   try {
     const [a, b] = [await start(11), await start(12)]
     const play = async ([endingA, endingB]: Played['endings'], port: number): Promise<string> => {
-      const started = Date.now()
       const connect = async (at: number): Promise<string> => (await Promise.all([
-        a.ask('connect', '11.0.0.12', port, endingA, started + at),
-        b.ask('connect', '11.0.0.11', port, endingB, started + at)
+        a.ask('connect', '11.0.0.12', port, endingA, at),
+        b.ask('connect', '11.0.0.11', port, endingB, at)
       ]))[0]
 
-      await connect(CONNECT)
-      await Promise.all([a, b].map(async peer => peer.ask('end', port, started + END)))
+      await Promise.all([a.ask('prepare', port, endingA), b.ask('prepare', port, endingB)])
+      await connect(Date.now() + NOTICE)
+      const end = Date.now() + NOTICE
+      await Promise.all([a, b].map(async peer => peer.ask('end', port, end)))
 
-      return connect(AGAIN)
+      return connect(end + PAUSE)
     }
     const played = await Promise.all(ROWS.map(async (endings, row): Promise<Played> => {
       return { endings, results: await Promise.all(Array.from({ length: runs }, async (_, run) => play(endings, FIRST_PORT + row * runs + run))) }
@@ -83,10 +86,7 @@ export async function testEndedPunches (runs: number): Promise<string[]> {
 
   async function start (n: number): Promise<Script<EndingPeer>> {
     const machine = await lab.hostBehind('port-restricted', n)
-    const peer = machine.start<EndingPeer>(new URL('./ending-peer.ts', import.meta.url))
-    // its modules take a while to load
-    await peer.ask('end', 0, Date.now())
 
-    return peer
+    return machine.start<EndingPeer>(new URL('./ending-peer.ts', import.meta.url))
   }
 }

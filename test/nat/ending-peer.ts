@@ -29,18 +29,25 @@ const ends = new Map<number, () => void>()
 const transports = new Map<number, TestTransport>()
 
 const peer = {
+  /** Listens, if the connections from this port are dialed by this package */
+  async prepare (port: number, ending: Ending): Promise<void> {
+    if (ending === 'this package') {
+      const local = createTransport()
+      transports.set(port, local)
+      await local.listen(`/ip4/0.0.0.0/tcp/${port}`)
+    }
+  },
+
   /**
    * Connects to `host` at the instant `at`, from and to the same port
    *
    * @returns how many ms it took, or why it failed
    */
   async connect (host: string, port: number, ending: Ending, at: number): Promise<string> {
-    const connect = ending === 'this package'
-      ? await punching(host, port)
-      : async () => open(host, port, ENDINGS[ending])
     await delay(at - Date.now())
+    const connecting = ending === 'this package' ? punch(host, port) : open(host, port, ENDINGS[ending])
 
-    return within(LIMIT, connect(), 'connect').then(() => `${Date.now() - at}`, err => err.code ?? err.message)
+    return within(LIMIT, connecting, 'connect').then(() => `${Date.now() - at}`, err => err.code ?? err.message)
   },
 
   async end (port: number, at: number): Promise<void> {
@@ -61,28 +68,20 @@ async function open (host: string, port: number, end: (socket: Socket) => void):
 }
 
 /** The dial of a hole punch, whose upgrade lasts until the dial is aborted */
-async function punching (host: string, port: number): Promise<() => Promise<void>> {
-  const { transport, listen } = transports.get(port) ?? createTransport()
+async function punch (host: string, port: number): Promise<void> {
+  const controller = new AbortController()
+  const connected = pDefer<void>()
+  ends.set(port, () => { controller.abort() })
 
-  if (!transports.has(port)) {
-    await listen(`/ip4/0.0.0.0/tcp/${port}`)
-  }
+  transports.get(port)?.transport.dial(multiaddr(`/ip4/${host}/tcp/${port}`), {
+    initiator: true,
+    reusePort: 'require',
+    signal: controller.signal,
+    upgrader: rawUpgrader(async (connection, { signal }) => {
+      connected.resolve()
+      await new Promise((resolve, reject) => { signal?.addEventListener('abort', reject) })
+    })
+  }).catch(connected.reject)
 
-  return async () => {
-    const controller = new AbortController()
-    const connected = pDefer<void>()
-    ends.set(port, () => { controller.abort() })
-
-    transport.dial(multiaddr(`/ip4/${host}/tcp/${port}`), {
-      initiator: true,
-      reusePort: 'require',
-      signal: controller.signal,
-      upgrader: rawUpgrader(async (connection, { signal }) => {
-        connected.resolve()
-        await new Promise((resolve, reject) => { signal?.addEventListener('abort', reject) })
-      })
-    }).catch(connected.reject)
-
-    return connected.promise
-  }
+  return connected.promise
 }
