@@ -18,6 +18,11 @@ const TIMEOUT = 20_000
  */
 export interface PeerEvent {
   event: string
+
+  /**
+   * When this process read it, in ms
+   */
+  at?: number
   [field: string]: unknown
 }
 
@@ -89,6 +94,11 @@ export interface Peer extends Pick<Program, 'pid' | 'signal' | 'stop'> {
   connectionsTo(peer: string, relayed: boolean): number
 
   /**
+   * Was there a moment without any connection to this peer, after the first one?
+   */
+  hasLost(peer: string): boolean
+
+  /**
    * By SIGKILL
    */
   kill(): Promise<void>
@@ -102,6 +112,7 @@ const ANSWERS = {
   dial: { done: 'dialed', failed: 'dial-failed', field: 'address' },
   reserve: { done: 'reserved', failed: 'reserve-failed', field: undefined },
   echo: { done: 'echoed', failed: 'echo-failed', field: 'peer' },
+  state: { done: 'state', failed: undefined, field: undefined },
   close: { done: 'closed', failed: undefined, field: 'peer' },
   abort: { done: 'closed', failed: undefined, field: 'peer' }
 }
@@ -119,7 +130,7 @@ export async function startPeer ({ implementation, machine, host, port, bind = h
 
   arrivals.setMaxListeners(Infinity)
   const child = startProgram(...commandLine, line => {
-    events.push(JSON.parse(line))
+    events.push({ ...JSON.parse(line), at: Date.now() })
     arrivals.emit('event', events.at(-1))
     // nobody reads what Go and Rust log unasked
   }, process.env.DEBUG == null ? 'ignore' : 'inherit')
@@ -128,6 +139,16 @@ export async function startPeer ({ implementation, machine, host, port, bind = h
   const find = async (matches: (event: PeerEvent) => boolean, wanted: string, since: number, timeout: number): Promise<PeerEvent> => {
     return events.slice(since).find(matches) ??
       within(timeout, pEvent<'event', PeerEvent>(arrivals, 'event', { filter: matches, signal: ended.signal }), `${implementation}, to say ${wanted},`)
+  }
+
+  const hasLost = (peer: string): boolean => {
+    let open = 0
+
+    return events.filter(event => event.peer === peer).some(({ event }) => {
+      open += event === 'connected' ? 1 : event === 'disconnected' ? -1 : 0
+
+      return event === 'disconnected' && open === 0
+    })
   }
 
   const count = (fields: PeerEvent): number => events.filter(event => hasFields(event, fields)).length
@@ -163,6 +184,7 @@ export async function startPeer ({ implementation, machine, host, port, bind = h
     },
     count,
     connectionsTo: (peer, relayed) => count({ event: 'connected', peer, relayed }) - count({ event: 'disconnected', peer, relayed }),
+    hasLost,
     signal: child.signal,
     stop: child.stop,
     kill: async () => {

@@ -1,7 +1,8 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { startHelper } from '../kit/processes.ts'
 import { createNamespace } from './namespace.ts'
-import { hasIPv6, hostAddress, lanPrefix, putBehind, setUpRouter } from './router.ts'
+import { hasIPv6, hostAddress, lanPrefix, putBehind, setDefaultRoutes, setUpRouter } from './router.ts'
 import type { Namespace } from './namespace.ts'
 import type { NatKind } from './nat-rules.ts'
 
@@ -35,6 +36,11 @@ export interface Lab {
   twoHostsBehind(kind: RouterKind, n: number): Promise<[Namespace, Namespace]>
 
   /**
+   * What becomes of the network of a machine that {@link hostBehind} has put behind a router
+   */
+  roam(host: Namespace): Roaming
+
+  /**
    * How many TCP simultaneous opens crossed the public segment so far
    */
   simultaneousOpens(): Promise<number>
@@ -49,6 +55,32 @@ export interface Lab {
   drop(what: Drop, ...ends: [string, string]): Promise<() => Promise<string>>
 
   stop(): Promise<void>
+}
+
+/**
+ * What happens to who is on the move. Its TCP connections are dead after that, but for a
+ * short time without a link
+ */
+export interface Roaming {
+  /**
+   * The router gets 11.0.0.N as its address instead of the one it has
+   */
+  renumber(n: number): Promise<void>
+
+  /**
+   * The router forgets all connections, and maps port `from` to port `to` from now on
+   */
+  reboot(from: number, to: number): Promise<void>
+
+  /**
+   * The machine has no link for so many ms
+   */
+  unplug(time: number): Promise<void>
+
+  /**
+   * The machine gets another address in a LAN of another router, which is 11.0.0.N
+   */
+  move(kind: RouterKind, n: number): Promise<void>
 }
 
 /**
@@ -98,6 +130,16 @@ export interface Weather {
 
 type RouterKind = Exclude<NatKind, 'none'>
 
+/**
+ * The router of a machine, its kind, and the numbers of its address and its LAN
+ */
+interface Router {
+  machine: Namespace
+  kind: RouterKind
+  n: number
+  lan: number
+}
+
 interface Route {
   to: string
   via: string
@@ -107,7 +149,19 @@ export function createLab ({ latency, jitter = 0, loss = 0, seed = 0, isWholeInt
   const delaySwitch = startHelper('python3', ['-B', fileURLToPath(new URL('./delay-switch.py', import.meta.url)), ...[latency, jitter, loss, seed].map(String)])
   const namespaces: Namespace[] = []
   const publicMachines: Namespace[] = []
+  const routers = new Map<Namespace, Router>()
   const routes: Route[] = []
+
+  /**
+   * A route goes with the link, and with the only address
+   */
+  const goOnline = async (namespace: Namespace): Promise<void> => {
+    await namespace.run('ip', 'link', 'set', 'public', 'up')
+
+    if (isWholeInternet) {
+      await namespace.run('ip', 'route', 'add', 'default', 'dev', 'public')
+    }
+  }
 
   /**
    * Every machine that is on the public segment comes from here
@@ -126,12 +180,7 @@ export function createLab ({ latency, jitter = 0, loss = 0, seed = 0, isWholeInt
       await namespace.run('ip', 'address', 'add', address, 'dev', 'public', ...(address.includes(':') ? ['nodad'] : []))
     }
 
-    await namespace.run('ip', 'link', 'set', 'public', 'up')
-
-    if (isWholeInternet) {
-      await namespace.run('ip', 'route', 'add', 'default', 'dev', 'public')
-    }
-
+    await goOnline(namespace)
     publicMachines.push(namespace)
     await Promise.all(routes.map(async route => learn(namespace, route)))
 
@@ -169,7 +218,56 @@ export function createLab ({ latency, jitter = 0, loss = 0, seed = 0, isWholeInt
     hostBehind: async (kind, n, distance) => {
       const machine = await publicMachine(publicAddresses(n), distance)
 
-      return kind === 'none' ? machine : hostIn(await routerOn(machine, kind, n, [n]), kind, n)
+      if (kind === 'none') {
+        return machine
+      }
+
+      const host = await hostIn(await routerOn(machine, kind, n, [n]), kind, n)
+      routers.set(host, { machine, kind, n, lan: n })
+
+      return host
+    },
+    roam: host => {
+      const routerOf = (): Router => {
+        const router = routers.get(host)
+
+        if (router == null) {
+          throw new Error('This machine is not behind a router that can be changed')
+        }
+
+        return router
+      }
+
+      return {
+        renumber: async n => {
+          const router = routerOf()
+          await router.machine.run('ip', 'address', 'del', `11.0.0.${router.n}/24`, 'dev', 'public')
+          await router.machine.run('ip', 'address', 'add', `11.0.0.${n}/24`, 'dev', 'public')
+          await goOnline(router.machine)
+          routers.set(host, { ...router, n })
+        },
+        reboot: async (from, to) => {
+          const { machine } = routerOf()
+          // the kernel forgets what it has masqueraded when the device goes down
+          await machine.run('ip', 'link', 'set', 'public', 'down')
+          await machine.run('nft', `insert rule ip nat postrouting oifname public tcp sport ${from} masquerade to :${to}`)
+          await goOnline(machine)
+        },
+        unplug: async time => {
+          const { kind, lan } = routerOf()
+          await host.run('ip', 'link', 'set', 'public', 'down')
+          await delay(time)
+          await host.run('ip', 'link', 'set', 'public', 'up')
+          // it went with the link
+          await setDefaultRoutes(host, kind, lan)
+        },
+        move: async (kind, n) => {
+          const machine = await routerOn(await publicMachine(publicAddresses(n)), kind, n, [n])
+          await host.run('ip', 'link', 'del', 'public')
+          await putBehind(machine, host, kind, n)
+          routers.set(host, { machine, kind, n, lan: n })
+        }
+      }
     },
     hostBehindTwo: async (outer, inner, n) => {
       const router = await hostIn(await routerOn(await publicMachine(publicAddresses(n)), outer, n, [n]), outer, n)

@@ -6,6 +6,9 @@
  * - `port-restricted`: maps endpoint-independently, and lets in only who was sent
  * something: the same address and port
  * - `symmetric`: maps to another port for each destination, filters likewise
+ * - `forwarded`: a symmetric one that forwards port 4001 to the machine behind it, as
+ * pfSense and OPNsense are set up by those who want to be reached
+ * - `counting`: a symmetric one that maps each new connection to the next port
  * - `firewalled-ipv6`: IPv6 only, without NAT, with the filter of a port-restricted one
  * - `dual-stack`: a port-restricted one for IPv4, only the filter for IPv6
  * - `refusing`: a port-restricted one that answers what it does not let in with RST
@@ -15,7 +18,7 @@
  *
  * RFC 3489, section 5, has the names, RFC 4787, sections 4 and 5, what they mean
  */
-export type NatKind = 'none' | 'full-cone' | 'port-restricted' | 'symmetric' | 'firewalled-ipv6' | 'dual-stack' | 'refusing' | 'hairpin'
+export type NatKind = 'none' | 'full-cone' | 'port-restricted' | 'symmetric' | 'forwarded' | 'counting' | 'firewalled-ipv6' | 'dual-stack' | 'refusing' | 'hairpin'
 
 /**
  * What is neither an answer nor from inside is dropped, not refused. That goes for
@@ -27,6 +30,7 @@ const filter = `
       type filter hook forward priority filter; policy drop
       ct state invalid drop
       ct state established,related accept
+      ct status dnat accept
       iifname "lan*" accept
     }
     chain input {
@@ -50,6 +54,12 @@ const nat = (masquerade: string, inbound = '', hairpin = ''): string => `
   }`
 
 /**
+ * The ports of a NAT that counts. Without a map, nftables would count the first byte of the
+ * port, not the second
+ */
+const NEXT_PORTS = Array.from({ length: 1_000 }, (_, i) => 20_000 + i)
+
+/**
  * What a router's nftables are loaded with, given its own IPv4 address and those of
  * the machines behind it
  */
@@ -58,6 +68,8 @@ export const NAT_RULES: Record<Exclude<NatKind, 'none'>, (outside: string, insid
   // Linux keeps the source port as long as no other connection has it
   'port-restricted': () => nat('masquerade') + filter,
   symmetric: () => nat('masquerade random,fully-random') + filter,
+  forwarded: (outside, [inside]) => nat('masquerade random,fully-random', `iifname public tcp dport 4001 dnat to ${inside}`) + filter,
+  counting: () => nat(`meta l4proto { tcp, udp } masquerade to : numgen inc mod ${NEXT_PORTS.length} map { ${NEXT_PORTS.map((port, i) => `${i} : ${port}`).join()} }`) + filter,
   'firewalled-ipv6': () => filter,
   'dual-stack': () => nat('masquerade') + filter,
   // without a filter it is the kernel that answers, as for any closed port

@@ -34,6 +34,13 @@ export async function putBehind (router: Namespace, host: Namespace, kind: NatKi
     await namespace.run('ip', 'link', 'set', name, 'up')
   }
 
+  await setDefaultRoutes(host, kind, lan)
+}
+
+/**
+ * A machine in a LAN reaches all others by its router
+ */
+export async function setDefaultRoutes (host: Namespace, kind: NatKind, lan: number): Promise<void> {
   if (kind !== 'firewalled-ipv6') {
     await host.run('ip', 'route', 'add', 'default', 'via', lanAddress(lan, ROUTER))
   }

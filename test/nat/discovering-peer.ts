@@ -42,7 +42,6 @@ export type TransportName = keyof typeof transports
 const [transport, autonat, listen] = process.argv.slice(2)
 const dialed: Connection[] = []
 let observedAt = Infinity
-let announcedAt: number | undefined
 
 const node = await startNode({
   addresses: { listen: [listen] },
@@ -51,12 +50,6 @@ const node = await startNode({
 })
 
 const announced = (): string[] => node.getMultiaddrs().filter(ma => !isPrivate(ma)).map(ma => ma.decapsulate('/p2p').toString())
-
-node.addEventListener('self:peer:update', () => {
-  if (announced().length > 0) {
-    announcedAt ??= Date.now()
-  }
-})
 
 const peer = {
   id: (): string => node.peerId.toString(),
@@ -81,14 +74,23 @@ const peer = {
   },
 
   /**
-   * The public addresses that are announced, after `timeout` ms at most
+   * The public addresses that are announced, as soon as they are these, after `timeout` ms
+   * at most
    *
    * @returns and how long they took since enough peers had told, in ms
    */
-  async announced (timeout: number): Promise<{ addresses: string[], after?: number }> {
-    await until(() => announcedAt != null, timeout).catch(() => {})
+  async announced (expected: string[], timeout: number): Promise<{ addresses: string[], after?: number }> {
+    return until(() => announced().join() === expected.join(), timeout).then(
+      () => ({ addresses: announced(), after: Math.max(0, Date.now() - observedAt) }),
+      () => ({ addresses: announced() })
+    )
+  },
 
-    return { addresses: announced(), after: announcedAt == null ? undefined : Math.max(0, announcedAt - observedAt) }
+  /**
+   * As libp2p does when nobody answers its pings any more
+   */
+  hangUp (): void {
+    dialed.splice(0).forEach(connection => { connection.abort(new Error('The network has changed')) })
   },
 
   /**

@@ -17,6 +17,17 @@ const KINDS: NatKind[] = ['full-cone', 'port-restricted', 'symmetric']
 const AUTONATS: AutonatName[] = ['v2', 'v1', 'none']
 
 /**
+ * What a forwarded port makes of a symmetric NAT: everybody can dial it, at an address that
+ * nobody observes
+ */
+const FORWARDED: NatKind[] = ['symmetric', 'forwarded']
+
+/**
+ * The router of this machine gets another address, that of its number and this
+ */
+const MOVED = 100
+
+/**
  * How many public peers the node dials. The fourth is the last that it takes
  */
 const PEERS = [5, 8]
@@ -51,7 +62,7 @@ const REST = 2_000
  */
 const CONCURRENCY = 6
 
-const COLUMNS = ['NAT', 'AutoNAT', 'peers', 'expected', 'announced', 'after', 'a stranger: expected', 'connects', 'connections left']
+const COLUMNS = ['NAT', 'AutoNAT', 'peers', 'expected', 'announced', 'after', 'a stranger: expected', 'connects', 'connections left', 'address changed: announced']
 
 interface Row {
   kind: NatKind
@@ -59,9 +70,10 @@ interface Row {
   peers: number
 
   /**
-   * Where it can be reached, if at all
+   * Where it can be reached, if at all, and where after the address of its NAT has changed
    */
   external: string
+  moved: string
 }
 
 interface Found {
@@ -80,19 +92,28 @@ interface Found {
    * How many of those that the node has opened are still open
    */
   connectionsLeft: number
+
+  /**
+   * The public addresses that were announced after the address of the NAT had changed
+   */
+  announcedThen: string[]
 }
 
 /**
  * A node behind a NAT dials public peers, which tell it where they see it, and
  * AutoNAT asks them whether it can be dialed there. Returns what is wrong. Only
- * `reuseportTcp` has something to live up to
+ * `reuseportTcp` has something to live up to. With `onlyForwarded` only the two NATs that
+ * a forwarded port tells apart are played
  */
-export async function testDiscovery (transport: TransportName): Promise<string[]> {
+export async function testDiscovery (transport: TransportName, onlyForwarded: boolean): Promise<string[]> {
   print(`Nodes with ${transport} behind NATs learn their public address. This takes a minute`, '')
 
   const lab = createLab({ latency: LATENCY, isWholeInternet: true })
-  const rows = KINDS.flatMap(kind => AUTONATS.flatMap(autonat => PEERS.map(peers => ({ kind, autonat, peers }))))
-    .map((row, n): Row => ({ ...row, external: `/ip4/11.0.0.${FIRST_MACHINE + n}/tcp/${PORT}` }))
+  const forwarded = FORWARDED.map(kind => ({ kind, autonat: AUTONATS[0] }))
+  const others = KINDS.flatMap(kind => AUTONATS.map(autonat => ({ kind, autonat })))
+  const rows = [...forwarded, ...(onlyForwarded ? [] : others)]
+    .flatMap(row => PEERS.map(peers => ({ ...row, peers })))
+    .map((row, n): Row => ({ ...row, external: addressOf(FIRST_MACHINE + n), moved: addressOf(FIRST_MACHINE + n + MOVED) }))
   const cells: string[][] = []
   const failures: string[] = []
 
@@ -133,18 +154,30 @@ async function startPublicPeers (lab: Lab, count: number): Promise<Array<Script<
   }))
 }
 
-async function discover (lab: Lab, transport: TransportName, n: number, { kind, autonat, external }: Row, addresses: string[], stranger: Script<PublicPeer>): Promise<Found> {
+async function discover (lab: Lab, transport: TransportName, n: number, row: Row, addresses: string[], stranger: Script<PublicPeer>): Promise<Found> {
+  const { kind, autonat, external, moved } = row
   const machine = await lab.hostBehind(kind, n)
   const node = machine.start<DiscoveringPeer>(new URL('./discovering-peer.ts', import.meta.url), transport, autonat, `/ip4/0.0.0.0/tcp/${PORT}`)
 
   try {
     await node.ask('dial', addresses)
 
-    return {
-      announced: await node.ask('announced', TIMEOUT),
+    const found = {
+      announced: await node.ask('announced', [external], TIMEOUT),
       isReachable: await stranger.ask('canDial', `${external}/p2p/${await node.ask('id')}`),
-      connectionsLeft: await node.ask('connectionsLeft', REST)
+      connectionsLeft: await node.ask('connectionsLeft', REST),
+      announcedThen: []
     }
+
+    if (found.announced.addresses.length === 0) {
+      return found
+    }
+
+    await lab.roam(machine).renumber(n + MOVED)
+    await node.ask('hangUp')
+    await node.ask('dial', addresses)
+
+    return { ...found, announcedThen: (await node.ask('announced', [moved], TIMEOUT)).addresses }
   } finally {
     await node.stop()
   }
@@ -152,18 +185,23 @@ async function discover (lab: Lab, transport: TransportName, n: number, { kind, 
 
 /**
  * - The peers' AutoNAT dials the node back from ports that it has sent nothing to,
- * and so does a stranger: only a full cone lets them in
+ * and so does a stranger: only a full cone lets them in, and who forwards the port
  * - With a peer of AutoNAT v1, which dials back an address that it is connected to
  * by closing that connection, the address is kept back (`Observed`)
  * - Without AutoNAT nobody verifies it, and what is not verified is not announced
  */
-function expectedOf ({ kind, autonat, external, peers }: Row): { addresses: string[], isReachable: boolean, connections: number } {
-  const isReachable = kind === 'full-cone'
+function expectedOf ({ kind, autonat, external, moved, peers }: Row): { addresses: string[], then: string[], isReachable: boolean, connections: number } {
+  const isReachable = kind === 'full-cone' || kind === 'forwarded'
+  const [addresses, then] = isReachable && autonat === 'v2' ? [[external], [moved]] : [[], []]
 
-  return { addresses: isReachable && autonat === 'v2' ? [external] : [], isReachable, connections: peers }
+  return { addresses, then, isReachable, connections: peers }
 }
 
-function cellsOf (row: Row, { announced, isReachable, connectionsLeft }: Found): string[] {
+function addressOf (n: number): string {
+  return `/ip4/11.0.0.${n}/tcp/${PORT}`
+}
+
+function cellsOf (row: Row, { announced, isReachable, connectionsLeft, announcedThen }: Found): string[] {
   const expected = expectedOf(row)
 
   return [
@@ -175,15 +213,17 @@ function cellsOf (row: Row, { announced, isReachable, connectionsLeft }: Found):
     inMs(announced.after),
     yesOrNo(expected.isReachable),
     yesOrNo(isReachable),
-    `${connectionsLeft} of ${expected.connections}`
+    `${connectionsLeft} of ${expected.connections}`,
+    listed(announcedThen)
   ]
 }
 
-function whatFailed (row: Row, { announced, isReachable, connectionsLeft }: Found): string[] {
+function whatFailed (row: Row, { announced, isReachable, connectionsLeft, announcedThen }: Found): string[] {
   const expected = expectedOf(row)
 
   return [
     ...(announced.addresses.join() === expected.addresses.join() ? [] : [`announced within ${TIMEOUT} ms: ${listed(announced.addresses)}, not ${listed(expected.addresses)}`]),
+    ...(announcedThen.join() === expected.then.join() ? [] : [`announced within ${TIMEOUT} ms after the address had changed: ${listed(announcedThen)}, not ${listed(expected.then)}`]),
     ...(isReachable === expected.isReachable ? [] : [`a stranger ${isReachable ? 'connects' : 'does not connect'}`]),
     ...(connectionsLeft === expected.connections ? [] : [`${connectionsLeft} of ${expected.connections} connections left`])
   ]

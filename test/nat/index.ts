@@ -15,6 +15,8 @@
  * - `npm run test:nat -- hole-punching --drop punch-ack`, or `first-syn-to-relay`,
  * `punch-ack-and-syn-ack`, `punch-syn-ack-and-ack`: only with these frames lost
  * - `npm run test:nat -- hole-punching --far`: only over 300 ms one way
+ * - `npm run test:nat -- discovery --forward`: only a symmetric NAT with a forwarded port,
+ * and one without
  * - `npm run test:nat -- discovery --transport '@libp2p/tcp'`: what stock
  * libp2p does
  */
@@ -39,7 +41,7 @@ const DROPS: DropName[] = ['first-syn-to-relay', 'punch-ack', 'punch-ack-and-syn
 /**
  * The parts that options are for, if not for several
  */
-const PART_OF = { loss: 'hole-punching', jitter: 'hole-punching', seed: 'hole-punching', drop: 'hole-punching', far: 'hole-punching', transport: 'discovery' }
+const PART_OF = { loss: 'hole-punching', jitter: 'hole-punching', seed: 'hole-punching', drop: 'hole-punching', far: 'hole-punching', forward: 'discovery', transport: 'discovery' }
 
 /**
  * What a network loses, in percent, and how much longer it takes, in ms, if nothing
@@ -66,7 +68,7 @@ const FAR_PUNCHES = 2
 
 const MAX_SEED = 2 ** 32
 
-const { parts, runs, rounds, latencies, loss, jitter, seed, drops, far, transport } = parseOrExit(() => {
+const { parts, runs, rounds, latencies, loss, jitter, seed, drops, far, forward, transport } = parseOrExit(() => {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
@@ -78,6 +80,7 @@ const { parts, runs, rounds, latencies, loss, jitter, seed, drops, far, transpor
       seed: { type: 'string' },
       drop: { type: 'string', multiple: true },
       far: { type: 'boolean' },
+      forward: { type: 'boolean' },
       transport: { type: 'string' }
     }
   })
@@ -99,6 +102,7 @@ const { parts, runs, rounds, latencies, loss, jitter, seed, drops, far, transpor
     seed: parseAmount('--seed', values.seed, MAX_SEED) ?? randomInt(MAX_SEED),
     drops: values.drop == null ? undefined : choose(values.drop, DROPS),
     far: values.far === true,
+    forward: values.forward === true,
     transport: choose([values.transport ?? 'reuseportTcp'], TRANSPORTS)[0]
   }
 })
@@ -144,7 +148,7 @@ if (parts.includes('other-nets')) {
 }
 
 if (parts.includes('discovery')) {
-  failures.push(...await testDiscovery(transport))
+  failures.push(...await testDiscovery(transport, forward))
 }
 
 end(failures)

@@ -54,6 +54,8 @@ export const EXPECTED_MAPPING: Record<NatKind, NatMapping | undefined> = {
   'full-cone': 'endpoint-independent',
   'port-restricted': 'endpoint-independent',
   symmetric: 'endpoint-dependent',
+  forwarded: 'endpoint-dependent',
+  counting: 'endpoint-dependent',
   'firewalled-ipv6': undefined,
   'dual-stack': 'endpoint-independent',
   refusing: 'endpoint-independent',

@@ -1,13 +1,17 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { peerIdFromString } from '@libp2p/peer-id'
-import { multiaddr } from '@multiformats/multiaddr'
+import { isPrivate } from '@libp2p/utils'
+import { CODE_P2P, multiaddr } from '@multiformats/multiaddr'
+import { Circuit } from '@multiformats/multiaddr-matcher'
 import { isRelayed, relayedAddress } from '../../kit/addresses.ts'
 import { echo } from '../../kit/echo.ts'
 import { BENCHMARKS } from './bench.ts'
 import { tell } from './events.ts'
+import { ifOurs } from './node.ts'
 import type { Node, NodeInit } from './node.ts'
 import type { Connection } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
 
 /**
  * In ms
@@ -49,9 +53,26 @@ const COMMANDS: Record<string, Command> = {
     failure: 'reserve-failed',
     describe: () => ({}),
     async run (node, [relay]) {
-      await node.services.listening.on(multiaddr(`${relay}/p2p-circuit`))
+      // it may have been told to listen there from the start
+      if (!node.getMultiaddrs().some(ma => ma.toString().startsWith(`${relay}/p2p-circuit`))) {
+        await node.services.listening.on(multiaddr(`${relay}/p2p-circuit`))
+      }
 
       return { address: await relayedAddress(node, TIMEOUT, relay) }
+    }
+  },
+  state: {
+    event: 'state',
+    failure: 'state',
+    describe: () => ({}),
+    async run (node) {
+      const dcutr = ifOurs(node)
+
+      return {
+        announced: publicOf(node.getMultiaddrs()),
+        candidates: publicOf(dcutr?.candidates() ?? []),
+        mappings: Object.values(dcutr?.natMappings() ?? {})
+      }
     }
   },
   echo: {
@@ -117,6 +138,13 @@ export async function runCommand (node: Node, init: NodeInit, line: string): Pro
  */
 function benchmark (name: string, init: NodeInit): Command {
   return { event: 'bench', failure: 'bench-failed', describe: () => ({}), run: async (_node, args) => BENCHMARKS[name](args, init) }
+}
+
+/**
+ * Those that lead to the node itself, without its id
+ */
+function publicOf (addresses: Multiaddr[]): string[] {
+  return addresses.filter(ma => !Circuit.matches(ma) && !isPrivate(ma)).map(ma => ma.decapsulateCode(CODE_P2P).toString())
 }
 
 function connectionsTo (node: Node, peer: string): Connection[] {

@@ -16,6 +16,8 @@ const { values } = parseArgs({
     security: { type: 'string', default: 'noise' },
     seed: { type: 'string' },
     psk: { type: 'string' },
+    announce: { type: 'string', multiple: true, default: [] },
+    autonat: { type: 'string', default: 'none' },
     'relay-server': { type: 'boolean', default: false }
   }
 })

@@ -1,10 +1,14 @@
+import { autoNAT } from '@libp2p/autonat'
+import { autoNATv2 } from '@libp2p/autonat-v2'
 import { circuitRelayServer, circuitRelayTransport } from '@libp2p/circuit-relay-v2'
 import { generateKeyPair, generateKeyPairFromSeed } from '@libp2p/crypto/keys'
+import { dcutr as libp2pDcutr } from '@libp2p/dcutr'
 import { identify } from '@libp2p/identify'
 import { noise } from '@libp2p/noise'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { tls } from '@libp2p/tls'
+import { yamux } from '@libp2p/yamux'
 import { CODE_P2P } from '@multiformats/multiaddr'
 import { dcutr } from '../../../src/dcutr/service.ts'
 import { reuseportTcp } from '../../../src/index.ts'
@@ -16,8 +20,15 @@ import { tell } from './events.ts'
 import type { Dcutr } from '../../../src/dcutr/service.ts'
 import type { Connection, ConnectionEncrypter, Libp2p, Transport } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
+import type { ServiceFactoryMap } from 'libp2p'
 
 const TRANSPORTS: Record<string, typeof tcp> = { 'libp2p-reuseport-tcp': reuseportTcp, '@libp2p/tcp': tcp }
+
+const AUTONATS: Record<string, ServiceFactoryMap> = {
+  v2: { autonat: autoNATv2() },
+  v1: { autonat: autoNAT() },
+  none: {}
+}
 
 export interface NodeInit {
   listen: string[]
@@ -25,10 +36,12 @@ export interface NodeInit {
   security: string
   seed?: number
   psk?: number
+  announce: string[]
+  autonat: string
   relayServer: boolean
 }
 
-export type Node = Libp2p<{ listening: Listening, dcutr?: Dcutr }>
+export type Node = Libp2p<{ listening: Listening, dcutr: Dcutr | object }>
 
 interface Listening {
   on(ma: Multiaddr): Promise<void>
@@ -39,14 +52,16 @@ interface Listening {
   addresses(): Multiaddr[]
 }
 
-export async function startPeer ({ listen, transport, security, seed, psk, relayServer }: NodeInit): Promise<Node> {
+export async function startPeer ({ listen, transport, security, seed, psk, announce, autonat, relayServer }: NodeInit): Promise<Node> {
   const node = await startNode({
     ...(psk == null ? {} : inPrivateNetwork(psk)),
     start: false,
     privateKey: seed == null ? await generateKeyPair('Ed25519') : await generateKeyPairFromSeed('Ed25519', new Uint8Array(32).fill(seed)),
-    addresses: { listen },
+    addresses: { listen, appendAnnounce: announce },
     transports: [transportOf(transport), circuitRelayTransport()],
     connectionEncrypters: [encrypterOf(security)],
+    // who counts what a relay has to do should find nothing when there is nothing to do
+    streamMuxers: [yamux({ enableKeepAlive: false })],
     services: {
       identify: identify(),
       ping: ping(),
@@ -55,8 +70,9 @@ export async function startPeer ({ listen, transport, security, seed, psk, relay
         on: async ma => transportManager.listen([ma]),
         addresses: () => transportManager.getAddrs()
       }),
-      // it needs port reuse
-      ...(transport === '@libp2p/tcp' ? {} : { dcutr: dcutr() }),
+      // ours needs port reuse
+      dcutr: transport === '@libp2p/tcp' ? libp2pDcutr() : dcutr(),
+      ...AUTONATS[autonat],
       ...(relayServer ? { relay: circuitRelayServer({ reservations: { maxReservations: Infinity, applyDefaultLimit: false } }) } : {})
     }
   }) as unknown as Node
@@ -67,10 +83,10 @@ export async function startPeer ({ listen, transport, security, seed, psk, relay
     tell({ event: 'observed', peer: peerId.toString(), address: observedAddr?.decapsulateCode(CODE_P2P).toString(), relayed: isRelayed(connection) })
   })
 
-  node.services.dcutr?.addEventListener('hole-punch:attempt', ({ detail: { peer } }) => {
+  ifOurs(node)?.addEventListener('hole-punch:attempt', ({ detail: { peer } }) => {
     tell({ event: 'hole-punch', state: 'begun', peer: `${peer}` })
   })
-  node.services.dcutr?.addEventListener('hole-punch:end', ({ detail: { peer, result } }) => {
+  ifOurs(node)?.addEventListener('hole-punch:end', ({ detail: { peer, result } }) => {
     tell({ event: 'hole-punch', peer: `${peer}`, ...(result.kind === 'failed' ? { state: 'failed', error: `${result.why}: ${result.message}` } : { state: 'succeeded' }) })
   })
 
@@ -83,6 +99,13 @@ export async function startPeer ({ listen, transport, security, seed, psk, relay
   }
 
   return node
+}
+
+/**
+ * The hole punching service, if it is this package's
+ */
+export function ifOurs ({ services: { dcutr } }: Node): Dcutr | undefined {
+  return 'candidates' in dcutr ? dcutr : undefined
 }
 
 /**
