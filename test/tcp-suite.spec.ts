@@ -95,32 +95,6 @@ describe('as in the suite of @libp2p/tcp', () => {
     expect(connection.timeline.close).to.be.a('number')
   })
 
-  it('a socket on which nothing happens is destroyed, and the client sees that it was not closed in order', async () => {
-    const { socket, client } = await accept({ inactivityTimeout: 50 })
-    const [error] = await once(client.resume(), 'error')
-
-    await closed(socket)
-    expect(error.code).to.be.oneOf(['ECONNRESET', 'EPIPE'])
-  })
-
-  it('all of a reply reaches a client that half-closes, on a socket that was made with allowHalfOpen: false', async () => {
-    const { connection, client } = await accept({ server: { allowHalfOpen: false }, client: { allowHalfOpen: true } })
-    connection.addEventListener('message', () => {
-      for (let i = 0; i < 200; i++) {
-        connection.send(new Uint8Array(100_000))
-      }
-    })
-    client.end('and a question')
-
-    let received = 0
-
-    for await (const data of client) {
-      received += data.byteLength
-    }
-
-    expect(received).to.equal('goodbye'.length + 20_000_000)
-  })
-
   it('a multiaddr with a peer id is listened on and dialed', async () => {
     const local = createTransport()
     cleanup.push(async () => local.stop())
@@ -130,23 +104,5 @@ describe('as in the suite of @libp2p/tcp', () => {
     expect(listener.getAddrs().map(String)).to.deep.equal([`/ip4/127.0.0.1/tcp/${port}`])
     await local.transport.dial(multiaddr(`/ip4/127.0.0.1/tcp/${port}/p2p/${PEER_ID}`), { upgrader: rawUpgrader(), signal: AbortSignal.timeout(5_000) })
     await accepted.promise
-  })
-
-  it('a dial that is aborted while it is upgraded closes its connection', async () => {
-    const local = createTransport()
-    cleanup.push(async () => local.stop())
-    const { port } = await local.listen('/ip4/127.0.0.1/tcp/0')
-    const controller = new AbortController()
-    const upgraded = pDefer<RawConnection>()
-
-    await expect(local.transport.dial(multiaddr(`/ip4/127.0.0.1/tcp/${port}`), {
-      signal: controller.signal,
-      upgrader: rawUpgrader(async connection => {
-        upgraded.resolve(connection as RawConnection)
-        controller.abort()
-        controller.signal.throwIfAborted()
-      })
-    })).to.eventually.be.rejected().with.property('name', 'AbortError')
-    expect((await upgraded.promise).timeline.close).to.be.a('number')
   })
 })

@@ -4,11 +4,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
-import pDefer from 'p-defer'
 import { Dials } from '../fixtures/dials.ts'
 import { freePort } from '../fixtures/free-port.ts'
 import { startBlackhole } from '../fixtures/server.ts'
-import { rawUpgrader } from '../kit/transport.ts'
 import { until } from '../kit/wait.ts'
 
 describe('dialer', () => {
@@ -117,26 +115,6 @@ describe('dialer', () => {
       controller.abort()
       await expect(dialing).to.eventually.be.rejected().with.property('name', 'AbortError')
       await until(() => openSockets() === before)
-    })
-
-    it('while upgrading closes the connection', async () => {
-      const controller = new AbortController()
-      const upgrading = pDefer<void>()
-      const dialing = dials.local.transport.dial(multiaddr(`/ip4/127.0.0.1/tcp/${dials.server.port}`), {
-        signal: controller.signal,
-        upgrader: rawUpgrader(async (_, { signal }) => {
-          upgrading.resolve()
-          await new Promise((resolve, reject) => { signal.addEventListener('abort', () => { reject(signal.reason) }) })
-        })
-      })
-
-      await upgrading.promise
-      const socket = await dials.server.socket(0)
-      const closed = new Promise(resolve => socket.once('close', resolve))
-      controller.abort()
-
-      await expect(dialing).to.eventually.be.rejected().with.property('name', 'AbortError')
-      await closed
     })
   })
 })

@@ -122,32 +122,6 @@ describe('dialer', () => {
       return (await from.connect(`/ip4/${host}/tcp/${blackhole.port}`, options)).source
     }
 
-    function countEvents (counted: Record<string, number>): any {
-      const group = {
-        increment: (labels: Record<string, true>) => { Object.keys(labels).forEach(label => { counted[label] = (counted[label] ?? 0) + 1 }) },
-        update: () => {}
-      }
-
-      return { registerCounterGroup: () => group, registerMetricGroup: () => group }
-    }
-
-    it('loses to an ephemeral one, and is left alone after it lost to several destinations', async () => {
-      const counted: Record<string, number> = {}
-      const impatient = dials.createTransport({ reusePortTimeout: 500 }, { metrics: countEvents(counted) })
-      const { port } = await impatient.listen('/ip4/127.0.0.1/tcp/0')
-
-      for (const host of ['127.0.0.1', '127.0.0.2', '127.0.0.3']) {
-        const source = await dialLosingFirstSyn(impatient, host)
-        expect(source).to.include({ kind: 'ephemeral', why: 'faster' })
-        expect(source).to.have.property('message').that.includes(`no answer to 127.0.0.1:${port} within 500ms`)
-      }
-
-      expect(counted).to.include({ ephemeral_won: 3, endpoint_suspended: 1 })
-
-      const { source } = await impatient.connect(`/ip4/127.0.0.1/tcp/${dials.server.port}`)
-      expect(source).to.include({ kind: 'ephemeral', why: 'suspended', message: 'several peers could be reached from an ephemeral port, but not from the listening port' })
-    })
-
     it('is what is dialed from, and not suspected, if no more than its first SYN was lost', async () => {
       const { port } = await dials.local.listen('/ip4/127.0.0.1/tcp/0')
 

@@ -19,16 +19,35 @@ describe('dialer', () => {
       expect(source).to.have.property('message').that.includes('no listener on IPv4')
     })
 
-    it('is that of the one loopback listener', async () => {
-      const { port } = await dials.local.listen('/ip4/127.0.0.1/tcp/0')
+    /** What is listened on, what is dialed, and which listener's port is seen. An ephemeral one if none is */
+    const SEEN: Array<[listening: string[], host: string, seen?: number]> = [
+      [['/ip4/127.0.0.1'], '/ip4/127.0.0.1', 0],
+      [['/ip6/::1'], '/ip6/::1', 0],
+      [['/ip4/0.0.0.0', '/ip4/127.0.0.1'], '/ip4/127.0.0.1', 1],
+      [['/ip6/::1', '/ip6/::', '/ip4/0.0.0.0'], '/ip4/127.0.0.1', 2],
+      [['/ip6/::'], '/ip4/127.0.0.1'],
+      // an IPv4-mapped address is an IPv4 address
+      [['/ip4/127.0.0.1'], '/ip6/::ffff:127.0.0.1', 0],
+      [['/ip6/::ffff:127.0.0.1'], '/ip4/127.0.0.1', 0],
+      // the zone of a loopback address means nothing
+      [['/ip6zone/lo/ip6/::1'], '/ip6/::1', 0],
+      [['/ip6/::1'], '/ip6zone/lo/ip6/::1', 0],
+      // the unspecified address is dialed as the loopback address
+      [['/ip4/127.0.0.1'], '/ip4/0.0.0.0', 0],
+      [['/ip4/127.0.0.1'], '/ip6/::ffff:0.0.0.0', 0],
+      [['/ip6/::1'], '/ip6/::', 0]
+    ]
 
-      expect(await dials.dialServer()).to.equal(port)
-    })
+    SEEN.forEach(([listening, host, seen]) => {
+      it(`to ${host} is ${seen == null ? 'ephemeral' : `that of ${listening[seen]}`}, with listeners on ${listening.join(', ')}`, async () => {
+        const ports: number[] = []
 
-    it('is that of the one IPv6 loopback listener', async () => {
-      const { port } = await dials.local.listen('/ip6/::1/tcp/0')
+        for (const address of listening) {
+          ports.push((await dials.local.listen(`${address}/tcp/0`)).port)
+        }
 
-      expect(await dials.dialServer(dials.server6, '/ip6/::1')).to.equal(port)
+        expect(ports.indexOf(await dials.dialServer(/::1?$/.test(host) ? dials.server6 : dials.server, host))).to.equal(seen ?? -1)
+      })
     })
 
     it('is that of either of two loopback listeners', async () => {
@@ -40,62 +59,6 @@ describe('dialer', () => {
       ports.add(await dials.dialServer())
 
       expect([...ports]).to.have.members(listeners.map(({ port }) => port))
-    })
-
-    it('is that of the loopback listener rather than the wildcard', async () => {
-      await dials.local.listen('/ip4/0.0.0.0/tcp/0')
-      const { port } = await dials.local.listen('/ip4/127.0.0.1/tcp/0')
-
-      expect(await dials.dialServer()).to.equal(port)
-    })
-
-    it('is that of the wildcard rather than another address family', async () => {
-      await dials.local.listen('/ip6/::1/tcp/0')
-      await dials.local.listen('/ip6/::/tcp/0')
-      const { port } = await dials.local.listen('/ip4/0.0.0.0/tcp/0')
-
-      expect(await dials.dialServer()).to.equal(port)
-    })
-
-    it('is ephemeral if the only listeners are of another family', async () => {
-      const { port } = await dials.local.listen('/ip6/::/tcp/0')
-
-      expect(await dials.dialServer()).to.not.equal(port)
-    })
-
-    it('is the IPv4 one for an IPv4-mapped IPv6 address', async () => {
-      const { port } = await dials.local.listen('/ip4/127.0.0.1/tcp/0')
-
-      expect(await dials.dialServer(dials.server, '/ip6/::ffff:127.0.0.1')).to.equal(port)
-    })
-
-    it('is that of a listener on an IPv4-mapped IPv6 address', async () => {
-      const { port } = await dials.local.listen('/ip6/::ffff:127.0.0.1/tcp/0')
-
-      expect(await dials.dialServer()).to.equal(port)
-    })
-
-    it('is that of a listener on a loopback address with a zone, which means nothing there', async () => {
-      const { port } = await dials.local.listen('/ip6zone/lo/ip6/::1/tcp/0')
-
-      expect(await dials.dialServer(dials.server6, '/ip6/::1')).to.equal(port)
-    })
-
-    it('is that of the loopback listener for a loopback address with a zone', async () => {
-      const { port } = await dials.local.listen('/ip6/::1/tcp/0')
-
-      expect(await dials.dialServer(dials.server6, '/ip6zone/lo/ip6/::1')).to.equal(port)
-    })
-
-    const unspecified = ['/ip4/0.0.0.0', '/ip6/::ffff:0.0.0.0', '/ip6/::']
-    unspecified.forEach(host => {
-      it(`is that of the loopback listener for the unspecified address ${host}`, async () => {
-        const is6 = host === '/ip6/::'
-        const { port } = await dials.local.listen(is6 ? '/ip6/::1/tcp/0' : '/ip4/127.0.0.1/tcp/0')
-        const to = is6 ? dials.server6 : dials.server
-
-        expect(await dials.dialServer(to, host)).to.equal(port)
-      })
     })
 
     it('is on the address that the peer sees, also to another loopback address', async () => {

@@ -1,6 +1,5 @@
 import { expect } from 'aegir/chai'
 import { SuspendedEndpoints } from '../../src/dialing/suspended-endpoints.ts'
-import { runInNamespace } from '../fixtures/namespace.ts'
 
 const ENDPOINT = { host: '0.0.0.0', port: 4001 }
 const OTHER = { host: '0.0.0.0', port: 4002 }
@@ -30,13 +29,6 @@ describe('suspended endpoints', () => {
 
     expect(suspended.unanswered(ENDPOINT, '2001:db8:1::1')).to.equal(false)
     expect(suspended.unanswered(ENDPOINT, '2001:db8:0:100::1')).to.equal(true)
-  })
-
-  it('does not suspend a port for three peers of one IPv6 site that do not answer it', async function () {
-    const addresses = ['fd11::1', 'fd11::2', 'fd11::3', 'fd11::4', 'fd12::4', 'fd13::4']
-    const setUp = addresses.map(address => `ip -6 address add ${address}/128 dev lo nodad`).join('\n')
-
-    expect(await runInNamespace(this, setUp, 'one-site.ts')).to.deep.equal(['wildcard', 'suspended'])
   })
 
   it('is cleared by one that answers', () => {
