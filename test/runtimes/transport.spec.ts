@@ -1,20 +1,20 @@
-import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { isIPv6 } from 'node:net'
+import net, { isIPv6 } from 'node:net'
 import os from 'node:os'
-import path from 'node:path'
 import { expect } from 'aegir/chai'
 import { pEvent } from 'p-event'
 import { toDuplex } from '../../src/index.ts'
+import { readBytes, startServer } from '../fixtures/server.ts'
 import { exchange, sendBack } from '../kit/echo.ts'
 import { createTransport, rawUpgrader } from '../kit/transport.ts'
 import { within } from '../kit/wait.ts'
 import { reusesPorts, runtime } from './runtime.ts'
 import type { RawConnection, SourcePort } from '../../src/index.ts'
+import type { TestServer } from '../fixtures/server.ts'
 import type { TestTransport } from '../kit/transport.ts'
 import type { Listener, StreamCloseEvent } from '@libp2p/interface'
-import type { ChildProcess } from 'node:child_process'
+import type { Socket } from 'node:net'
 
 /**
  * How long a close may take, in ms. After a second it would do without the peer's
@@ -29,58 +29,44 @@ const LENGTH = 100_000
 
 const hasIPv6 = Object.values(os.networkInterfaces()).flat().some(own => own?.address === '::1')
 
+async function endOf (socket: Socket): Promise<string> {
+  // once() rejects if the socket has an error before
+  return once(socket, 'end').then(() => 'FIN', () => 'RST')
+}
+
 describe(`the transport in ${runtime}`, function () {
   this.timeout(5_000)
-
-  let peers: ChildProcess
-  let url: string
-
-  before(async () => {
-    const node = path.join(import.meta.dirname, '../../node_modules/.bin/node')
-    peers = spawn(node, [path.join(import.meta.dirname, 'peers.ts')], { stdio: ['pipe', 'pipe', 'inherit'] })
-    url = String((await once(peers.stdout ?? peers, 'data'))[0]).trim()
-  })
-
-  after(() => { peers.kill() })
-
-  /**
-   * @throws {Error} if the peers could not do it
-   */
-  async function ask (action: string, ...args: Array<string | number>): Promise<any> {
-    const response = await fetch([url, action, ...args.map(encodeURIComponent)].join('/'))
-
-    if (!response.ok) {
-      throw new Error(await response.text())
-    }
-
-    return response.json()
-  }
 
   for (const host of hasIPv6 ? ['127.0.0.1', '::1'] : ['127.0.0.1']) {
     const ip = isIPv6(host) ? 'ip6' : 'ip4'
 
     describe(`over ${ip}`, () => {
       let local: TestTransport
+      let server: TestServer
       let listener: Listener
       let listening: number
+
+      /** How the connection ends, as the server sees it */
+      let ending: Promise<string>
 
       beforeEach(async () => {
         local = createTransport();
         ({ listener, port: listening } = await local.listen(`/${ip}/${host}/tcp/0`, rawUpgrader(connection => { void sendBack(connection) })))
+        server = await startServer(host, 0, socket => {
+          ending = endOf(socket)
+          socket.pipe(socket)
+        })
       })
 
-      afterEach(async () => local.stop())
+      afterEach(async () => {
+        await local.stop()
+        await server.stop()
+      })
 
-      interface DialedPeer {
-        connection: RawConnection
-        source: SourcePort
-        port: number
-      }
+      async function dialPeer (): Promise<{ connection: RawConnection, source: SourcePort, peer: Socket }> {
+        const dialed = await local.connect(`/${ip}/${host}/tcp/${server.port}`)
 
-      async function dialPeer (): Promise<DialedPeer> {
-        const port = await ask('listen', host)
-
-        return { ...await local.connect(`/${ip}/${host}/tcp/${port}`), port }
+        return { ...dialed, peer: await server.socket(0) }
       }
 
       async function closeError (connection: RawConnection): Promise<Error | undefined> {
@@ -88,11 +74,10 @@ describe(`the transport in ${runtime}`, function () {
       }
 
       it(`peers see ${reusesPorts ? 'the listening port' : 'another port than the listening one'}, which the transport tells`, async () => {
-        const { port, source: { localAddr, kind } } = await dialPeer()
-        const seen = await ask('source', port)
+        const { peer: { remotePort }, source: { localAddr, kind } } = await dialPeer()
 
-        expect(localAddr?.toString()).to.equal(`/${ip}/${host}/tcp/${seen}`)
-        expect(seen === listening).to.equal(reusesPorts)
+        expect(localAddr?.toString()).to.equal(`/${ip}/${host}/tcp/${remotePort}`)
+        expect(remotePort === listening).to.equal(reusesPorts)
         expect(kind === 'ephemeral').to.equal(!reusesPorts)
       })
 
@@ -116,36 +101,48 @@ describe(`the transport in ${runtime}`, function () {
       })
 
       it('a close sends FIN', async () => {
-        const { connection, port } = await dialPeer()
+        const { connection } = await dialPeer()
         await within(CLOSE_LIMIT, connection.close(), 'The close')
 
-        expect(await ask('ending', port)).to.equal('FIN')
+        expect(await ending).to.equal('FIN')
       })
 
       it('an abort sends RST', async () => {
-        const { connection, port } = await dialPeer()
+        const { connection } = await dialPeer()
         connection.abort(new Error('That is the test'))
 
-        expect(await ask('ending', port)).to.equal('RST')
+        expect(await ending).to.equal('RST')
       })
 
       it('closed by the peer', async () => {
-        const { connection, port } = await dialPeer()
+        const { connection, peer } = await dialPeer()
+        const error = closeError(connection)
+        peer.end()
 
-        expect(await Promise.all([closeError(connection), ask('end', port)])).to.deep.equal([undefined, null])
+        expect(await error).to.equal(undefined)
       })
 
       it('reset by the peer', async () => {
-        const { connection, port } = await dialPeer()
-        const [error] = await Promise.all([closeError(connection), ask('reset', port)])
+        const { connection, peer } = await dialPeer()
+        const error = closeError(connection)
+        peer.resetAndDestroy()
 
-        expect(error).to.be.an('error')
+        expect(await error).to.be.an('error')
       })
 
       it('accept, and stop listening', async () => {
-        await ask('dial', host, listening, LENGTH)
+        const sent = randomBytes(LENGTH)
+        const socket = net.connect({ host, port: listening, allowHalfOpen: true })
+        const ended = once(socket, 'end')
+        socket.write(sent)
+        const received = await readBytes(socket, LENGTH)
+        expect(received.equals(sent), 'the bytes are the same').to.equal(true)
+        socket.end()
+        await ended
         await listener.close()
-        await expect(ask('dial', host, listening, LENGTH)).to.eventually.be.rejectedWith('ECONNREFUSED')
+
+        const refused = net.connect({ host, port: listening })
+        expect((await once(refused, 'error'))[0]).to.have.property('code', 'ECONNREFUSED')
       })
 
       if (ip === 'ip6') {
