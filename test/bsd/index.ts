@@ -58,7 +58,7 @@ const PARTS: Record<string, Part> = {
   // both dial, with three kinds of addresses
   'mutual-dials': { command: ['node', 'test/nat/index.ts', 'mutual-dials', '--rounds', '1'], reused: 6 },
   // two to the relay, and both of the punch
-  'hole-punch': { command: ['node', 'test/nat/index.ts', 'hole-punching', '--loss', '0', '--rounds', '1'], reused: 4 }
+  'hole-punch': { command: ['node', 'test/nat/index.ts', '--loss', '0', '--rounds', '1'], reused: 4 }
 }
 
 const names = parseOrExit(() => choose(process.argv.slice(2), [RULES, ...Object.keys(PARTS)]))

@@ -9,16 +9,17 @@
  * - `--ours go`: go-libp2p in the place of this package, to see what theirs do among
  * themselves
  * - `--rounds 10 --runs 3`: fewer connections, fewer hole punches of each kind
- * - `hole-punching --drop first-syn-to-relay`, or `punch-ack`: only hole punches with
- * this frame lost
+ * - `hole-punching --drop first-syn-to-relay`, or another name in `DROPS`: only hole
+ * punches with these frames lost
  */
 
 import { parseArgs } from 'node:util'
 import { choose, parseCount, parseOrExit } from '../kit/arguments.ts'
 import { print } from '../kit/print.ts'
 import { end, requireLab } from '../lab/requirements.ts'
+import { DROPS } from '../nat/scenes.ts'
 import { testDialing } from './dialing.ts'
-import { DROPS, testHolePunching } from './hole-punching.ts'
+import { testHolePunching } from './hole-punching.ts'
 import { IMPLEMENTATIONS, build } from './implementations.ts'
 import { testMutualDials } from './mutual-dials.ts'
 import { testReconnects } from './reconnects.ts'
@@ -62,7 +63,7 @@ const { parts, ours, others, rounds, runs, drops } = parseOrExit(() => {
     others: choose(values.with, known),
     rounds: parseCount('--rounds', values.rounds),
     runs: parseCount('--runs', values.runs),
-    drops: values.drop == null ? [] : choose(values.drop, DROPS)
+    drops: values.drop == null ? [] : choose(values.drop, Object.keys(DROPS))
   }
 })
 const all = [...new Set([ours, ...others])]

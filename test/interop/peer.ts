@@ -116,6 +116,11 @@ const ANSWERS = {
   close: { done: 'closed', failed: undefined, field: 'peer' },
   abort: { done: 'closed', failed: undefined, field: 'peer' }
 }
+/**
+ * The events by which the number of connections to a peer changes
+ */
+const CHANGES: Record<string, number> = { connected: 1, disconnected: -1 }
+
 const BENCH_ANSWERS = { done: 'bench', failed: 'bench-failed', field: undefined }
 
 export type CommandName = keyof typeof ANSWERS | `bench-${string}`
@@ -145,7 +150,7 @@ export async function startPeer ({ implementation, machine, host, port, bind = h
     let open = 0
 
     return events.filter(event => event.peer === peer).some(({ event }) => {
-      open += event === 'connected' ? 1 : event === 'disconnected' ? -1 : 0
+      open += CHANGES[event] ?? 0
 
       return event === 'disconnected' && open === 0
     })

@@ -3,106 +3,89 @@
  * its time, and NATs. Linux and root only.
  *
  * - `npm run test:nat`
- * - `npm run test:nat -- mutual-dials`, or `hole-punching`, `ended-punches`, `other-nets`,
- * `discovery`: this part only
- * - `npm run test:nat -- --runs 20`: so many runs for each pair of NATs, other net, or
- * pair of ends
- * - `npm run test:nat -- --rounds 100 --latency 10 --latency 100`: more rounds, at
- * these one-way latencies (in ms)
- * - `npm run test:nat -- hole-punching --loss 3 --jitter 20`: only on a network that
- * loses 3 % of the frames and delays the others by up to 20 ms more. With `--seed` and
+ * - `npm run test:nat -- mutual-dials`, or another part, or several: only these. The parts are
+ * `mutual-dials`, `hole-punching` (pairs of NATs), `lossy`, `far`, `drops`, `ended-punches`, `counting`,
+ * `other-nets`,
+ * `roam`, `forward`, `discovery`. `-- --far` does the same as `-- far`
+ * - `npm run test:nat -- --rounds 20`: so many rounds of each
+ * - `npm run test:nat -- mutual-dials --latency 10 --latency 100`: at these one-way latencies
+ * (in ms), also for `lossy`
+ * - `npm run test:nat -- --loss 5 --jitter 30 --latency 150`: only on a network that
+ * loses 5 % of the frames and delays the others by 150 ms and up to 30 ms more. With `--seed` and
  * the number that a run has printed, it meets the same on each TCP connection again
- * - `npm run test:nat -- hole-punching --drop punch-ack`, or `first-syn-to-relay`,
- * `punch-ack-and-syn-ack`, `punch-syn-ack-and-ack`: only with these frames lost
- * - `npm run test:nat -- hole-punching --far`: only over 300 ms one way
- * - `npm run test:nat -- discovery --forward`: only a symmetric NAT with a forwarded port,
- * and one without
- * - `npm run test:nat -- discovery --transport '@libp2p/tcp'`: what stock
- * libp2p does
+ * - `npm run test:nat -- --drop punch-ack`, or another name in `DROPS`: only with these frames lost
+ * - `npm run test:nat -- discovery --transport '@libp2p/tcp'`: what stock libp2p does
  */
 
 import { randomInt } from 'node:crypto'
 import { parseArgs } from 'node:util'
 import { choose, parseCount, parseOrExit } from '../kit/arguments.ts'
+import { print } from '../kit/print.ts'
 import { end, requireLab } from '../lab/requirements.ts'
 import { testDiscovery } from './discovery.ts'
 import { testEndedPunches } from './ended-punches.ts'
 import { testHolePunching } from './hole-punching.ts'
-import { testDrops, testLossyPunches } from './lossy-punches.ts'
 import { testMutualDials } from './mutual-dials.ts'
-import { testOtherNets } from './other-nets.ts'
+import { otherNets } from './other-nets.ts'
+import { testRoaming } from './roam.ts'
+import { DROPS, counting, dropped, far, lossy, natPairs } from './scenes.ts'
 import type { TransportName } from './discovering-peer.ts'
-import type { DropName } from './lossy-punches.ts'
 
-const PARTS = ['mutual-dials', 'hole-punching', 'ended-punches', 'other-nets', 'discovery']
 const TRANSPORTS: TransportName[] = ['reuseportTcp', '@libp2p/tcp']
-const DROPS: DropName[] = ['first-syn-to-relay', 'punch-ack', 'punch-ack-and-syn-ack', 'punch-syn-ack-and-ack']
 
 /**
- * The parts that options are for, if not for several
+ * How many scenes are played at a time where nobody looks at how long it takes
  */
-const PART_OF = { loss: 'hole-punching', jitter: 'hole-punching', seed: 'hole-punching', drop: 'hole-punching', far: 'hole-punching', forward: 'discovery', transport: 'discovery' }
+const CONCURRENCY = 3
 
 /**
  * What a network loses, in percent, and how much longer it takes, in ms, if nothing
- * else is asked for
+ * else is asked for: near and farther away
  */
-const LOSS = 3
-const JITTER = 20
-
-/**
- * How far away a far peer is, in ms one way
- */
-const FAR = 300
-
-/**
- * How many runs or rounds there are if no number is asked for
- */
-const NAT_PAIRS = 3
-const OTHER_NETS = 1
-const ENDED_PUNCHES = 1
-const MUTUAL_DIALS = 20
-const LOSSY_PUNCHES = 8
-const DROPPED_FRAMES = 2
-const FAR_PUNCHES = 2
+const WEATHER = [{ latency: 20, loss: 3, jitter: 20 }, { latency: 150, loss: 5, jitter: 30 }]
 
 const MAX_SEED = 2 ** 32
 
-const { parts, runs, rounds, latencies, loss, jitter, seed, drops, far, forward, transport } = parseOrExit(() => {
+const PARTS: Record<string, () => Promise<string[]>> = {
+  'mutual-dials': async () => testMutualDials(latencies, rounds ?? 20),
+  'hole-punching': async () => testHolePunching(natPairs(rounds ?? 3), 1),
+  lossy: async () => testHolePunching(weather().map(each => lossy(each.latency, each, rounds ?? 8)), CONCURRENCY),
+  far: async () => testHolePunching([far(rounds ?? 2)], 1),
+  drops: async () => testHolePunching(dropped(drops, rounds ?? 2), CONCURRENCY),
+  'ended-punches': async () => testEndedPunches(rounds ?? 1),
+  counting: async () => testHolePunching(counting(rounds ?? 4), CONCURRENCY),
+  'other-nets': async () => testHolePunching(otherNets(rounds ?? 1), CONCURRENCY),
+  roam: testRoaming,
+  forward: async () => testDiscovery(transport, true),
+  discovery: async () => testDiscovery(transport, false)
+}
+
+const { parts, rounds, latencies, loss, jitter, seed, drops, transport } = parseOrExit(() => {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
-      runs: { type: 'string' },
+      ...Object.fromEntries(Object.keys(PARTS).map(name => [name, { type: 'boolean' as const }])),
       rounds: { type: 'string' },
       latency: { type: 'string', multiple: true, default: ['20'] },
       loss: { type: 'string' },
       jitter: { type: 'string' },
       seed: { type: 'string' },
       drop: { type: 'string', multiple: true },
-      far: { type: 'boolean' },
-      forward: { type: 'boolean' },
       transport: { type: 'string' }
     }
   })
-  const parts = choose(positionals, PARTS)
-
-  for (const [name, part] of Object.entries(PART_OF)) {
-    if (name in values && !parts.includes(part)) {
-      throw new Error(`--${name} is for ${part}`)
-    }
-  }
+  const isLossy = values.loss != null || values.jitter != null
+  const named = [...positionals, ...Object.keys(values).filter(name => name in PARTS)]
+  const implied = [...(isLossy ? ['lossy'] : []), ...(values.drop == null ? [] : ['drops']), ...(values.transport == null ? [] : ['discovery'])]
 
   return {
-    parts,
-    runs: parseIfGiven('--runs', values.runs),
-    rounds: parseIfGiven('--rounds', values.rounds),
+    parts: choose([...named, ...implied], Object.keys(PARTS)),
+    rounds: values.rounds == null ? undefined : parseCount('--rounds', values.rounds),
     latencies: values.latency.map(value => parseCount('--latency', value)),
     loss: parseAmount('--loss', values.loss, 100),
     jitter: parseAmount('--jitter', values.jitter, Infinity),
     seed: parseAmount('--seed', values.seed, MAX_SEED) ?? randomInt(MAX_SEED),
-    drops: values.drop == null ? undefined : choose(values.drop, DROPS),
-    far: values.far === true,
-    forward: values.forward === true,
+    drops: choose(values.drop ?? [], Object.keys(DROPS)),
     transport: choose([values.transport ?? 'reuseportTcp'], TRANSPORTS)[0]
   }
 })
@@ -111,50 +94,20 @@ await requireLab()
 
 const failures: string[] = []
 
-if (parts.includes('mutual-dials')) {
-  failures.push(...await testMutualDials(latencies, rounds ?? MUTUAL_DIALS))
-}
-
-if (parts.includes('hole-punching')) {
-  const isLossy = loss != null || jitter != null
-  const all = !isLossy && !far && drops == null
-
-  if (all) {
-    failures.push(...await testHolePunching(runs ?? NAT_PAIRS))
-  }
-
-  if (all || isLossy) {
-    for (const latency of latencies) {
-      const weather = all ? { loss: LOSS, jitter: JITTER } : { loss: loss ?? 0, jitter: jitter ?? 0 }
-      failures.push(...await testLossyPunches({ latency, seed, ...weather }, rounds ?? LOSSY_PUNCHES))
-    }
-  }
-
-  if (all || far) {
-    failures.push(...await testLossyPunches({ latency: FAR, seed, loss: 0, jitter: 0 }, rounds ?? FAR_PUNCHES))
-  }
-
-  if (all || drops != null) {
-    failures.push(...await testDrops(drops ?? DROPS, rounds ?? DROPPED_FRAMES))
-  }
-}
-
-if (parts.includes('ended-punches')) {
-  failures.push(...await testEndedPunches(runs ?? ENDED_PUNCHES))
-}
-
-if (parts.includes('other-nets')) {
-  failures.push(...await testOtherNets(runs ?? OTHER_NETS))
-}
-
-if (parts.includes('discovery')) {
-  failures.push(...await testDiscovery(transport, forward))
+for (const part of parts) {
+  print(`${part}. This may take minutes`, '')
+  failures.push(...await PARTS[part]())
 }
 
 end(failures)
 
-function parseIfGiven (name: string, value?: string): number | undefined {
-  return value == null ? undefined : parseCount(name, value)
+/**
+ * As asked for, or the usual ones
+ */
+function weather (): Array<Parameters<typeof lossy>[1] & { latency: number }> {
+  const asked = loss == null && jitter == null ? WEATHER : latencies.map(latency => ({ latency, loss: loss ?? 0, jitter: jitter ?? 0 }))
+
+  return asked.map(each => ({ ...each, seed }))
 }
 
 /**
