@@ -103,6 +103,8 @@ export interface ReuseportTcpTransport extends Transport<ReuseportTcpDialEvents>
   sourcePort(connection: Pick<Connection, 'timeline'>): SourcePort | undefined
 }
 
+const TURNED_OFF_FOR_THIS_DIAL: FromEphemeral = { kind: 'ephemeral', why: 'turned_off', message: 'port reuse is turned off for this dial' }
+
 /** The reason for the second dial */
 const SIMULTANEOUS_OPEN: FromEphemeral = { kind: 'ephemeral', why: 'simultaneous_open', message: 'the peer dialed us at the same moment' }
 
@@ -281,7 +283,7 @@ export class ReuseportTcp extends TypedEventEmitter<PortReuseEvents> implements 
       reusePort: options.reusePort ?? reusePort,
       reusePortTimeout,
       mayRace: rules.mayRace,
-      ephemeral: rules.ephemeral,
+      ephemeral: rules.ephemeral ?? (options.reusePort === false ? TURNED_OFF_FOR_THIS_DIAL : undefined),
       socketOptions,
       signal
     }))

@@ -180,7 +180,7 @@ export class Dialer {
     }
 
     if (isTurnedOff || reusePort === false) {
-      return { sources: [], otherwise: { kind: 'ephemeral', why: 'turned_off', message: 'port reuse is turned off' } }
+      return { sources: [], otherwise: { kind: 'ephemeral', why: 'turned_off', message: `port reuse is turned off by ${isTurnedOff ? 'LIBP2P_TCP_REUSEPORT' : 'the option reusePort'}` } }
     }
 
     const { support } = portReuse()

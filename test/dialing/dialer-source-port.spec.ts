@@ -168,7 +168,7 @@ describe('dialer', () => {
       const { port } = await dials.local.listen('/ip4/127.0.0.1/tcp/0')
       const { source } = await dials.local.connect(`/ip4/127.0.0.1/tcp/${dials.server.port}`, { reusePort: false })
 
-      expect(source).to.have.property('kind', 'ephemeral')
+      expect(source).to.include({ kind: 'ephemeral', message: 'port reuse is turned off for this dial' })
       expect((await dials.server.socket(0)).remotePort).to.not.equal(port)
     })
 
@@ -176,7 +176,8 @@ describe('dialer', () => {
       const other = dials.createTransport({ reusePort: false })
       const { port } = await other.listen('/ip4/127.0.0.1/tcp/0')
 
-      await other.connect(`/ip4/127.0.0.1/tcp/${dials.server.port}`)
+      const { source } = await other.connect(`/ip4/127.0.0.1/tcp/${dials.server.port}`)
+      expect(source).to.include({ kind: 'ephemeral', message: 'port reuse is turned off by the option reusePort' })
       expect((await dials.server.socket(0)).remotePort).to.not.equal(port)
 
       await other.connect(`/ip4/127.0.0.1/tcp/${dials.server.port}`, { reusePort: true })
