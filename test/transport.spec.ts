@@ -8,7 +8,6 @@ import { reuseportTcp } from '../src/index.ts'
 import { ReuseportTcp as BrowserTransport } from '../src/transport.browser.ts'
 import { closed, startServer } from './fixtures/server.ts'
 import { createTransport, rawUpgrader } from './kit/transport.ts'
-import { until } from './kit/wait.ts'
 import type { TestServer } from './fixtures/server.ts'
 import type { TestTransport } from './kit/transport.ts'
 import type { TCPSocketOptions } from '../src/index.ts'
@@ -152,64 +151,6 @@ describe('transport', () => {
         expect(await keptAlive(Number(addr.toString().split('/').pop()))).to.equal(expected)
         await listener.close()
       })
-    })
-  })
-
-  describe('metrics', () => {
-    it('have the names and labels of @libp2p/tcp', async () => {
-      const counted: Record<string, Record<string, number>> = {}
-      const register = (name: string): unknown => {
-        const values: Record<string, number> = counted[name] ??= {}
-
-        return {
-          increment: (labels: Record<string, true | number>) => { Object.entries(labels).forEach(([label, by]) => { values[label] = (values[label] ?? 0) + Number(by) }) },
-          update: (labels: Record<string, number>) => { Object.assign(values, labels) }
-        }
-      }
-      const metrics: any = { registerCounterGroup: register, registerMetricGroup: register }
-      const measured = createTransport({}, { metrics })
-      cleanup.push(async () => measured.stop())
-      const { port, listener } = await measured.listen('/ip4/127.0.0.1/tcp/0', rawUpgrader(async () => {
-        await new Promise(resolve => setTimeout(resolve, 10))
-        throw new Error('not upgraded')
-      }))
-      const label = `127.0.0.1:${port}`
-      expect(counted.libp2p_tcp_listener_status_info).to.deep.equal({ [label]: 1 })
-
-      const { connection } = await measured.connect(`/ip4/127.0.0.1/tcp/${server.port}`)
-      expect(counted.libp2p_tcp_dialer_events_total).to.deep.equal({ connect: 1 })
-
-      await connection.close()
-      expect(counted.libp2p_tcp_dialer_events_total).to.deep.equal({ connect: 1, end: 1, _remote_close: 1 })
-
-      await measured.connect(`/ip4/127.0.0.1/tcp/${server.port}`, { signal: AbortSignal.abort() }).catch(() => {})
-      expect(counted.libp2p_tcp_dialer_events_total).to.not.have.property('abort')
-
-      const controller = new AbortController()
-      const aborted = measured.connect(`/ip4/127.0.0.1/tcp/${server.port}`, { signal: controller.signal }).catch(() => {})
-      controller.abort()
-      await aborted
-      expect(counted.libp2p_tcp_dialer_events_total).to.have.property('abort', 1)
-
-      await measured.transport.dial(multiaddr(`/ip4/127.0.0.1/tcp/${server.port}`), {
-        signal: AbortSignal.timeout(5_000),
-        upgrader: rawUpgrader(() => { throw new Error('not upgraded') })
-      }).catch(() => {})
-      expect(counted.libp2p_tcp_dialer_errors_total).to.deep.equal({ outbound_upgrade: 1 })
-
-      await local.connect(`/ip4/127.0.0.1/tcp/${port}`)
-      await until(() => counted.libp2p_tcp_listener_errors_total[`${label} inbound_upgrade`] === 1 && counted.libp2p_tcp_inbound_connections_total[label] === 0)
-      expect(counted.libp2p_tcp_listener_events_total).to.include({ [`${label} connection`]: 1 })
-      expect(counted.libp2p_tcp_listener_errors_total).to.have.all.keys(`${label} inbound_upgrade`)
-      expect(counted.libp2p_tcp_inbound_connections_total).to.have.all.keys(label)
-
-      await listener.close()
-      expect(counted.libp2p_tcp_listener_status_info).to.deep.equal({ [label]: 0 })
-
-      const closed = await startServer()
-      await closed.stop()
-      await measured.connect(`/ip4/127.0.0.1/tcp/${closed.port}`).catch(() => {})
-      expect(counted.libp2p_tcp_dialer_events_total).to.have.property('error', 1)
     })
   })
 
