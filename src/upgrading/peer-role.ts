@@ -2,7 +2,7 @@
  * The peer's role can be another one than expected. Two things tell the peer's role:
  *
  * - its first bytes, if this end is the initiator: {@link watchForInitiator}
- * - its silence, if the peer should be the initiator: {@link startsToSpeak}
+ * - its silence, if the peer should be the initiator, or may be: {@link startsToSpeak}
  */
 
 import pDefer from 'p-defer'
@@ -159,7 +159,7 @@ export interface StartsToSpeakOptions {
 }
 
 /**
- * Waits for the first bytes of a peer that should be the initiator. An initiator proposes a
+ * Waits for the first bytes of a peer that may be the initiator. An initiator proposes a
  * protocol at once. A responder waits for the proposal. If the peer is silent, both ends are
  * responders: the dials did not meet, one of them arrived at a listener of the other end.
  *
@@ -175,7 +175,8 @@ export async function startsToSpeak (socket: Socket, { timeout, isPrivateNetwork
       waited.resolve()
     }
   }
-  const timer = setTimeout(waited.resolve, timeout)
+  // an event loop that is late runs timers before it reads what has arrived
+  const timer = setTimeout(() => { setImmediate(waited.resolve) }, timeout)
   socket.on('data', onData)
   socket.once('close', waited.resolve)
   // the peer may have spoken before

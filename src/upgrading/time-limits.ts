@@ -21,16 +21,23 @@ const LONGEST_ROUND_TRIP_MS = 500
 
 /**
  * How long a listener waits for the first bytes of an initiator, in ms. After that it takes
- * the peer of a hole punch for a responder. An initiator sends its first bytes at once. If
- * they are lost, it sends them again. This limit outlasts one such loss if a round trip takes
- * 170 ms or less. A loss of the ACK before them does not matter: without the ACK no connection
- * is accepted yet, so the wait has not begun.
+ * the peer of a hole punch for a responder. An initiator sends its first bytes at once, right
+ * behind the ACK that completes the connection. A loss of this ACK does not matter: without it
+ * no connection is accepted yet, so the wait has not begun.
  *
- * In a private network the wait begins when the nonces are exchanged. An initiator may then
- * need one more round trip, until it has this end's nonce. With this round trip, the limit
- * outlasts one loss if a round trip takes 127 ms or less
+ * The peer of a punch is a responder. Only others can be initiators: a neighbour behind the
+ * peer's NAT, or a plain dial of the peer. If the first bytes of such a dial are lost, this
+ * limit is too short, and the dial fails. A longer limit would delay each punch with a peer
+ * behind a symmetric NAT (docs/decisions.md)
  */
-export const ACCEPTED_SILENCE_MS = dataRetransmission(170)
+export const ACCEPTED_SILENCE_MS = 100
+
+/**
+ * The same in a private network, after the exchange of the nonces. An initiator may then need
+ * one more round trip, until it has this end's nonce. With this round trip, the limit outlasts
+ * one loss of its first bytes if a round trip takes 127 ms or less
+ */
+export const PROTECTED_SILENCE_MS = 127.5 + dataRetransmission(127.5)
 
 /**
  * How long a responder that dialed waits for the first bytes of an initiator, in ms. If the
@@ -40,8 +47,9 @@ export const ACCEPTED_SILENCE_MS = dataRetransmission(170)
  * latest such arrival, so only one of two waiting ends becomes the initiator. If both ends did,
  * the attempt would fail.
  *
- * The limit could be shorter if this end's SYN has reached a listener. But the kernel does not
- * tell: after a simultaneous open the socket is connected as well.
+ * The limit is the same in all networks, so it allows for the longer wait of a listener in a
+ * private one. It could be shorter if this end's SYN has reached a listener. But the kernel does
+ * not tell: after a simultaneous open the socket is connected as well.
  *
  * In a private network the wait begins when this end has the peer's nonce, which the peer sends
  * as soon as it is connected. A lost frame then costs no more time than below
@@ -55,12 +63,12 @@ export function dialedSilence (connecting: number): number {
   const latest = Math.max(
     // This end's SYN reached a listener, and the listener waits for this end first. The same
     // is true if the SYN or the SYN-ACK is lost: this end is then connected later
-    roundTrip + ACCEPTED_SILENCE_MS,
+    roundTrip + PROTECTED_SILENCE_MS,
     // This end's ACK to the listener is lost: the listener accepts the connection after it has
     // sent its SYN-ACK again
-    FIRST_RETRANSMISSION_MS + roundTrip + ACCEPTED_SILENCE_MS,
+    FIRST_RETRANSMISSION_MS + roundTrip + PROTECTED_SILENCE_MS,
     // The first data of the listener is lost
-    roundTrip + ACCEPTED_SILENCE_MS + dataRetransmission(roundTrip),
+    roundTrip + PROTECTED_SILENCE_MS + dataRetransmission(roundTrip),
     // A simultaneous open, and this end's SYN-ACK or ACK is lost: the initiator is connected
     // after it has sent its own SYN-ACK again
     FIRST_RETRANSMISSION_MS + roundTrip,
@@ -77,7 +85,7 @@ export function dialedSilence (connecting: number): number {
  * kernel already has this connection. If the peer's ACK is lost, the kernel accepts the
  * connection only after it has sent its SYN-ACK again
  */
-export const LATE_ARRIVAL_MS = FIRST_RETRANSMISSION_MS + ACCEPTED_SILENCE_MS + 2 * LONGEST_ROUND_TRIP_MS
+export const LATE_ARRIVAL_MS = FIRST_RETRANSMISSION_MS + PROTECTED_SILENCE_MS + 2 * LONGEST_ROUND_TRIP_MS
 
 /**
  * How long the plain dial before the first punch may take, in ms. There is such a dial if the

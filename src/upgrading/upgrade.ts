@@ -2,7 +2,7 @@ import { ExpectedPeers } from './expected-peers.ts'
 import { withInboundLimits } from './inbound-limits.ts'
 import { startsToSpeak, watchForInitiator } from './peer-role.ts'
 import { roleOf, rulesOf } from './roles.ts'
-import { ACCEPTED_SILENCE_MS } from './time-limits.ts'
+import { ACCEPTED_SILENCE_MS, PROTECTED_SILENCE_MS } from './time-limits.ts'
 import type { InboundLimitsComponents } from './inbound-limits.ts'
 import type { DialRules } from './roles.ts'
 import type { Target } from '../address.ts'
@@ -155,7 +155,8 @@ export class RoleUpgrader {
     const limited = upgrader.createInboundAbortSignal(signal)
 
     try {
-      const { begun, isSilent } = await this.#waitForInitiator(connection, socket, { timeout: ACCEPTED_SILENCE_MS, signal: limited })
+      const timeout = components.connectionProtector == null ? ACCEPTED_SILENCE_MS : PROTECTED_SILENCE_MS
+      const { begun, isSilent } = await this.#waitForInitiator(connection, socket, { timeout, signal: limited })
       const peer = isSilent ? this.#expected.take(remote) : undefined
 
       if (peer == null) {

@@ -1,7 +1,10 @@
+import { once } from 'node:events'
 import net from 'node:net'
+import { setImmediate as turn } from 'node:timers/promises'
 import { defaultLogger } from '@libp2p/logger'
 import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
+import { ACCEPTED_SILENCE_MS } from '../../src/upgrading/time-limits.ts'
 import { startBlackhole, startServer } from '../fixtures/server.ts'
 import { createTransport, rawUpgrader } from '../kit/transport.ts'
 import { until } from '../kit/wait.ts'
@@ -130,6 +133,13 @@ describe('role of an upgrade', () => {
       await expect(punch(server.port, options)).to.eventually.be.rejected().with.property('code', 'ECONNREFUSED')
     }
 
+    /**
+     * This thread does nothing for so many ms, like one that is busy
+     */
+    function block (time: number): void {
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, time)
+    }
+
     function arrive (port: number): Socket {
       const socket = net.connect({ host: '127.0.0.1', port })
       socket.on('error', () => {})
@@ -172,12 +182,15 @@ describe('role of an upgrade', () => {
       expect(upgrades[0]).to.have.property('direction', 'outbound')
     })
 
-    it('is that of the responder if the first bytes of the peer were lost and sent again', async () => {
+    it('is that of the responder if the first bytes of the peer are here, but not read in time', async () => {
       const { port, upgrades } = await listen()
       await failToPunch()
 
-      const late = arrive(port)
-      setTimeout(() => { late.write(PROPOSAL) }, 300)
+      const socket = arrive(port)
+      await once(socket, 'connect')
+      await turn()
+      socket.write(PROPOSAL)
+      block(2 * ACCEPTED_SILENCE_MS)
       await until(() => upgrades.length === 1)
       expect(upgrades[0]).to.have.property('direction', 'inbound')
     })
