@@ -1,4 +1,4 @@
-import { dialedSilence } from './time-limits.ts'
+import { dialedSilence, initiatorSilence } from './time-limits.ts'
 import type { FromEphemeral } from '../dialing/dialed-from.ts'
 import type { MessageStreamDirection } from '@libp2p/interface'
 
@@ -38,10 +38,11 @@ export interface DialRules {
   readonly expectsPeer: boolean
 
   /**
-   * How long the peer may be silent before this end becomes the initiator, in ms. `connecting`
-   * is how long the dial took, in ms. An initiator does not wait, so it has no such limit
+   * How long this end waits for the peer's first bytes, in ms. If there are none, it is the
+   * initiator, else the responder. 0: it does not wait and is the initiator. `connecting` is how
+   * long the dial took, in ms
    */
-  silence?(connecting: number): number
+  silence(connecting: number): number
 
   /**
    * What is sent to the peer when the signal aborts the upgrade. All attempts of a hole punch
@@ -57,6 +58,7 @@ const RULES: Readonly<Record<Role | 'plain', DialRules>> = {
     mayRace: true,
     mayCross: true,
     expectsPeer: false,
+    silence: () => 0,
     abortsWith: 'FIN'
   },
   initiator: {
@@ -64,6 +66,7 @@ const RULES: Readonly<Record<Role | 'plain', DialRules>> = {
     mayRace: false,
     mayCross: false,
     expectsPeer: true,
+    silence: initiatorSilence,
     abortsWith: 'FIN and RST'
   },
   responder: {

@@ -40,6 +40,18 @@ export const ACCEPTED_SILENCE_MS = 100
 export const PROTECTED_SILENCE_MS = 127.5 + dataRetransmission(127.5)
 
 /**
+ * How long an initiator that dialed waits for the peer's first bytes, in ms. It speaks at once,
+ * unless its dial took longer than a responder waits. Then the peer may be the initiator by now.
+ * This happens if the ACK to this end's SYN-ACK is lost, and the SYN-ACK that this end sends
+ * again as well. The peer's first bytes then complete the connection, so they are here with it
+ *
+ * @param connecting - how many ms the dial took
+ */
+export function initiatorSilence (connecting: number): number {
+  return connecting < dialedSilence(0) ? 0 : ACCEPTED_SILENCE_MS
+}
+
+/**
  * How long a responder that dialed waits for the first bytes of an initiator, in ms. If the
  * peer is still silent then, both ends are waiting. This end then becomes the initiator.
  *

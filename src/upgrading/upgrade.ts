@@ -100,16 +100,15 @@ export class RoleUpgrader {
     signal?.addEventListener('abort', onAbort)
 
     try {
-      if (rules.silence == null) {
+      const timeout = rules.silence(took)
+
+      if (timeout === 0) {
         return await upgrader.upgradeOutbound(connection, options)
       }
 
-      const { begun, isSilent } = await this.#waitForInitiator(connection, socket, { timeout: rules.silence(took), signal })
-
-      if (isSilent) {
-        log('%a waits for an initiator, so this end is the initiator', ma)
-        begun.direction = 'outbound'
-      }
+      const { begun, isSilent } = await this.#waitForInitiator(connection, socket, { timeout, signal })
+      begun.direction = isSilent ? 'outbound' : 'inbound'
+      log('%a %s, so this end is the %s', ma, isSilent ? 'is silent' : 'speaks first', isSilent ? 'initiator' : 'responder')
 
       return await upgrader.upgradeOutbound(begun, { ...options, initiator: isSilent, skipProtection: true })
     } catch (err: any) {
@@ -165,7 +164,7 @@ export class RoleUpgrader {
       }
 
       await withInboundLimits(components, { connection, peer, signal: limited }, async () => {
-        log('%a waits for an initiator, so this end is the initiator', connection.remoteAddr)
+        log('%a is silent, so this end is the initiator', connection.remoteAddr)
         begun.direction = 'outbound'
         begun.remoteAddr = connection.remoteAddr.encapsulate(`/p2p/${peer}`)
         await upgrader.upgradeOutbound(begun, { signal: limited, initiator: true, skipProtection: true })

@@ -16,9 +16,11 @@ describe('roles', () => {
   })
 
   it('have the one who is to speak first expect a dial of the peer, and the other one wait for its bytes', () => {
-    expect(rulesOf('initiator')).to.include({ expectsPeer: true }).and.not.have.property('silence')
-    expect(rulesOf('responder')).to.include({ expectsPeer: false }).and.have.property('silence')
-    expect(rulesOf()).to.include({ expectsPeer: false }).and.not.have.property('silence')
+    for (const [role, expectsPeer, waits] of [['initiator', true, false], ['responder', false, true], [undefined, false, false]] as const) {
+      const rules = rulesOf(role)
+
+      expect([rules.expectsPeer, rules.silence(100) > 0], role).to.deep.equal([expectsPeer, waits])
+    }
   })
 
   it('keep a hole punch to its one port, which a plain dial is not kept to', () => {

@@ -1,5 +1,5 @@
 import { expect } from 'aegir/chai'
-import { dialedSilence, LATE_ARRIVAL_MS, PROTECTED_SILENCE_MS } from '../../src/upgrading/time-limits.ts'
+import { dialedSilence, initiatorSilence, LATE_ARRIVAL_MS, PROTECTED_SILENCE_MS } from '../../src/upgrading/time-limits.ts'
 
 /**
  * All numbers are ms, and worked out by hand. A SYN or SYN-ACK without an answer is sent again
@@ -16,6 +16,13 @@ describe('the silence of a listener in a private network', () => {
 
   it('is what the times below were worked out with', () => {
     expect(PROTECTED_SILENCE_MS).to.equal(510)
+  })
+})
+
+describe('the silence of an initiator', () => {
+  it('is for a dial that took longer than any responder waits', () => {
+    expect(initiatorSilence(1_700)).to.equal(0)
+    expect(initiatorSilence(Math.min(...[0, 100, 500].map(dialedSilence)))).to.be.greaterThan(0)
   })
 })
 

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import net from 'node:net'
-import { setImmediate as turn } from 'node:timers/promises'
+import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
 import { defaultLogger } from '@libp2p/logger'
 import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
@@ -89,6 +89,22 @@ describe('role of an upgrade', () => {
 
       expect(await dial(port, false)).to.include({ direction: 'outbound', initiator: true })
     })
+
+    for (const [what, greeting, upgraded] of [
+      ['becomes that of the responder if the dial took longer than a responder waits, and the peer speaks', PROPOSAL, { direction: 'inbound', initiator: false }],
+      ['stays that of the initiator if the dial took that long, and the peer is silent', HEADER, { direction: 'outbound', initiator: true }]
+    ] as const) {
+      it(what, async () => {
+        const blackhole = await startBlackhole('127.0.0.1', 0, greeting)
+        cleanup.push(async () => blackhole.stop())
+        const dialing = dial(blackhole.port, true)
+        // the SYN is sent again after one and after three seconds
+        await delay(1_500)
+        blackhole.release()
+
+        expect(await dialing).to.include(upgraded)
+      })
+    }
   })
 
   it('that fails is in the error log, as with @libp2p/tcp', async () => {
