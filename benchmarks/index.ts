@@ -1,5 +1,5 @@
 /**
- * Measures this transport next to `@libp2p/tcp`, go-libp2p and rust-libp2p, in turn, on
+ * Where the figures of README.md and docs/performance.md come from: measures this transport next to `@libp2p/tcp`, go-libp2p and rust-libp2p, in turn, on
  * loopback, with the peers of test/interop. It needs Linux. Without `go` or `cargo`, their
  * columns are left out. A run of all rows with at least 5 pairs writes results.json, the chart,
  * and the figures in README.md and docs/performance.md. Any other run only prints. The exit code

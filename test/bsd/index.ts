@@ -1,6 +1,6 @@
 /**
- * Port reuse under the rules of xnu (macOS), which bsd-bind-rules.c gives to Linux
- * processes: first each rule, then parts of the other tests, with the number of dials
+ * Port reuse under the rules of xnu (macOS), without a Mac: bsd-bind-rules.c gives them to Linux
+ * processes. First each rule, then parts of the other tests, with the number of dials
  * that came from a listening port. Linux and root only, for the namespaces.
  *
  * - `npm run test:bsd`

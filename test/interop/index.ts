@@ -1,6 +1,7 @@
 /**
- * Nodes of this package with nodes of go-libp2p and rust-libp2p, in the lab of
- * test/nat. Linux and root only; needs `go` and `cargo`.
+ * Nodes of this package with nodes of go-libp2p and rust-libp2p, in the lab of test/lab: what two
+ * nodes of this package agree on may be wrong all the same. Linux and root only; needs `go` and
+ * `cargo`.
  *
  * - `npm run test:interop`
  * - `npm run test:interop -- dialing`, or `mutual-dials`, `reconnects`,
