@@ -3,7 +3,7 @@
  * change that at any time. With the roles swapped, for example, no hole would be punched any more
  */
 
-import { DialError, start } from '@libp2p/interface'
+import { start } from '@libp2p/interface'
 import { lpStream, streamPair } from '@libp2p/utils'
 import { multiaddr } from '@multiformats/multiaddr'
 import pDefer from 'p-defer'
@@ -116,11 +116,13 @@ async function startService (steps: string[]): Promise<Started> {
     },
     coordinate: async (_, procedure) => run('coordinate', procedure),
     follow: async (_, procedure) => run('follow', procedure),
-    dial: async (role, relayed, multiaddrs) => {
-      steps.push(`${role ?? 'plain'} ${multiaddrs.join()}`)
+    dialPlainly: (_, multiaddrs) => { steps.push(`plain ${multiaddrs.join()}`) },
+    punch: async ({ role, relayed, multiaddrs, roundTrip }) => {
+      steps.push(`${role} ${multiaddrs.join()}`)
 
-      if (role == null) {
-        throw new DialError('A punch is to follow')
+      // it began in 1970 if the addresses were asked for at another moment
+      if (roundTrip > LIMIT_MS) {
+        steps.push('no round trip')
       }
 
       return relayed

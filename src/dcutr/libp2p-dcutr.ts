@@ -5,6 +5,7 @@
 
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { dcutr } from '@libp2p/dcutr'
+import { DialError } from '@libp2p/interface'
 import { abortError, throwIfAborted, withSignals } from '../abort.ts'
 import type { Role } from '../upgrading/roles.ts'
 import type { DCUtRServiceComponents, DCUtRServiceInit } from '@libp2p/dcutr'
@@ -27,7 +28,7 @@ export interface DcutrAnswers {
   candidates(): Multiaddr[]
 
   /**
-   * A peer has dialed this node over a relay. `run` dials the peer's announced addresses,
+   * A peer has dialed this node over a relay. `run` begins to dial the peer's announced addresses,
    * exchanges addresses with it and punches, up to three times
    */
   coordinate(relayed: Connection, run: Procedure): Promise<void>
@@ -38,20 +39,43 @@ export interface DcutrAnswers {
    */
   follow(relayed: Connection, run: Procedure): Promise<void>
 
+  /** Begins to dial the addresses that the peer announces. The exchange does not wait for it */
+  dialPlainly(relayed: Connection, multiaddrs: Multiaddr[]): void
+
   /**
-   * Opens a direct connection to the peer of a relayed connection. With a role, this is a punch
-   * in this role. Without one, it is the plain dial before the first punch, to the addresses
-   * that the peer announces
+   * Opens a direct connection to the peer of a relayed connection. The relayed connection is
+   * closed as soon as it resolves. `signal` is that of the procedure
    */
-  dial(role: Role | undefined, relayed: Connection, multiaddrs: Multiaddr[], signal: AbortSignal): Promise<Connection>
+  punch(wanted: WantedPunch, signal: AbortSignal): Promise<Connection>
+}
+
+export interface WantedPunch {
+  readonly role: Role
+  readonly relayed: Connection
+  readonly multiaddrs: Multiaddr[]
+
+  /** The round trip over the relay that the exchange has measured, in ms */
+  readonly roundTrip: number
+
+  /** The limit of the attempt, if the user has set `timeout` */
+  readonly limit?: AbortSignal
+}
+
+/** A procedure that is under way */
+interface Running {
+  readonly relayed: Connection
+  readonly signal: AbortSignal
+
+  /** When this end sent its CONNECT, in ms */
+  asked: number
 }
 
 /** Makes the service. The caller has to start and stop it */
 export function wrapDcutr (components: DCUtRServiceComponents, init: DCUtRServiceInit, answers: DcutrAnswers): unknown {
   const { addressManager, connectionManager, logger, peerStore, registrar, transportManager } = components
 
-  // a dial does not name its relayed connection, so the async context carries the connection
-  const context = new AsyncLocalStorage<Connection | undefined>()
+  // a dial does not name its relayed connection, so the async context does
+  const context = new AsyncLocalStorage<Running | undefined>()
 
   const service = dcutr(init)({
     logger,
@@ -60,34 +84,65 @@ export function wrapDcutr (components: DCUtRServiceComponents, init: DCUtRServic
     registrar: override(registrar, {
       handle: async (protocol, handler, options) => registrar.handle(protocol, async (stream, relayed) => {
         await answers.follow(relayed, async signal => abortStreams([stream], signal, async () => {
-          await context.run(relayed, async () => handler(stream, relayed))
+          await context.run({ relayed, signal, asked: 0 }, async () => handler(stream, withoutLimit(relayed)))
         }))
       }, options)
     }),
     addressManager: override(addressManager, {
-      getAddresses: () => answers.candidates()
+      getAddresses: () => {
+        const running = context.getStore()
+
+        if (running != null) {
+          running.asked = Date.now()
+        }
+
+        return answers.candidates()
+      }
     }),
     connectionManager: override(connectionManager, {
       openConnection: async (peer, options = {}) => {
-        const relayed = context.getStore()
+        const running = context.getStore()
 
-        if (relayed == null || !Array.isArray(peer)) {
+        if (running == null || !Array.isArray(peer)) {
           return connectionManager.openConnection(peer, options)
         }
 
         // run without the context: a socket would keep the context, and with it the relayed
         // connection, in memory
-        return context.run(undefined, async () => answers.dial(roleInPunch(options), relayed, peer, options.signal ?? new AbortController().signal))
+        return context.run(undefined, async () => open(running, peer, options))
       }
     })
   }) as Coordinator
+
+  const open = async ({ relayed, signal, asked }: Running, multiaddrs: Multiaddr[], options: OpenConnectionOptions): Promise<Connection> => {
+    const role = roleInPunch(options)
+
+    if (role == null) {
+      // `@libp2p/dcutr` would wait for this dial, and begin the exchange when it has failed
+      answers.dialPlainly(relayed, multiaddrs)
+      throw new DialError(`${relayed.remotePeer} is dialed beside the exchange of addresses`)
+    }
+
+    const took = Date.now() - asked
+
+    return answers.punch({
+      role,
+      relayed,
+      multiaddrs,
+      // the responder has sent a SYNC, and waited for half a round trip
+      roundTrip: role === 'responder' ? Math.ceil(took / 1.5) : took,
+      // `@libp2p/dcutr` has the same limit for the exchange and the punch. Its default suits the
+      // exchange only
+      limit: init.timeout == null ? undefined : options.signal
+    }, signal)
+  }
 
   const upgradeInbound = service.upgradeInbound.bind(service)
   service.upgradeInbound = async relayed => answers.coordinate(relayed, async signal => {
     const streams: Stream[] = []
 
     await abortStreams(streams, signal, async () => {
-      await context.run(relayed, async () => upgradeInbound(withStreams(relayed, streams, signal)))
+      await context.run({ relayed, signal, asked: 0 }, async () => upgradeInbound(withStreams(withoutLimit(relayed), streams, signal)))
     })
   })
 
@@ -131,6 +186,14 @@ function withStreams (connection: Connection, streams: Stream[], signal: AbortSi
       return stream
     }
   })
+}
+
+/**
+ * A connection that closes without the limit of the attempt. That may have passed when the punch
+ * has succeeded
+ */
+function withoutLimit (connection: Connection): Connection {
+  return override(connection, { close: async () => connection.close() })
 }
 
 /** Runs `job`. When the signal aborts, the streams that `job` uses are aborted, too */

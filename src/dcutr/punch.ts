@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { Circuit } from '@multiformats/multiaddr-matcher'
 import { pEvent } from 'p-event'
 import { throwIfAborted, untilAborted } from '../abort.ts'
 import { OVER } from '../dialing/race.ts'
 import { LATE_ARRIVAL_MS } from '../upgrading/time-limits.ts'
+import { isDirect } from './connections.ts'
 import type { Attempt } from '../dialing/race.ts'
 import type { Connection, Libp2pEvents, PeerId } from '@libp2p/interface'
 import type { TypedEventTarget } from 'main-event'
@@ -11,11 +11,8 @@ import type { TypedEventTarget } from 'main-event'
 export interface PunchOptions {
   peer: PeerId
 
-  /** Each dials one address of the peer */
+  /** The ways to a direct connection. Most of them dial one address of the peer */
   dials: Array<Attempt<Connection>>
-
-  /** The open connections to the peer */
-  open(): Connection[]
   events: TypedEventTarget<Libp2pEvents>
   signal: AbortSignal
 }
@@ -28,14 +25,8 @@ export interface PunchOptions {
  * @throws {Error} the error of the first dial, if all dials have failed and no connection from
  * the peer has arrived {@link LATE_ARRIVAL_MS} later
  */
-export async function punch ({ peer, dials, open, events, signal }: PunchOptions): Promise<Connection> {
+export async function punch ({ peer, dials, events, signal }: PunchOptions): Promise<Connection> {
   throwIfAborted(signal)
-
-  const existing = open().find(isDirect)
-
-  if (existing != null) {
-    return existing
-  }
 
   const controller = new AbortController()
   const over = controller.signal
@@ -54,12 +45,4 @@ export async function punch ({ peer, dials, open, events, signal }: PunchOptions
     // a constant, not a new error: its stack would keep the relayed connection in memory
     controller.abort(OVER)
   }
-}
-
-/**
- * `limits` can't tell a relayed connection: relays without limits set none. So look at the
- * address
- */
-export function isDirect ({ remoteAddr, status }: Connection): boolean {
-  return !Circuit.matches(remoteAddr) && status === 'open'
 }

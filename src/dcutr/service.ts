@@ -41,27 +41,27 @@ import { DialError, serviceDependencies, start, stop } from '@libp2p/interface'
 import { tryGetNetConfig } from '@libp2p/utils'
 import { Circuit } from '@multiformats/multiaddr-matcher'
 import { TypedEventEmitter } from 'main-event'
-import { abortError, throwIfAborted, withSignals } from '../abort.ts'
+import { throwIfAborted, withSignals } from '../abort.ts'
 import { COUNT, DELAY, checkIsCalled, checkOptions, isWithin } from '../check-options.ts'
-import { CONNECTION_ATTEMPT_DELAY_MS, race } from '../dialing/race.ts'
 import { findTransport } from '../find-transport.ts'
 import { PLAIN_DIAL_MS } from '../upgrading/time-limits.ts'
 import { candidates } from './candidates.ts'
+import { isDirect, untilAnswered, whileOpen } from './connections.ts'
 import { findBreach } from './contract.ts'
+import { DirectDials } from './direct-dials.ts'
 import { failureOf, reasonOf } from './events.ts'
 import { AddressLearner } from './learn-address.ts'
 import { wrapDcutr } from './libp2p-dcutr.ts'
-import { MAX_DIALS, PeerAddresses } from './peer-addresses.ts'
-import { isDirect, punch } from './punch.ts'
+import { punchLimits, withPunchLimits } from './punch-limits.ts'
+import { punch } from './punch.ts'
 import { FailedPeers, Turns } from './turns.ts'
 import type { DcutrEvents, HolePunchAttempt, HolePunchEnd, Progress } from './events.ts'
-import type { Procedure } from './libp2p-dcutr.ts'
+import type { Procedure, WantedPunch } from './libp2p-dcutr.ts'
 import type { Asker } from './turns.ts'
 import type { Rules } from '../check-options.ts'
-import type { Attempt, RaceOptions } from '../dialing/race.ts'
+import type { Attempt } from '../dialing/race.ts'
 import type { NatMapping } from '../observed/nat-mapping.ts'
 import type { ObservedEndpoint } from '../observed/observed.ts'
-import type { ReuseportTcpDialOptions } from '../options.ts'
 import type { ReuseportTcpTransport } from '../transport.ts'
 import type { Role } from '../upgrading/roles.ts'
 import type { DCUtRServiceComponents, DCUtRServiceInit } from '@libp2p/dcutr'
@@ -103,9 +103,6 @@ const RULES: Rules<DCUtRServiceInit> = {
   maxOutboundStreams: COUNT
 }
 
-/** The port and the role of a dial: options of `reuseportTcp()`, which libp2p passes on to it */
-type PortAndRole = Pick<ReuseportTcpDialOptions, 'reusePort' | 'initiator'>
-
 /**
  * Creates the service for `createLibp2p`. It takes the options of `@libp2p/dcutr` and needs
  * `reuseportTcp()` among the transports
@@ -136,9 +133,7 @@ class DcutrService extends TypedEventEmitter<DcutrEvents> implements Dcutr, Star
   /** `turns.ts` explains these limits */
   readonly #failed = new FailedPeers()
   readonly #exchanges = new Turns({ all: 256, ofRelay: 128, ofPeer: 1, waiting: 500, waitingOfPeer: 1 }, this.#failed)
-  readonly #coordinatedDials = new Turns({ all: 64, ofRelay: 32, ofPeer: MAX_DIALS }, this.#failed)
-  readonly #followedDials = new Turns({ all: 32, ofRelay: 16, ofPeer: MAX_DIALS }, this.#failed)
-  readonly #addresses: PeerAddresses
+  readonly #dials: DirectDials
 
   /** When this node began to coordinate a punch over a relayed connection, in ms */
   readonly #coordinated = new WeakMap<Connection, number>()
@@ -161,17 +156,13 @@ class DcutrService extends TypedEventEmitter<DcutrEvents> implements Dcutr, Star
       label: 'result',
       help: 'Hole punches attempted, succeeded, and failed by reason, those that had to wait, and those before which we had to learn our address'
     })
-    this.#addresses = new PeerAddresses(components.connectionGater, new Turns({ all: 2, ofRelay: 1, ofPeer: 1 }, this.#failed))
+    this.#dials = new DirectDials(components, this.#failed)
     this.#learner = new AddressLearner({
       components,
       log: this.#log,
       isKnown: family => this.#observed().some(({ local, current }) => current && tryGetNetConfig(local)?.type === `ip${family}`),
       isCounting: family => this.#observed().some(({ local, next }) => next.length > 0 && tryGetNetConfig(local)?.type === `ip${family}`),
-      dial: async (peer, multiaddrs, { signal, reusePort }) => {
-        const [multiaddr] = await this.#addresses.select(peer, multiaddrs)
-
-        return this.#dialDirectly(multiaddr, signal, { reusePort })
-      },
+      dial: async (peer, multiaddrs, options) => this.#dials.first(peer, multiaddrs, options),
       onResult: result => { this.#punches?.increment({ [result]: true }) }
     })
   }
@@ -210,12 +201,8 @@ class DcutrService extends TypedEventEmitter<DcutrEvents> implements Dcutr, Star
       candidates: () => this.candidates(),
       coordinate: async (relayed, run) => this.#coordinate(relayed, run),
       follow: async (relayed, run) => this.#follow(relayed, run),
-      dial: async (role, relayed, multiaddrs, signal) => {
-        const connection = await this.#dial(role, relayed, multiaddrs, signal)
-        this.#progressOf(relayed).connection = connection
-
-        return connection
-      }
+      dialPlainly: (relayed, multiaddrs) => { this.#dialPlainly(relayed, multiaddrs) },
+      punch: async (wanted, signal) => this.#punch(wanted, signal)
     })
   }
 
@@ -250,18 +237,15 @@ class DcutrService extends TypedEventEmitter<DcutrEvents> implements Dcutr, Star
 
     const stopped = this.#stopped.signal
     const asker = askerOf(relayed)
-    const gone = new AbortController()
-    const onClose = (): void => { gone.abort() }
-    relayed.addEventListener('close', onClose)
     this.#coordinated.set(relayed, Date.now())
-    this.#countWait(this.#exchanges, asker)
+
+    if (!this.#exchanges.hasRoom(asker)) {
+      this.#countWait(asker)
+    }
 
     try {
-      await withSignals([stopped, gone.signal], async signal => this.#exchanges.run(asker, signal, async () => {
-        // an exchange that has begun is not dropped when the relayed connection closes
-        relayed.removeEventListener('close', onClose)
-        await this.#attempt('responder', relayed, run, stopped)
-      }))
+      // an exchange that has begun is not dropped when the relayed connection closes
+      await whileOpen(relayed, [stopped], async signal => this.#exchanges.run(asker, signal, async () => this.#attempt('responder', relayed, run, stopped)))
     } catch (err: any) {
       if (err.name !== 'QueueFullError') {
         throw err
@@ -271,8 +255,6 @@ class DcutrService extends TypedEventEmitter<DcutrEvents> implements Dcutr, Star
       this.#log('no hole punch over %a - %e', relayed.remoteAddr, err)
       this.#coordinated.delete(relayed)
       this.#tellEnd('responder', relayed, Date.now(), { why: 'busy', message: err.message })
-    } finally {
-      relayed.removeEventListener('close', onClose)
     }
   }
 
@@ -290,6 +272,11 @@ class DcutrService extends TypedEventEmitter<DcutrEvents> implements Dcutr, Star
     await this.#attempt('initiator', relayed, run, this.#stopped.signal)
   }
 
+  #countWait ({ peer }: Asker): void {
+    this.#punches?.increment({ waited: true })
+    this.#log('the hole punch to %s waits for others to end', peer)
+  }
+
   /** Runs a procedure, remembers whether there is a direct connection after it, and tells it */
   async #attempt (role: Role, relayed: Connection, run: Procedure, stopped: AbortSignal): Promise<void> {
     const { peer } = askerOf(relayed)
@@ -299,6 +286,12 @@ class DcutrService extends TypedEventEmitter<DcutrEvents> implements Dcutr, Star
 
     progress.connection = undefined
     progress.error = undefined
+
+    const existing = this.#directConnection(relayed.remotePeer)
+
+    if (existing != null) {
+      this.#replace(relayed, async () => existing)
+    }
 
     try {
       await this.#learner.learn(relayed, stopped)
@@ -343,82 +336,58 @@ class DcutrService extends TypedEventEmitter<DcutrEvents> implements Dcutr, Star
   }
 
   /**
-   * Opens a direct connection to the peer of a relayed connection. Each address is dialed as
-   * soon as there is room for this dial. A punch can wait for room: the peer's SYNs are sent
-   * again meanwhile
+   * Dials the addresses that the peer announces. Nothing waits for these dials: the peer may
+   * announce addresses that nobody answers
    */
-  async #dial (role: Role | undefined, relayed: Connection, multiaddrs: Multiaddr[], limit: AbortSignal): Promise<Connection> {
-    const stopped = this.#stopped.signal
+  #dialPlainly (relayed: Connection, multiaddrs: Multiaddr[]): void {
     const peer = relayed.remotePeer
-    const asker = askerOf(relayed)
-    const existing = this.#directConnection(peer)
 
-    if (existing != null) {
-      return existing
+    if (this.#directConnection(peer) == null) {
+      this.#replace(relayed, async signal => this.#dials.plain({ peer, asker: askerOf(relayed), multiaddrs, signal }))
     }
-
-    const dials = role === 'initiator' ? this.#followedDials : this.#coordinatedDials
-    const portAndRole: PortAndRole = role == null ? { reusePort: false } : { reusePort: 'require', initiator: role === 'initiator' }
-    const selected = await this.#addresses.select(peer, multiaddrs)
-    const dialInTurn = (ma: Multiaddr): Attempt<Connection> => async signal => {
-      return dials.run(asker, signal, async () => this.#dialDirectly(ma, signal, portAndRole))
-    }
-    const attempts = selected.map((ma): Attempt<Connection> => async signal => {
-      const resolved = await this.#addresses.resolve(peer, ma, asker, signal)
-
-      return race(resolved.map(dialInTurn), raceOptions(signal))
-    })
-
-    return withSignals([stopped, limit], async signal => {
-      if (role == null) {
-        return this.#dialPlainly(attempts, signal)
-      }
-
-      this.#countWait(dials, asker)
-      this.#log('punching a hole to %p as %s: %a', peer, role, selected)
-      const progress = this.#progressOf(relayed)
-      progress.attempts++
-      this.safeDispatchEvent<HolePunchAttempt>('hole-punch:attempt', { detail: { peer, role, attempt: progress.attempts, multiaddrs: selected } })
-
-      return this.#punch(attempts, peer, signal).catch(err => {
-        progress.error = err
-        throw err
-      })
-    })
   }
 
-  #countWait (turns: Turns, asker: Asker): void {
-    if (!turns.hasRoom(asker)) {
-      this.#punches?.increment({ waited: true })
-      this.#log('the hole punch to %s waits for others to end', asker.peer)
-    }
+  /**
+   * Closes a relayed connection as soon as the peer answers over a direct one. Gives up after
+   * {@link PLAIN_DIAL_MS}, or when a hole punch was faster and has closed the relayed connection
+   */
+  #replace (relayed: Connection, open: (signal: AbortSignal) => Promise<Connection>): void {
+    const { peer } = askerOf(relayed)
+
+    whileOpen(relayed, [this.#stopped.signal, AbortSignal.timeout(PLAIN_DIAL_MS)], async signal => {
+      const direct = await open(signal)
+      await untilAnswered(direct, signal)
+      this.#failed.delete(peer)
+      this.#log('%s answers at %a without a hole punch', peer, direct.remoteAddr)
+      await relayed.close()
+    }).catch(err => { this.#log('%s does not answer without a hole punch - %e', peer, err) })
   }
 
   #directConnection (peer: PeerId): Connection | undefined {
     return this.#components.connectionManager.getConnections(peer).find(isDirect)
   }
 
-  /**
-   * Dials from an ephemeral port. A dial without an answer leaves an entry in this node's NAT.
-   * If this entry were for the listening port, the peer's SYN of the punch could get in before
-   * this node has sent its own SYN. The listener would answer with a SYN-ACK. The NAT drops the
-   * SYN-ACK, because its entry is for a SYN that was sent from inside
-   */
-  async #dialPlainly (attempts: Array<Attempt<Connection>>, limit: AbortSignal): Promise<Connection> {
-    return withSignals([limit, AbortSignal.timeout(PLAIN_DIAL_MS)], async signal => race(attempts, raceOptions(signal)))
-  }
+  /** Opens a direct connection to the peer of a relayed connection, or fails */
+  async #punch (wanted: WantedPunch, signal: AbortSignal): Promise<Connection> {
+    const { role, relayed, roundTrip } = wanted
+    const peer = relayed.remotePeer
+    const multiaddrs = await this.#dials.select(peer, wanted.multiaddrs)
+    const progress = this.#progressOf(relayed)
 
-  async #punch (dials: Array<Attempt<Connection>>, peer: PeerId, signal: AbortSignal): Promise<Connection> {
-    const { connectionManager, events } = this.#components
+    progress.attempts++
     this.#punches?.increment({ attempted: true })
+    this.#log('punching a hole to %p as %s, %d ms away: %a', peer, role, roundTrip, multiaddrs)
+    this.safeDispatchEvent<HolePunchAttempt>('hole-punch:attempt', { detail: { peer, role, attempt: progress.attempts, multiaddrs } })
 
     try {
-      const connection = await punch({ peer, dials, open: () => connectionManager.getConnections(peer), events, signal })
+      const connection = await this.#connect({ ...wanted, multiaddrs }, signal)
+      progress.connection = connection
       this.#punches?.increment({ succeeded: true })
       this.#log('connected to %p directly, %a', peer, connection.remoteAddr)
 
       return connection
     } catch (err: any) {
+      progress.error = err
       this.#punches?.increment({ [`failed_${reasonOf(err)}`]: true })
       this.#log('no hole to %p - %e', peer, err)
 
@@ -431,21 +400,36 @@ class DcutrService extends TypedEventEmitter<DcutrEvents> implements Dcutr, Star
   }
 
   /**
-   * Dials without the connection manager, as its dial queue drops the options
-   *
-   * @throws {AbortError} if the service has stopped meanwhile
+   * Punches, and waits until the peer has answered over the direct connection. Only then may the
+   * relayed connection be closed
    */
-  async #dialDirectly (ma: Multiaddr, signal: AbortSignal, portAndRole: PortAndRole): Promise<Connection> {
-    const options: PortAndRole & { signal: AbortSignal } = { signal, ...portAndRole }
-    const stopped = this.#stopped.signal
-    const connection = await this.#components.transportManager.dial(ma, options)
+  async #connect ({ role, relayed, multiaddrs, roundTrip, limit }: WantedPunch, stopped: AbortSignal): Promise<Connection> {
+    const peer = relayed.remotePeer
+    const asker = askerOf(relayed)
+    const limits = punchLimits(roundTrip)
+    const signals = [stopped, ...limit == null ? [] : [limit]]
+    const existing = this.#directConnection(peer)
+    // it may be dead. So it is only one of the ways, until the peer answers over it
+    const answers: Array<Attempt<Connection>> = existing == null
+      ? []
+      : [async signal => {
+          await untilAnswered(existing, signal)
 
-    if (stopped.aborted) {
-      // libp2p closes its connections when it stops, but this one was opened later
-      const err = abortError(stopped)
-      connection.abort(err)
-      throw err
+          return existing
+        }]
+
+    if (!this.#dials.hasRoom(asker, role)) {
+      this.#countWait(asker)
     }
+
+    const connection = await withPunchLimits(signals, limits, relayed, async (signal, onConnected) => punch({
+      peer,
+      dials: [...this.#dials.attempts({ peer, asker, multiaddrs, role, signal: stopped, onConnected }), ...answers],
+      events: this.#components.events,
+      signal
+    }))
+
+    await withSignals([...signals, AbortSignal.timeout(limits.upgrading)], async signal => untilAnswered(connection, signal))
 
     return connection
   }
@@ -465,12 +449,4 @@ function askerOf ({ remoteAddr, remotePeer }: Connection): Asker {
 
   // a relay may have several addresses, but it has one peer id
   return { peer: remotePeer.toString(), relay: relay.split('/p2p/').at(-1) ?? relay }
-}
-
-function raceOptions (signal: AbortSignal): RaceOptions<Connection> {
-  return {
-    delay: CONNECTION_ATTEMPT_DELAY_MS,
-    signal,
-    discard: connection => { connection.close().catch(err => { connection.abort(err) }) }
-  }
 }

@@ -5,23 +5,25 @@
  *
  * | | in all | over one relay | of one peer | how long, at most |
  * |---|---|---|---|---|
- * | exchanges with peers that dialed this node over a relay | 256 | 128 | 1 | 3 attempts of 5 s |
- * | dials to these peers | 64 | 32 | 8 | 2 s (plain), 5 s (punch) |
- * | dials to peers that this node dialed over a relay | 32 | 16 | 8 | 5 s |
+ * | exchanges with peers that dialed this node over a relay | 256 | 128 | 1 | 3 attempts of 5 s, and their punches |
+ * | dials to these peers | 64 | 32 | 8 | 3 s (plain), `punch-limits.ts` (punch) |
+ * | dials to peers that this node dialed over a relay | 32 | 16 | 8 | `punch-limits.ts` |
  * | names that are looked up | 2 | 1 | 1 | until the resolver answers |
  *
- * The 5 s are the option `timeout`, the 3 attempts `retries`.
+ * A punch takes 3.3 s if no address answers and the peer is near, 5.3 s if it is far. An address
+ * that connects may take 10 s more. The 3 attempts are the option `retries`. The option `timeout`
+ * limits an exchange and its punch together.
  *
  * - An *exchange* of addresses costs a stream and messages of at most 4 KiB, so there is room
  * for many. A peer that never answers delays no other peer. The second relayed connection of a
  * peer waits, further ones are dropped. At most 500 wait in all.
  * - *Dials* are scarce. With the 2 dials of the address learner there are 98 at a time, fewer
  * than the 100 of libp2p's dial queue (`maxParallelDials`). To an address that does not answer,
- * the kernel sends 2 SYNs in 2 s or 3 SYNs in 5 s. This is less than 100 SYNs (8 kB) a second in
- * all, and 32 SYNs a second for the peers that dial this node over one relay.
+ * the kernel sends 2 or 3 SYNs in 3.3 s. This is less than 100 SYNs (8 kB) a second in all, and 32 SYNs a second for the peers that dial this node over one relay.
  * - One relayed connection causes at most 32 dials in a minute: 8 plain dials, and 8 dials in
- * each of 3 punches. A peer whose addresses do not answer uses 8 places for 17 s. Then it has
- * failed, and waits behind the peers that have not failed.
+ * each of 3 punches. A peer whose addresses do not answer uses 8 places for 10 to 16 s, or for 46 s
+ * if they connect and are silent. Then it has failed, and waits behind the peers that have not
+ * failed.
  * - *Names* are looked up by libuv's threads. There are four for the whole process. A lookup
  * that waits for a slow server can't be ended.
  *

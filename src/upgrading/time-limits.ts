@@ -100,23 +100,24 @@ export function dialedSilence (connecting: number): number {
 export const LATE_ARRIVAL_MS = FIRST_RETRANSMISSION_MS + PROTECTED_SILENCE_MS + 2 * LONGEST_ROUND_TRIP_MS
 
 /**
- * How long the plain dial before the first punch may take, in ms. There is such a dial if the
- * peer announces public addresses. A dial that succeeds takes a few round trips. DCUtR alone
- * would wait for five seconds
+ * How long the plain dial beside the exchange of addresses may take, in ms. There is such a dial
+ * if the peer announces public addresses. The first SYN may be lost. The connection, its upgrade
+ * and an answer take a few round trips
  */
-export const PLAIN_DIAL_MS = FIRST_RETRANSMISSION_MS + 2 * LONGEST_ROUND_TRIP_MS
+export const PLAIN_DIAL_MS = FIRST_RETRANSMISSION_MS + 4 * LONGEST_ROUND_TRIP_MS
 
 /**
  * How long a peer may take to tell the address at which it sees this end, in ms. The first SYN
- * may be lost. The connection, its upgrade and identify take a few round trips
+ * may be lost, and one frame of data. The connection, its upgrade and identify take a few round
+ * trips. An exchange that waits for this has five seconds
  */
-export const ADDRESS_LEARNING_MS = FIRST_RETRANSMISSION_MS + 4 * LONGEST_ROUND_TRIP_MS
+export const ADDRESS_LEARNING_MS = FIRST_RETRANSMISSION_MS + 4 * LONGEST_ROUND_TRIP_MS + dataRetransmission(LONGEST_ROUND_TRIP_MS)
 
 /**
  * After how many ms lost data is sent again, if the handshake took one round trip: the round
  * trip, plus four times its variation. The variation counts as half the round trip (RFC 6298,
  * section 2.2). Linux adds at least 200 ms (TCP_RTO_MIN)
  */
-function dataRetransmission (roundTrip: number): number {
+export function dataRetransmission (roundTrip: number): number {
   return roundTrip + Math.max(2 * roundTrip, 200)
 }

@@ -25,8 +25,8 @@ describe('punch', () => {
     return new Promise((resolve, reject) => { signal.addEventListener('abort', () => { reject(signal.reason) }) })
   }
 
-  function options (dials: PunchOptions['dials'], open: Connection[] = []): PunchOptions {
-    return { peer: PEER, dials, open: () => open, events, signal: controller.signal }
+  function options (dials: PunchOptions['dials']): PunchOptions {
+    return { peer: PEER, dials, events, signal: controller.signal }
   }
 
   function arrive (detail: Connection): void {
@@ -67,12 +67,6 @@ describe('punch', () => {
     }
 
     expect(await punch(options([refused]))).to.equal(direct)
-  })
-
-  it('does not dial if there is a direct connection already', async () => {
-    const direct = connection()
-
-    expect(await punch(options([async () => { throw new Error('dialed') }], [connection(`/ip4/11.0.0.1/tcp/4001/p2p/${OTHER}/p2p-circuit`), direct]))).to.equal(direct)
   })
 
   it('fails with the first error when nothing arrives', async () => {

@@ -1,6 +1,8 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { generateKeyPair } from '@libp2p/crypto/keys'
+import { ConnectionClosedError, UnsupportedProtocolError } from '@libp2p/interface'
 import { defaultLogger } from '@libp2p/logger'
 import { peerIdFromPrivateKey, peerIdFromString } from '@libp2p/peer-id'
 import { getNetConfig, lpStream, streamPair } from '@libp2p/utils'
@@ -8,6 +10,8 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
 import { TypedEventEmitter } from 'main-event'
 import pDefer from 'p-defer'
+import { pEvent } from 'p-event'
+import { raceSignal } from 'race-signal'
 import { dcutr } from '../../src/dcutr/service.ts'
 import { isPublic } from '../../src/endpoint.ts'
 import { connectMessage, SYNC } from '../fixtures/dcutr-messages.ts'
@@ -46,6 +50,7 @@ describe('dcutr', () => {
       status: 'open',
       timeline: { open: 0 },
       direction,
+      newStream: async () => ({ close: async () => {} }),
       close: async () => {
         events.safeDispatchEvent('close')
       },
@@ -110,10 +115,10 @@ describe('dcutr', () => {
         getTransports: () => [{ [Symbol.toStringTag]: transport, observed: () => observed }],
         getAddrs: () => listening.map(address => multiaddr(address)),
         dialTransportForMultiaddr: () => ({}),
-        dial: async (ma: Multiaddr, { signal, ...options }: any) => {
+        dial: async (ma: Multiaddr, { signal, onProgress, ...options }: any) => {
           dials.push({ address: ma.toString(), ...options })
 
-          return dial(ma, { signal, ...options })
+          return dial(ma, { signal, onProgress, ...options })
         }
       },
       metrics: {
@@ -260,26 +265,25 @@ describe('dcutr', () => {
     ])
   })
 
-  it('dials the announced addresses of who dialed us first, from an ephemeral port, and only then punches, as the responder', async () => {
+  it('dials the announced addresses of who dialed us from an ephemeral port, and meanwhile punches, as the responder', async () => {
+    const order: string[] = []
     const node = await setUp({
       addresses: ['/ip4/11.0.0.2/tcp/4001', '/ip4/192.168.1.2/tcp/4001'],
-      dial: async ma => {
-        if (node.dials.length === 1) {
-          throw new Error('nobody gets in there')
+      dial: async (ma, { signal, reusePort }) => {
+        if (reusePort === 'require') {
+          order.push('punched')
+
+          return direct
         }
 
-        return direct
+        return raceSignal(new Promise<never>(() => {}), signal).finally(() => { order.push('plain dial ended') })
       }
     })
-    const [ours, theirs] = await streamPair()
-    node.onConnect(PEER, Object.assign(relayedConnection('inbound'), { newStream: async (): Promise<Stream> => ours }))
+    const { relayed } = dialedOverRelay(['/ip4/11.0.0.2/tcp/5001'])
+    node.onConnect(PEER, relayed)
+    await until(() => order.length === 2)
 
-    const messages = lpStream(theirs)
-    await messages.read()
-    await messages.write(connectMessage(['/ip4/11.0.0.2/tcp/5001']))
-    await messages.read()
-    await expect(messages.read()).to.eventually.be.rejected()
-
+    expect(order).to.deep.equal(['punched', 'plain dial ended'])
     expect(node.dials).to.deep.equal([
       { address: `/ip4/11.0.0.2/tcp/4001/p2p/${PEER}`, reusePort: false },
       { address: `/ip4/11.0.0.2/tcp/5001/p2p/${PEER}`, initiator: false, reusePort: 'require' }
@@ -287,6 +291,84 @@ describe('dcutr', () => {
     expect(node.counts).to.deep.equal({ attempted: 1, succeeded: 1 })
     await until(() => node.told.length === 2)
     expect(node.told).to.deep.equal(['true responder 1 /ip4/11.0.0.2/tcp/5001', 'true responder 1 succeeded true'])
+  })
+
+  it('needs no punch if an announced address answers', async () => {
+    const node = await setUp({ addresses: ['/ip4/11.0.0.2/tcp/4001'] })
+    const relayed = Object.assign(relayedConnection('inbound'), { newStream: async () => (await streamPair())[0] })
+    node.onConnect(PEER, relayed)
+    await pEvent(relayed, 'close')
+
+    expect(node.counts).to.deep.equal({})
+  })
+
+  describe('of a relayed and a direct connection', () => {
+    /** The peer's answer over the direct connection */
+    let answer: PromiseWithResolvers<Stream>
+    let asked: PromiseWithResolvers<void>
+    let unanswered: Connection
+
+    beforeEach(() => {
+      answer = Promise.withResolvers()
+      asked = Promise.withResolvers()
+      unanswered = Object.assign(connection(`/ip4/11.0.0.2/tcp/4001/p2p/${PEER}`), {
+        newStream: async (protocols: string[], { signal }: any) => {
+          asked.resolve()
+
+          return raceSignal(answer.promise, signal)
+        }
+      })
+    })
+
+    function playBoth (node: any): Record<'initiator' | 'responder', Connection> {
+      const responder = dialedOverRelay(addressesOf(1)).relayed
+      const initiator = relayedConnection()
+      node.onConnect(PEER, responder)
+      void punchWith(node, addressesOf(1), initiator)
+
+      return { initiator, responder }
+    }
+
+    it('the relayed one is closed when the peer has answered over the direct one, not before', async () => {
+      const node = await setUp({ dial: async () => unanswered })
+      const ends = Object.values(playBoth(node))
+      const closed = ends.map(async relayed => pEvent(relayed, 'close'))
+      await until(() => node.dials.length === 2)
+      await asked.promise
+      expect(await Promise.race([...closed, delay(50, 'open')])).to.equal('open')
+
+      answer.reject(new UnsupportedProtocolError('Even no is an answer'))
+      await Promise.all(closed)
+      expect(node.counts).to.deep.equal({ attempted: 2, succeeded: 2 })
+    })
+
+    it('the relayed one stays if the direct one closes before the peer has answered', async () => {
+      const node = await setUp({ dial: async () => unanswered })
+      const { initiator } = playBoth(node)
+      const closed = pEvent(initiator, 'close')
+      answer.reject(new ConnectionClosedError('gone'))
+      await until(() => node.counts.failed_error === 2)
+
+      expect(await Promise.race([closed, delay(0, 'open')])).to.equal('open')
+      expect(node.counts).to.deep.equal({ attempted: 2, failed_error: 2 })
+    })
+
+    it('the relayed one is closed without the limit of the attempt, which may have passed', async () => {
+      const node = await setUp({ timeout: 5_000 })
+      const options: unknown[] = []
+      const relayed = Object.assign(relayedConnection(), { close: async (option: unknown) => { options.push(option) } })
+      await punchWith(node, addressesOf(1), relayed)
+
+      expect(options).to.deep.equal([undefined])
+    })
+
+    it('a direct one that was there before and is dead does not keep the peer from being dialed', async () => {
+      const node = await setUp({ connections: [unanswered] })
+      const { initiator, responder } = playBoth(node)
+      await Promise.all([pEvent(initiator, 'close'), pEvent(responder, 'close')])
+
+      expect(node.counts).to.deep.equal({ attempted: 2, succeeded: 2 })
+    })
   })
 
   it('coordinates punches with those that dialed us, and lets only those coordinate that we dialed', async () => {
@@ -599,17 +681,17 @@ describe('dcutr', () => {
       aborted = 0
     })
 
-    it('a plain dial and the attempts that would follow end', async () => {
+    it('a plain dial, the punch beside it and the attempts that would follow end', async () => {
       const node = await setUp({ dial: hang, timeout: 60_000, retries: 3, addresses: ['/ip4/11.0.0.2/tcp/4001'] })
       const { relayed, count } = dialedOverRelay(addressesOf(2))
       node.onConnect(PEER, relayed)
-      await until(() => never.length === 1)
+      await until(() => never.length === 3)
       await node.service.stop()
-      await until(() => aborted === 1)
+      await until(() => aborted === 3)
       await new Promise(resolve => setTimeout(resolve, 100))
 
-      expect(never).to.have.lengthOf(1)
-      expect(count()).to.equal(0)
+      expect(never).to.have.lengthOf(3)
+      expect(count()).to.equal(1)
     })
 
     it('punches in both roles end', async () => {
@@ -776,8 +858,8 @@ describe('dcutr', () => {
     await listen('/ip4/127.0.0.1/tcp/0')
     let opened: any
     const node = await setUp({
-      dial: async (ma, { signal, reusePort }) => {
-        opened = await transport.dial(multiaddr(`/ip4/127.0.0.1/tcp/${server.port}`), { upgrader: rawUpgrader(), signal, reusePort })
+      dial: async (ma, options) => {
+        opened = await transport.dial(multiaddr(`/ip4/127.0.0.1/tcp/${server.port}`), { upgrader: rawUpgrader(), ...options })
         cleanup.push(async () => { opened.abort(new Error('The test is over')) })
 
         return direct
