@@ -1,9 +1,14 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { markdownTable } from 'markdown-table'
 import pMap from 'p-map'
+import { startPeer } from '../interop/peer.ts'
 import { inMs, print } from '../kit/print.ts'
+import { until } from '../kit/wait.ts'
 import { createLab } from '../lab/lab.ts'
-import type { AutonatName, DiscoveringPeer, TransportName } from './discovering-peer.ts'
+import { idOf, meet, stateOf } from './play.ts'
 import type { PublicPeer } from './public-peer.ts'
+import type { Implementation } from '../interop/implementations.ts'
+import type { Peer } from '../interop/peer.ts'
 import type { Script } from '../kit/processes.ts'
 import type { Lab } from '../lab/lab.ts'
 import type { NatKind } from '../lab/nat-rules.ts'
@@ -13,24 +18,43 @@ import type { NatKind } from '../lab/nat-rules.ts'
  */
 const LATENCY = 20
 
-const KINDS: NatKind[] = ['full-cone', 'port-restricted', 'symmetric']
-const AUTONATS: AutonatName[] = ['v2', 'v1', 'none']
+/**
+ * The NAT of a node, and the AutoNAT that it uses
+ */
+type Setting = [kind: NatKind, autonat: 'v2' | 'v1' | 'none']
 
 /**
  * What a forwarded port makes of a symmetric NAT: everybody can dial it, at an address that
  * nobody observes
  */
-const FORWARDED: NatKind[] = ['symmetric', 'forwarded']
+export const FORWARDED: Setting[] = [['symmetric', 'v2'], ['forwarded', 'v2']]
+
+export const SETTINGS: Setting[] = [
+  ['full-cone', 'v2'],
+  ['full-cone', 'v1'],
+  ['full-cone', 'none'],
+  ['port-restricted', 'v2'],
+  ['port-restricted', 'v1'],
+  ['port-restricted', 'none'],
+  ['symmetric', 'v1'],
+  ['symmetric', 'none']
+]
 
 /**
- * The router of this machine gets another address, that of its number and this
+ * The router of machine N gets this address later: N and this
  */
 const MOVED = 100
 
 /**
+ * How many peers must have told where they see the node, before it believes them
+ */
+const OBSERVERS = 4
+
+/**
  * How many public peers the node dials. The fourth is the last that it takes
  */
-const PEERS = [5, 8]
+const FEW = OBSERVERS + 1
+const MANY = 8
 
 /**
  * js-libp2p's AutoNAT counts what is in the same /8 as one network, so each public
@@ -62,26 +86,16 @@ const REST = 2_000
  */
 const CONCURRENCY = 6
 
-const COLUMNS = ['NAT', 'AutoNAT', 'peers', 'expected', 'announced', 'after', 'a stranger: expected', 'connects', 'connections left', 'address changed: announced']
+const COLUMNS = ['NAT', 'AutoNAT', 'peers', 'expected', 'announced', 'after', 'a stranger: expected', 'connects', 'connections left', 'address changed: expected', 'announced']
 
-interface Row {
-  kind: NatKind
-  autonat: AutonatName
-  peers: number
-
-  /**
-   * Where it can be reached, if at all, and where after the address of its NAT has changed
-   */
-  external: string
-  moved: string
-}
-
+/**
+ * What is expected, and what was found
+ */
 interface Found {
   /**
-   * The public addresses that were announced, and how long it took since four peers
-   * had told where they see the node, in ms
+   * The public addresses that were announced
    */
-  announced: { addresses: string[], after?: number }
+  announced: string[]
 
   /**
    * Could a peer that the node has never dialed open a connection to it?
@@ -91,55 +105,58 @@ interface Found {
   /**
    * How many of those that the node has opened are still open
    */
-  connectionsLeft: number
+  connections: number
 
   /**
-   * The public addresses that were announced after the address of the NAT had changed
+   * The public addresses that were announced after the address of the NAT had changed, if that
+   * was tried
    */
-  announcedThen: string[]
+  announcedThen?: string[]
+}
+
+interface Row {
+  setting: Setting
+  peers: number
+  expected: Found
+  found?: Found
+
+  /**
+   * How long it took since four peers had told where they see the node, in ms
+   */
+  after?: number
+  wrong: string[]
 }
 
 /**
  * A node behind a NAT dials public peers, which tell it where they see it, and
- * AutoNAT asks them whether it can be dialed there. Returns what is wrong. Only
- * `reuseportTcp` has something to live up to. With `onlyForwarded` only the two NATs that
- * a forwarded port tells apart are played
+ * AutoNAT asks them whether it can be dialed there. Returns what is wrong. Only this package has
+ * something to live up to
  */
-export async function testDiscovery (transport: TransportName, onlyForwarded: boolean): Promise<string[]> {
-  print(`Nodes with ${transport} behind NATs learn their public address. This takes a minute`, '')
-
+export async function testDiscovery (implementation: Implementation, settings: Setting[]): Promise<string[]> {
   const lab = createLab({ latency: LATENCY, isWholeInternet: true })
-  const forwarded = FORWARDED.map(kind => ({ kind, autonat: AUTONATS[0] }))
-  const others = KINDS.flatMap(kind => AUTONATS.map(autonat => ({ kind, autonat })))
-  const rows = [...forwarded, ...(onlyForwarded ? [] : others)]
-    .flatMap(row => PEERS.map(peers => ({ ...row, peers })))
-    .map((row, n): Row => ({ ...row, external: addressOf(FIRST_MACHINE + n), moved: addressOf(FIRST_MACHINE + n + MOVED) }))
-  const cells: string[][] = []
-  const failures: string[] = []
+  const rows = settings.flatMap(setting => [FEW, MANY].map(peers => ({ setting, peers })))
+    .map(({ setting, peers }, i): Row => ({ setting, peers, expected: expectedOf(setting, peers, FIRST_MACHINE + i), wrong: [] }))
 
   try {
-    const [stranger, ...publicPeers] = await startPublicPeers(lab, Math.max(...PEERS) + 1)
+    const [stranger, ...publicPeers] = await startPublicPeers(lab, MANY + 1)
     const addresses = await Promise.all(publicPeers.map(async peer => peer.ask('address')))
 
-    await pMap(rows, async (row, n) => {
-      const { kind, autonat, peers } = row
-
+    await pMap(rows, async (row, i) => {
       try {
-        const found = await discover(lab, transport, FIRST_MACHINE + n, row, addresses.slice(0, peers), stranger)
-        cells[n] = cellsOf(row, found)
-        failures.push(...whatFailed(row, found).map(failure => `Failed with ${kind}, AutoNAT ${autonat}, ${peers} peers: ${failure}`))
+        await discover(lab, implementation, FIRST_MACHINE + i, row, addresses.slice(0, row.peers), stranger)
+        row.wrong.push(...whatIsWrong(row.expected, row.found))
       } catch (err: any) {
-        cells[n] = [kind, autonat, `${peers}`, err.message]
-        failures.push(`Failed with ${kind}, AutoNAT ${autonat}, ${peers} peers: ${err.message}`)
+        row.wrong.push(err.message)
       }
     }, { concurrency: CONCURRENCY })
   } finally {
     await lab.stop()
   }
 
-  print(markdownTable([COLUMNS, ...cells]), '')
+  print(markdownTable([COLUMNS, ...rows.map(cells)]), '')
+  const failures = rows.flatMap(({ setting: [kind, autonat], peers, wrong }) => wrong.map(what => `Failed with ${kind}, AutoNAT ${autonat}, ${peers} peers: ${what}`))
 
-  return transport === 'reuseportTcp' ? failures : []
+  return implementation === 'js' ? failures : []
 }
 
 /**
@@ -154,33 +171,56 @@ async function startPublicPeers (lab: Lab, count: number): Promise<Array<Script<
   }))
 }
 
-async function discover (lab: Lab, transport: TransportName, n: number, row: Row, addresses: string[], stranger: Script<PublicPeer>): Promise<Found> {
-  const { kind, autonat, external, moved } = row
+async function discover (lab: Lab, implementation: Implementation, n: number, row: Row, addresses: string[], stranger: Script<PublicPeer>): Promise<void> {
+  const { setting: [kind, autonat], expected } = row
   const machine = await lab.hostBehind(kind, n)
-  const node = machine.start<DiscoveringPeer>(new URL('./discovering-peer.ts', import.meta.url), transport, autonat, `/ip4/0.0.0.0/tcp/${PORT}`)
+  const node = await startPeer({ implementation, machine, host: `11.0.0.${n}`, port: PORT, flags: ['--autonat', autonat] })
 
   try {
-    await node.ask('dial', addresses)
+    let observedAt = NaN
 
-    const found = {
-      announced: await node.ask('announced', [external], TIMEOUT),
-      isReachable: await stranger.ask('canDial', `${external}/p2p/${await node.ask('id')}`),
-      connectionsLeft: await node.ask('connectionsLeft', REST),
-      announcedThen: []
+    for (const [i, address] of addresses.entries()) {
+      await meet(node, address)
+      observedAt = i + 1 === OBSERVERS ? Date.now() : observedAt
     }
 
-    if (found.announced.addresses.length === 0) {
-      return found
+    const announced = await whatIsAnnounced(node, addressOf(n))
+    row.after = announced.length === 0 ? undefined : Date.now() - observedAt
+    row.found = { announced, isReachable: await stranger.ask('canDial', `${addressOf(n)}/p2p/${node.id}`), connections: 0 }
+    await delay(REST)
+    row.found.connections = addresses.filter(address => openTo(node, idOf(address)) > 0).length
+
+    if (expected.announcedThen != null) {
+      await lab.roam(machine).renumber(n + MOVED)
+
+      for (const address of addresses) {
+        // as libp2p does when nobody answers its pings any more
+        await node.ask('abort', idOf(address))
+      }
+
+      for (const address of addresses) {
+        await meet(node, address)
+      }
+
+      row.found.announcedThen = await whatIsAnnounced(node, addressOf(n + MOVED))
     }
-
-    await lab.roam(machine).renumber(n + MOVED)
-    await node.ask('hangUp')
-    await node.ask('dial', addresses)
-
-    return { ...found, announcedThen: (await node.ask('announced', [moved], TIMEOUT)).addresses }
   } finally {
     await node.stop()
   }
+}
+
+/**
+ * As soon as it is this address, or after the time that this may take
+ */
+async function whatIsAnnounced (node: Peer, expected: string): Promise<string[]> {
+  const announced = async (): Promise<string[]> => (await stateOf(node)).announced
+  await until(async () => (await announced()).join() === expected, TIMEOUT).catch(() => {})
+
+  return announced()
+}
+
+function openTo (node: Peer, peer: string): number {
+  return node.count({ event: 'connected', direction: 'outbound', peer }) - node.count({ event: 'disconnected', direction: 'outbound', peer })
 }
 
 /**
@@ -189,50 +229,49 @@ async function discover (lab: Lab, transport: TransportName, n: number, row: Row
  * - With a peer of AutoNAT v1, which dials back an address that it is connected to
  * by closing that connection, the address is kept back (`Observed`)
  * - Without AutoNAT nobody verifies it, and what is not verified is not announced
+ * - AutoNAT v2 asks a peer when it connects. So a new address needs some peers that connect
  */
-function expectedOf ({ kind, autonat, external, moved, peers }: Row): { addresses: string[], then: string[], isReachable: boolean, connections: number } {
+function expectedOf ([kind, autonat]: Setting, peers: number, n: number): Found {
   const isReachable = kind === 'full-cone' || kind === 'forwarded'
-  const [addresses, then] = isReachable && autonat === 'v2' ? [[external], [moved]] : [[], []]
+  const isVerified = isReachable && autonat === 'v2'
 
-  return { addresses, then, isReachable, connections: peers }
+  return {
+    announced: isVerified ? [addressOf(n)] : [],
+    isReachable,
+    connections: peers,
+    announcedThen: isVerified && peers === MANY ? [addressOf(n + MOVED)] : undefined
+  }
 }
 
 function addressOf (n: number): string {
   return `/ip4/11.0.0.${n}/tcp/${PORT}`
 }
 
-function cellsOf (row: Row, { announced, isReachable, connectionsLeft, announcedThen }: Found): string[] {
-  const expected = expectedOf(row)
-
+function cells ({ setting, peers, expected, found, after }: Row): string[] {
   return [
-    row.kind,
-    row.autonat,
-    `${row.peers}`,
-    listed(expected.addresses),
-    listed(announced.addresses),
-    inMs(announced.after),
+    ...setting,
+    `${peers}`,
+    listed(expected.announced),
+    listed(found?.announced),
+    inMs(after),
     yesOrNo(expected.isReachable),
-    yesOrNo(isReachable),
-    `${connectionsLeft} of ${expected.connections}`,
-    listed(announcedThen)
+    yesOrNo(found?.isReachable),
+    `${found?.connections} of ${peers}`,
+    listed(expected.announcedThen),
+    listed(found?.announcedThen)
   ]
 }
 
-function whatFailed (row: Row, { announced, isReachable, connectionsLeft, announcedThen }: Found): string[] {
-  const expected = expectedOf(row)
-
-  return [
-    ...(announced.addresses.join() === expected.addresses.join() ? [] : [`announced within ${TIMEOUT} ms: ${listed(announced.addresses)}, not ${listed(expected.addresses)}`]),
-    ...(announcedThen.join() === expected.then.join() ? [] : [`announced within ${TIMEOUT} ms after the address had changed: ${listed(announcedThen)}, not ${listed(expected.then)}`]),
-    ...(isReachable === expected.isReachable ? [] : [`a stranger ${isReachable ? 'connects' : 'does not connect'}`]),
-    ...(connectionsLeft === expected.connections ? [] : [`${connectionsLeft} of ${expected.connections} connections left`])
-  ]
+function whatIsWrong (expected: Found, found?: Found): string[] {
+  return (Object.keys(expected) as Array<keyof Found>)
+    .filter(name => `${found?.[name]}` !== `${expected[name]}`)
+    .map(name => `${name}: ${found?.[name]}, not ${expected[name]}`)
 }
 
-function listed (addresses: string[]): string {
-  return addresses.length === 0 ? 'none' : addresses.join(', ')
+function listed (addresses?: string[]): string {
+  return addresses == null ? '' : addresses.join(', ') || 'none'
 }
 
-function yesOrNo (is: boolean): string {
-  return is ? 'yes' : 'no'
+function yesOrNo (is?: boolean): string {
+  return is === true ? 'yes' : 'no'
 }

@@ -22,16 +22,16 @@ import { parseArgs } from 'node:util'
 import { choose, parseCount, parseOrExit } from '../kit/arguments.ts'
 import { print } from '../kit/print.ts'
 import { end, requireLab } from '../lab/requirements.ts'
-import { testDiscovery } from './discovery.ts'
+import { FORWARDED, SETTINGS, testDiscovery } from './discovery.ts'
 import { testEndedPunches } from './ended-punches.ts'
 import { testHolePunching } from './hole-punching.ts'
 import { testMutualDials } from './mutual-dials.ts'
 import { otherNets } from './other-nets.ts'
 import { testRoaming } from './roam.ts'
 import { DROPS, counting, dropped, far, lossy, natPairs } from './scenes.ts'
-import type { TransportName } from './discovering-peer.ts'
+import type { Implementation } from '../interop/implementations.ts'
 
-const TRANSPORTS: TransportName[] = ['reuseportTcp', '@libp2p/tcp']
+const TRANSPORTS: Implementation[] = ['js', '@libp2p/tcp']
 
 /**
  * How many scenes are played at a time where nobody looks at how long it takes
@@ -56,8 +56,8 @@ const PARTS: Record<string, () => Promise<string[]>> = {
   counting: async () => testHolePunching(counting(rounds ?? 4), CONCURRENCY),
   'other-nets': async () => testHolePunching(otherNets(rounds ?? 1), CONCURRENCY),
   roam: testRoaming,
-  forward: async () => testDiscovery(transport, true),
-  discovery: async () => testDiscovery(transport, false)
+  forward: async () => testDiscovery(transport, FORWARDED),
+  discovery: async () => testDiscovery(transport, SETTINGS)
 }
 
 const { parts, rounds, latencies, loss, jitter, seed, drops, transport } = parseOrExit(() => {
@@ -86,7 +86,7 @@ const { parts, rounds, latencies, loss, jitter, seed, drops, transport } = parse
     jitter: parseAmount('--jitter', values.jitter, Infinity),
     seed: parseAmount('--seed', values.seed, MAX_SEED) ?? randomInt(MAX_SEED),
     drops: choose(values.drop ?? [], Object.keys(DROPS)),
-    transport: choose([values.transport ?? 'reuseportTcp'], TRANSPORTS)[0]
+    transport: choose([values.transport ?? TRANSPORTS[0]], TRANSPORTS)[0]
   }
 })
 

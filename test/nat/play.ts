@@ -335,10 +335,7 @@ function endOfRelay (stage: Stage, i: number): string {
 async function askObservers ({ sides, observers }: Stage, peer: Peer, i: number): Promise<string[]> {
   const { asks = 0, asksAtOnce = observers.length, expected, implementation } = sides[i]
 
-  await pMap(observers.slice(0, asks), async observer => {
-    await peer.ask('dial', observer)
-    await peer.event({ event: 'observed', peer: `${observer.split('/').at(-1)}` })
-  }, { concurrency: asksAtOnce })
+  await pMap(observers.slice(0, asks), async observer => meet(peer, observer), { concurrency: asksAtOnce })
 
   if (expected == null || asks < observers.length || (implementation ?? 'js') !== 'js') {
     return []
@@ -350,6 +347,19 @@ async function askObservers ({ sides, observers }: Stage, peer: Peer, i: number)
     ...(mappings.join() === expected.mapping ? [] : [`the mapping of the ${['first', 'second'][i]} one looks ${mappings.join() || 'like none'}`]),
     ...(candidates.length <= expected.candidates ? [] : [`the ${['first', 'second'][i]} one would have ${candidates.length} addresses dialed`])
   ]
+}
+
+/**
+ * Dials a peer and waits until that has told at which address it sees this one
+ */
+export async function meet (peer: Peer, address: string): Promise<void> {
+  const since = peer.mark()
+  await peer.ask('dial', address)
+  await peer.event({ event: 'observed', peer: idOf(address) }, since)
+}
+
+export function idOf (address: string): string {
+  return `${address.split('/').at(-1)}`
 }
 
 interface State extends PeerEvent {

@@ -2,7 +2,7 @@ import { markdownTable } from 'markdown-table'
 import { startPeer } from '../interop/peer.ts'
 import { inMs, print } from '../kit/print.ts'
 import { createLab } from '../lab/lab.ts'
-import { punch, stateOf } from './play.ts'
+import { idOf, meet, punch, stateOf } from './play.ts'
 import { CONES, behind } from './scenes.ts'
 import type { Round, Scene } from './play.ts'
 import type { Relay } from './relay.ts'
@@ -79,7 +79,7 @@ export async function testRoaming (): Promise<string[]> {
       found.push(await visit(network, relay, roamer, partner))
 
       for (const address of met) {
-        await dial(roamer, address)
+        await meet(roamer, address)
       }
 
       // as libp2p does when nobody answers its pings any more
@@ -102,7 +102,7 @@ export async function testRoaming (): Promise<string[]> {
  * The laptop is connected to its relay again, and a peer dials it
  */
 async function visit (network: Network, relay: string, roamer: Peer, partner: Peer): Promise<Found> {
-  await dial(roamer, relay)
+  await meet(roamer, relay)
   const { candidates, mappings } = await stateOf(roamer)
   const round = await punch({ scene: SCENE }, { a: partner, b: roamer, relayOfA: relay, relayOfB: relay }).catch((err: Error): Round => ({ wrong: [err.message] }))
 
@@ -117,19 +117,6 @@ async function visit (network: Network, relay: string, roamer: Peer, partner: Pe
       ...round.wrong
     ]
   }
-}
-
-/**
- * Until the peer has told where it sees the laptop
- */
-async function dial (peer: Peer, address: string): Promise<void> {
-  const since = peer.mark()
-  await peer.ask('dial', address)
-  await peer.event({ event: 'observed', peer: idOf(address) }, since)
-}
-
-function idOf (address: string): string {
-  return `${address.split('/').at(-1)}`
 }
 
 function cells ({ network: { what, external }, candidates, mappings, outcome, time }: Found): string[] {
