@@ -198,9 +198,9 @@ describe('reuseport-check', () => {
     const { code, stdout } = await run([], { LIBP2P_TCP_REUSEPORT: 'false' })
 
     expect(code).to.equal(1)
-    expect(stdout).to.match(/^\/ip4\/127\.0\.0\.1\/tcp\/\d+: not from a listening port: port reuse is turned off$/m)
+    expect(stdout).to.match(/^\/ip4\/127\.0\.0\.1\/tcp\/\d+: not from a listening port: port reuse is turned off by LIBP2P_TCP_REUSEPORT$/m)
     expect(stdout).to.include('Ports are not reused on this machine: port reuse is turned off by LIBP2P_TCP_REUSEPORT')
-    expect(stdout).to.include('Ports are not reused: port reuse is turned off.')
+    expect(stdout).to.include('Ports are not reused: port reuse is turned off by LIBP2P_TCP_REUSEPORT.')
     expect(stdout).to.include('LIBP2P_TCP_REUSEPORT is \'false\'')
   })
 
