@@ -3,7 +3,8 @@ import { CONES, DROPS, PRIVATE_PAIRS, behind } from '../nat/scenes.ts'
 import type { Cell } from './cell.ts'
 import type { Implementation } from './implementations.ts'
 import type { NatPair } from '../nat/nat-pairs.ts'
-import type { Played, Scene } from '../nat/play.ts'
+import type { Played } from '../nat/play.ts'
+import type { Scene } from '../nat/scene.ts'
 
 /**
  * How many public nodes beside the relay a peer asks at which address they see it. With a

@@ -16,6 +16,13 @@ export const IMPLEMENTATIONS = {
 export type Implementation = keyof typeof IMPLEMENTATIONS
 
 /**
+ * Does js-peer run it?
+ */
+export function isJs (implementation: Implementation): boolean {
+  return IMPLEMENTATIONS[implementation][0] === process.execPath
+}
+
+/**
  * In ms. A first build of rust-libp2p takes minutes
  */
 const TIMEOUT = 30 * 60_000

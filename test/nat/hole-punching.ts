@@ -4,7 +4,9 @@ import { inMs, print } from '../kit/print.ts'
 import { median } from '../kit/statistics.ts'
 import { isConePair } from './nat-pairs.ts'
 import { play } from './play.ts'
-import type { Played, Round, Scene } from './play.ts'
+import type { Played } from './play.ts'
+import type { Round } from './punch.ts'
+import type { Scene } from './scene.ts'
 
 /**
  * How long it may take from a relayed connection to a direct one between cone NATs, in ms, in the

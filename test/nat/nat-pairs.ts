@@ -1,6 +1,10 @@
-import type { Outcome } from './play.ts'
 import type { NatMapping } from '../../src/index.ts'
 import type { NatKind } from '../lab/nat-rules.ts'
+
+/**
+ * What becomes of a relayed connection
+ */
+export type Outcome = 'direct' | 'relayed'
 
 /**
  * A's NAT, B's NAT, and what is to become of their relayed connection

@@ -1,5 +1,5 @@
-import { MACHINES } from './play.ts'
-import type { Scene } from './play.ts'
+import { MACHINES } from './scene.ts'
+import type { Scene } from './scene.ts'
 
 const [FIRST, SECOND] = MACHINES
 

@@ -2,10 +2,11 @@ import { markdownTable } from 'markdown-table'
 import { startPeer } from '../interop/peer.ts'
 import { inMs, print } from '../kit/print.ts'
 import { createLab } from '../lab/lab.ts'
-import { idOf, meet, punch, stateOf } from './play.ts'
+import { idOf, meet, punch, stateOf } from './punch.ts'
 import { CONES, behind } from './scenes.ts'
-import type { Round, Scene } from './play.ts'
+import type { Round } from './punch.ts'
 import type { Relay } from './relay.ts'
+import type { Scene } from './scene.ts'
 import type { Peer } from '../interop/peer.ts'
 import type { Roaming } from '../lab/lab.ts'
 
@@ -104,7 +105,7 @@ export async function testRoaming (): Promise<string[]> {
 async function visit (network: Network, relay: string, roamer: Peer, partner: Peer): Promise<Found> {
   await meet(roamer, relay)
   const { candidates, mappings } = await stateOf(roamer)
-  const round = await punch({ scene: SCENE }, { a: partner, b: roamer, relayOfA: relay, relayOfB: relay }).catch((err: Error): Round => ({ wrong: [err.message] }))
+  const round = await punch(SCENE, { a: partner, b: roamer, relayOfA: relay, relayOfB: relay }).catch((err: Error): Round => ({ wrong: [err.message] }))
 
   return {
     ...round,

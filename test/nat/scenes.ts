@@ -1,7 +1,7 @@
 import { EXPECTED, NAT_PAIRS } from './nat-pairs.ts'
-import { MACHINES } from './play.ts'
+import { MACHINES } from './scene.ts'
 import type { NatPair } from './nat-pairs.ts'
-import type { Scene, Side } from './play.ts'
+import type { Scene, Side } from './scene.ts'
 import type { Weather } from '../lab/lab.ts'
 import type { NatKind } from '../lab/nat-rules.ts'
 

@@ -1,0 +1,115 @@
+import type { Expected, Outcome } from './nat-pairs.ts'
+import type { Implementation } from '../interop/implementations.ts'
+import type { Lab, LabOptions } from '../lab/lab.ts'
+import type { Namespace } from '../lab/namespace.ts'
+
+/**
+ * One way, in ms, if not said otherwise
+ */
+export const LATENCY = 20
+
+/**
+ * What the machines of the two peers are called in their addresses
+ */
+export const MACHINES = [11, 12]
+
+/**
+ * One of the two peers
+ */
+export interface Side {
+  machine: Namespace
+
+  /**
+   * This package if not said otherwise
+   */
+  implementation?: Implementation
+
+  /**
+   * What it listens on. IPv4 by default
+   */
+  families?: Array<'ip4' | 'ip6'>
+
+  /**
+   * Where it reaches the relay. By IPv4 by default
+   */
+  relay?: 'ip4' | 'ip6' | 'onlyIp6'
+
+  /**
+   * How many public nodes beside the relay it dials, and so learns its address from, and
+   * how many of them at a time. None by default
+   */
+  asks?: number
+  asksAtOnce?: number
+
+  /**
+   * Does it announce its address, although it may not be dialable?
+   */
+  isAnnounced?: boolean
+
+  /**
+   * How many other new connections its machine makes through its NAT, in a second
+   */
+  otherFlows?: number
+
+  /**
+   * What it is to find out about its NAT when it has asked
+   */
+  expected?: Expected
+}
+
+/**
+ * Two peers connect over a relay and punch a hole
+ */
+export interface Scene {
+  names: [string, string]
+  sides(lab: Lab): Promise<[Side, Side]>
+  expected: Outcome
+  runs: number
+
+  /**
+   * What is different, and why it comes out as expected
+   */
+  special?: string
+  because?: string
+
+  /**
+   * Who dials over the relay, and so is the initiator of the direct connection. The first
+   * one by default
+   */
+  dials?: 'first' | 'in turn'
+
+  /**
+   * Is who dials connected to the relay already?
+   */
+  isConnected?: boolean
+  lab?: Partial<LabOptions>
+
+  /**
+   * What relays: a node of js-libp2p, with limits or without, or another implementation.
+   * With limits by default
+   */
+  relay?: 'limited' | 'unlimited' | 'go' | 'rust'
+
+  /**
+   * Are all in a private network?
+   */
+  isPrivate?: boolean
+
+  /**
+   * Frames that are lost in each round, given where who dials over the relay, the other one and
+   * the relay listen
+   */
+  drop?(ends: Record<'dialer' | 'dialed' | 'relay', string>): Parameters<Lab['drop']>
+
+  /**
+   * How many attempts there may be, and how many rounds may go wrong. By default this does
+   * not matter, and none
+   */
+  attempts?: number
+  mayFail?: number
+
+  /**
+   * How many rounds are played at a time
+   */
+  atOnce?: number
+}
