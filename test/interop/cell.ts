@@ -1,27 +1,19 @@
 import pMap from 'p-map'
 
-/**
- * What was tried so and so often
- */
+/** What was tried so and so often */
 export interface Cell {
   what: string
   of: number
   succeeded: number
 
-  /**
-   * Why the others did not succeed
-   */
+  /** Why the others did not succeed */
   errors: string[]
 
-  /**
-   * What else was seen
-   */
+  /** What else was seen */
   remarks: string[]
 }
 
-/**
- * After so many failures the rest is not tried
- */
+/** After so many failures the rest is not tried */
 const ENOUGH = 5
 
 /**

@@ -5,16 +5,12 @@ import type { Cell } from './cell.ts'
 import type { Implementation } from './implementations.ts'
 import type { Peer } from './peer.ts'
 
-/**
- * One way, in ms
- */
+/** One way, in ms */
 const LATENCY = 5
 
 const MIB = 1024 * 1024
 
-/**
- * Both dial each other, from their listening ports, with noise and with tls
- */
+/** Both dial each other, from their listening ports, with noise and with tls */
 export async function * testDialing (ours: Implementation, theirs: Implementation, rounds: number): AsyncGenerator<Cell> {
   for (const security of ['noise', 'tls']) {
     yield * await withTwoPeers({ ours, theirs, latency: LATENCY, flags: ['--security', security] }, async ({ ours, theirs }) => [

@@ -13,14 +13,10 @@ import type { Scene } from '../nat/scene.ts'
  */
 const OBSERVERS = 2
 
-/**
- * How many hole punches are under way at the same time
- */
+/** How many hole punches are under way at the same time */
 const CONCURRENCY = 3
 
-/**
- * What is in front of the dialer and of the other one. Most of it is the same as among our own
- */
+/** What is in front of the dialer and of the other one. Most of it is the same as among our own */
 const FEW: NatPair[] = [
   ['none', 'port-restricted', 'direct'],
   ['port-restricted', 'none', 'direct'],
@@ -35,14 +31,10 @@ const FEW: NatPair[] = [
   ['symmetric', 'port-restricted', 'relayed']
 ]
 
-/**
- * Frames that are lost in a hole punch, by the names in `DROPS`
- */
+/** Frames that are lost in a hole punch, by the names in `DROPS` */
 const USUAL_DROPS = ['first-syn-to-relay', 'punch-ack']
 
-/**
- * Over a relay of each kind. With `only`: only with these frames lost
- */
+/** Over a relay of each kind. With `only`: only with these frames lost */
 export async function * testHolePunching (ours: Implementation, theirs: Implementation, relays: Implementation[], runs: number, only: string[] = []): AsyncGenerator<Cell> {
   const few = Math.min(runs, 2)
 

@@ -2,9 +2,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { execa } from 'execa'
 
-/**
- * The command line of each peer program
- */
+/** The command line of each peer program */
 export const IMPLEMENTATIONS = {
   // what it measures of its memory is what garbage collection leaves
   js: [process.execPath, '--expose-gc', folder('js-peer/index.ts')],
@@ -15,16 +13,12 @@ export const IMPLEMENTATIONS = {
 
 export type Implementation = keyof typeof IMPLEMENTATIONS
 
-/**
- * Does js-peer run it?
- */
+/** Does js-peer run it? */
 export function isJs (implementation: Implementation): boolean {
   return IMPLEMENTATIONS[implementation][0] === process.execPath
 }
 
-/**
- * In ms. A first build of rust-libp2p takes minutes
- */
+/** In ms. A first build of rust-libp2p takes minutes */
 const TIMEOUT = 30 * 60_000
 
 const BUILDS: Record<Implementation, string[] | undefined> = {

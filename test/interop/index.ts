@@ -34,9 +34,7 @@ const PARTS: Record<string, (ours: Implementation, theirs: Implementation) => As
   'hole-punching': (ours, theirs) => testHolePunching(ours, theirs, all, runs, drops)
 }
 
-/**
- * Of the counts
- */
+/** Of the counts */
 const WIDTH = 9
 
 const { parts, ours, others, rounds, runs, drops } = parseOrExit(() => {

@@ -3,9 +3,7 @@ import { dialEachOther, withTwoPeers } from './two-peers.ts'
 import type { Cell } from './cell.ts'
 import type { Implementation } from './implementations.ts'
 
-/**
- * One way, in ms
- */
+/** One way, in ms */
 const LATENCY = 20
 
 /**

@@ -8,20 +8,14 @@ import type { Implementation } from './implementations.ts'
 import type { Program } from '../kit/processes.ts'
 import type { Namespace } from '../lab/namespace.ts'
 
-/**
- * How long an event may be waited for, in ms
- */
+/** How long an event may be waited for, in ms */
 const TIMEOUT = 20_000
 
-/**
- * See README.md
- */
+/** See README.md */
 export interface PeerEvent {
   event: string
 
-  /**
-   * When this process read it, in ms
-   */
+  /** When this process read it, in ms */
   at?: number
   [field: string]: unknown
 }
@@ -30,43 +24,29 @@ export interface PeerInit {
   implementation: Implementation
   machine: Pick<Namespace, 'commandLine'>
 
-  /**
-   * Where others dial it
-   */
+  /** Where others dial it */
   host: string
 
-  /**
-   * 0 for any
-   */
+  /** 0 for any */
   port: number
 
-  /**
-   * What it listens on, if not the wildcard
-   */
+  /** What it listens on, if not the wildcard */
   bind?: string
   flags?: string[]
 }
 
-/**
- * A peer program that runs in a machine of the lab, or in this one
- */
+/** A peer program that runs in a machine of the lab, or in this one */
 export interface Peer extends Pick<Program, 'pid' | 'signal' | 'stop'> {
   readonly implementation: Implementation
   readonly id: string
 
-  /**
-   * Where it listens, as others see it
-   */
+  /** Where it listens, as others see it */
   readonly endpoint: string
 
-  /**
-   * The same with its id
-   */
+  /** The same with its id */
   readonly address: string
 
-  /**
-   * How many events there were so far
-   */
+  /** How many events there were so far */
   mark(): number
 
   /**
@@ -83,24 +63,16 @@ export interface Peer extends Pick<Program, 'pid' | 'signal' | 'stop'> {
    */
   event(fields: PeerEvent, since?: number, timeout?: number): Promise<PeerEvent>
 
-  /**
-   * How many events with these fields there were so far
-   */
+  /** How many events with these fields there were so far */
   count(fields: PeerEvent): number
 
-  /**
-   * How many connections to this peer it has
-   */
+  /** How many connections to this peer it has */
   connectionsTo(peer: string, relayed: boolean): number
 
-  /**
-   * Was there a moment without any connection to this peer, after the first one?
-   */
+  /** Was there a moment without any connection to this peer, after the first one? */
   hasLost(peer: string): boolean
 
-  /**
-   * By SIGKILL
-   */
+  /** By SIGKILL */
   kill(): Promise<void>
 }
 
@@ -116,9 +88,7 @@ const ANSWERS = {
   close: { done: 'closed', failed: undefined, field: 'peer' },
   abort: { done: 'closed', failed: undefined, field: 'peer' }
 }
-/**
- * The events by which the number of connections to a peer changes
- */
+/** The events by which the number of connections to a peer changes */
 const CHANGES: Record<string, number> = { connected: 1, disconnected: -1 }
 
 const BENCH_ANSWERS = { done: 'bench', failed: 'bench-failed', field: undefined }

@@ -4,14 +4,10 @@ import type { Cell } from './cell.ts'
 import type { Implementation } from './implementations.ts'
 import type { TwoPeers } from './two-peers.ts'
 
-/**
- * One way, in ms
- */
+/** One way, in ms */
 const LATENCY = 5
 
-/**
- * What ends a connection. When it returns, it has gone for our side
- */
+/** What ends a connection. When it returns, it has gone for our side */
 const ENDS: Record<string, (peers: TwoPeers) => Promise<void>> = {
   'we closed': async ({ ours, theirs }) => { await ours.ask('close', theirs.id) },
   'we aborted': async ({ ours, theirs }) => { await ours.ask('abort', theirs.id) },

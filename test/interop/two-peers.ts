@@ -6,23 +6,17 @@ import type { Peer } from './peer.ts'
 import type { Lab } from '../lab/lab.ts'
 import type { Namespace } from '../lab/namespace.ts'
 
-/**
- * In ms
- */
+/** In ms */
 const TIMEOUT = 10_000
 
-/**
- * How long before the instant of a dial the peers are told of it, in ms
- */
+/** How long before the instant of a dial the peers are told of it, in ms */
 const NOTICE = 100
 
 export interface TwoPeersInit {
   ours: Implementation
   theirs: Implementation
 
-  /**
-   * One way, in ms
-   */
+  /** One way, in ms */
   latency: number
   flags?: string[]
 
@@ -40,23 +34,17 @@ export interface TwoPeers {
   ours: Peer
   theirs: Peer
 
-  /**
-   * Starts one of them once more, with the same identity, on the same port
-   */
+  /** Starts one of them once more, with the same identity, on the same port */
   restart(which: 'ours' | 'theirs'): Promise<void>
 }
 
-/**
- * What became of a dial, or an echo, of each: how long it took, in ms
- */
+/** What became of a dial, or an echo, of each: how long it took, in ms */
 export interface MutualDial {
   dials: Array<PromiseSettledResult<number>>
   echoes: Array<PromiseSettledResult<number>>
 }
 
-/**
- * Two public machines with a peer each, which listen on the same port
- */
+/** Two public machines with a peer each, which listen on the same port */
 export async function withTwoPeers <T> ({ ours, theirs, latency, flags = [], host = '11.0.0.N', bind }: TwoPeersInit, use: (peers: TwoPeers) => Promise<T>): Promise<T> {
   const lab = createLab({ latency })
 
@@ -86,9 +74,7 @@ export async function withTwoPeers <T> ({ ours, theirs, latency, flags = [], hos
   }
 }
 
-/**
- * Both dial each other at the same instant, send bytes to and fro, and hang up
- */
+/** Both dial each other at the same instant, send bytes to and fro, and hang up */
 export async function dialEachOther ({ machines, ours, theirs }: TwoPeers): Promise<MutualDial> {
   const both = [[ours, theirs], [theirs, ours]]
   const at = Date.now() + NOTICE
@@ -108,9 +94,7 @@ export async function dialEachOther ({ machines, ours, theirs }: TwoPeers): Prom
   return { dials, echoes }
 }
 
-/**
- * Closes what is open between two peers, and waits until both know
- */
+/** Closes what is open between two peers, and waits until both know */
 export async function disconnect (a: Peer, b: Peer): Promise<void> {
   await a.ask('close', b.id)
   await untilDisconnected(a, b)

@@ -25,24 +25,16 @@ export interface Lab {
    */
   hostBehind(kind: NatKind, n: number, distance?: number): Promise<Namespace>
 
-  /**
-   * A machine behind two routers in a row, the outer one of which is 11.0.0.N
-   */
+  /** A machine behind two routers in a row, the outer one of which is 11.0.0.N */
   hostBehindTwo(outer: RouterKind, inner: RouterKind, n: number): Promise<Namespace>
 
-  /**
-   * Two machines behind the same router, which is 11.0.0.N, each in a LAN of its own
-   */
+  /** Two machines behind the same router, which is 11.0.0.N, each in a LAN of its own */
   twoHostsBehind(kind: RouterKind, n: number): Promise<[Namespace, Namespace]>
 
-  /**
-   * What becomes of the network of a machine that {@link hostBehind} has put behind a router
-   */
+  /** What becomes of the network of a machine that {@link hostBehind} has put behind a router */
   roam(host: Namespace): Roaming
 
-  /**
-   * How many TCP simultaneous opens crossed the public segment so far
-   */
+  /** How many TCP simultaneous opens crossed the public segment so far */
   simultaneousOpens(): Promise<number>
 
   /**
@@ -62,24 +54,16 @@ export interface Lab {
  * short time without a link
  */
 export interface Roaming {
-  /**
-   * The router gets 11.0.0.N as its address instead of the one it has
-   */
+  /** The router gets 11.0.0.N as its address instead of the one it has */
   renumber(n: number): Promise<void>
 
-  /**
-   * The router forgets all connections, and maps port `from` to port `to` from now on
-   */
+  /** The router forgets all connections, and maps port `from` to port `to` from now on */
   reboot(from: number, to: number): Promise<void>
 
-  /**
-   * The machine has no link for so many ms
-   */
+  /** The machine has no link for so many ms */
   unplug(time: number): Promise<void>
 
-  /**
-   * The machine gets another address in a LAN of another router, which is 11.0.0.N
-   */
+  /** The machine gets another address in a LAN of another router, which is 11.0.0.N */
   move(kind: RouterKind, n: number): Promise<void>
 }
 
@@ -96,9 +80,7 @@ export interface Roaming {
 export type Drop = 'first-syn' | 'punch-ack' | 'punch-ack-and-syn-ack' | 'punch-syn-ack-and-ack'
 
 export interface LabOptions extends Weather {
-  /**
-   * How long a frame is under way on the public segment, in ms, one way
-   */
+  /** How long a frame is under way on the public segment, in ms, one way */
   latency: number
 
   /**
@@ -108,31 +90,21 @@ export interface LabOptions extends Weather {
   isWholeInternet?: boolean
 }
 
-/**
- * What else happens to frames on the public segment
- */
+/** What else happens to frames on the public segment */
 export interface Weather {
-  /**
-   * How much longer a frame may be under way, in ms
-   */
+  /** How much longer a frame may be under way, in ms */
   jitter?: number
 
-  /**
-   * How many of the frames get lost, in percent
-   */
+  /** How many of the frames get lost, in percent */
   loss?: number
 
-  /**
-   * Decides on the jitter and the loss
-   */
+  /** Decides on the jitter and the loss */
   seed?: number
 }
 
 type RouterKind = Exclude<NatKind, 'none'>
 
-/**
- * The router of a machine, its kind, and the numbers of its address and its LAN
- */
+/** The router of a machine, its kind, and the numbers of its address and its LAN */
 interface Router {
   machine: Namespace
   kind: RouterKind
@@ -152,9 +124,7 @@ export function createLab ({ latency, jitter = 0, loss = 0, seed = 0, isWholeInt
   const routers = new Map<Namespace, Router>()
   const routes: Route[] = []
 
-  /**
-   * A route goes with the link, and with the only address
-   */
+  /** A route goes with the link, and with the only address */
   const goOnline = async (namespace: Namespace): Promise<void> => {
     await namespace.run('ip', 'link', 'set', 'public', 'up')
 
@@ -163,9 +133,7 @@ export function createLab ({ latency, jitter = 0, loss = 0, seed = 0, isWholeInt
     }
   }
 
-  /**
-   * Every machine that is on the public segment comes from here
-   */
+  /** Every machine that is on the public segment comes from here */
   const publicMachine = async (addresses: string[], distance = 0): Promise<Namespace> => {
     const namespace = await createNamespace()
     namespaces.push(namespace)
@@ -187,9 +155,7 @@ export function createLab ({ latency, jitter = 0, loss = 0, seed = 0, isWholeInt
     return namespace
   }
 
-  /**
-   * All other machines on the public segment learn of a LAN with public addresses
-   */
+  /** All other machines on the public segment learn of a LAN with public addresses */
   const announce = async (route: Route, router: Namespace): Promise<void> => {
     routes.push(route)
     await Promise.all(publicMachines.filter(machine => machine !== router).map(async machine => learn(machine, route)))
@@ -310,9 +276,7 @@ function publicAddresses (n: number): string[] {
   return [`11.0.0.${n}/24`, `2b00::${n}/64`]
 }
 
-/**
- * The number of the other LAN that a router's number stands for
- */
+/** The number of the other LAN that a router's number stands for */
 function secondLan (n: number): number {
   return n + 100
 }

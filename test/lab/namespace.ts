@@ -3,14 +3,10 @@ import { startHelper, startScript } from '../kit/processes.ts'
 import type { Script } from '../kit/processes.ts'
 import type { Functions } from '../kit/serve.ts'
 
-/**
- * How long a command may take, in ms
- */
+/** How long a command may take, in ms */
 const TIMEOUT = 10_000
 
-/**
- * How long a script may take to answer, in ms: three hole punches of ten seconds, for example
- */
+/** How long a script may take to answer, in ms: three hole punches of ten seconds, for example */
 const ANSWER_LIMIT = 60_000
 
 /**
@@ -18,9 +14,7 @@ const ANSWER_LIMIT = 60_000
  * name in the file system, so it is gone as soon as no process is in it
  */
 export interface Namespace {
-  /**
-   * Of a process in it
-   */
+  /** Of a process in it */
   readonly pid: number
 
   /**
@@ -36,9 +30,7 @@ export interface Namespace {
    */
   run(command: string, ...args: string[]): Promise<string>
 
-  /**
-   * Starts a script in it
-   */
+  /** Starts a script in it */
   start<F extends Functions>(script: URL, ...args: string[]): Script<F>
   stop(): Promise<void>
 }

@@ -12,9 +12,7 @@ const TOOLS = {
   python3: { package: 'python3', try: ['--version'] }
 }
 
-/**
- * Ends the process with exit code 1 if this machine does not have what the lab needs
- */
+/** Ends the process with exit code 1 if this machine does not have what the lab needs */
 export async function requireLab (): Promise<void> {
   const missing = await whatIsMissing()
 

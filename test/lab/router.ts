@@ -15,9 +15,7 @@ export async function setUpRouter (router: Namespace, kind: Exclude<NatKind, 'no
   await router.run('nft', NAT_RULES[kind](outside, lans.map(hostAddress)))
 }
 
-/**
- * Puts a machine, which may be a router itself, into a LAN of a router
- */
+/** Puts a machine, which may be a router itself, into a LAN of a router */
 export async function putBehind (router: Namespace, host: Namespace, kind: NatKind, lan: number): Promise<void> {
   const device = `lan${lan}`
   await router.run('ip', 'link', 'add', device, 'type', 'veth', 'peer', 'name', 'public', 'netns', `${host.pid}`)
@@ -37,9 +35,7 @@ export async function putBehind (router: Namespace, host: Namespace, kind: NatKi
   await setDefaultRoutes(host, kind, lan)
 }
 
-/**
- * A machine in a LAN reaches all others by its router
- */
+/** A machine in a LAN reaches all others by its router */
 export async function setDefaultRoutes (host: Namespace, kind: NatKind, lan: number): Promise<void> {
   if (kind !== 'firewalled-ipv6') {
     await host.run('ip', 'route', 'add', 'default', 'via', lanAddress(lan, ROUTER))
@@ -50,30 +46,22 @@ export async function setDefaultRoutes (host: Namespace, kind: NatKind, lan: num
   }
 }
 
-/**
- * Do machines behind such a router have public IPv6 addresses?
- */
+/** Do machines behind such a router have public IPv6 addresses? */
 export function hasIPv6 (kind: NatKind): boolean {
   return kind === 'firewalled-ipv6' || kind === 'dual-stack'
 }
 
-/**
- * The public IPv6 addresses of a LAN, which need no NAT
- */
+/** The public IPv6 addresses of a LAN, which need no NAT */
 export function lanPrefix (lan: number): string {
   return `2b00:${lan}`
 }
 
-/**
- * The IPv4 address of the machine in a LAN, as its router sees it
- */
+/** The IPv4 address of the machine in a LAN, as its router sees it */
 export function hostAddress (lan: number): string {
   return lanAddress(lan, HOST)
 }
 
-/**
- * The last numbers in the addresses of a LAN
- */
+/** The last numbers in the addresses of a LAN */
 const ROUTER = 1
 const HOST = 2
 

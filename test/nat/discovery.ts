@@ -13,14 +13,10 @@ import type { Script } from '../kit/processes.ts'
 import type { Lab } from '../lab/lab.ts'
 import type { NatKind } from '../lab/nat-rules.ts'
 
-/**
- * One way, in ms
- */
+/** One way, in ms */
 const LATENCY = 20
 
-/**
- * The NAT of a node, and the AutoNAT that it uses
- */
+/** The NAT of a node, and the AutoNAT that it uses */
 type Setting = [kind: NatKind, autonat: 'v2' | 'v1' | 'none']
 
 /**
@@ -40,19 +36,13 @@ export const SETTINGS: Setting[] = [
   ['symmetric', 'none']
 ]
 
-/**
- * The router of machine N gets this address later: N and this
- */
+/** The router of machine N gets this address later: N and this */
 const MOVED = 100
 
-/**
- * How many peers must have told where they see the node, before it believes them
- */
+/** How many peers must have told where they see the node, before it believes them */
 const OBSERVERS = 4
 
-/**
- * How many public peers the node dials. The fourth is the last that it takes
- */
+/** How many public peers the node dials. The fourth is the last that it takes */
 const FEW = OBSERVERS + 1
 const MANY = 8
 
@@ -62,9 +52,7 @@ const MANY = 8
  */
 const FIRST_NETWORK = 12
 
-/**
- * What the first machine behind a NAT is called in its address
- */
+/** What the first machine behind a NAT is called in its address */
 const FIRST_MACHINE = 11
 
 const PORT = 4001
@@ -81,30 +69,20 @@ const TIMEOUT = 10_000
  */
 const REST = 2_000
 
-/**
- * How many nodes learn their address at the same time
- */
+/** How many nodes learn their address at the same time */
 const CONCURRENCY = 6
 
 const COLUMNS = ['NAT', 'AutoNAT', 'peers', 'expected', 'announced', 'after', 'a stranger: expected', 'connects', 'connections left', 'address changed: expected', 'announced']
 
-/**
- * What is expected, and what was found
- */
+/** What is expected, and what was found */
 interface Found {
-  /**
-   * The public addresses that were announced
-   */
+  /** The public addresses that were announced */
   announced: string[]
 
-  /**
-   * Could a peer that the node has never dialed open a connection to it?
-   */
+  /** Could a peer that the node has never dialed open a connection to it? */
   isReachable: boolean
 
-  /**
-   * How many of those that the node has opened are still open
-   */
+  /** How many of those that the node has opened are still open */
   connections: number
 
   /**
@@ -120,9 +98,7 @@ interface Row {
   expected: Found
   found?: Found
 
-  /**
-   * How long it took since four peers had told where they see the node, in ms
-   */
+  /** How long it took since four peers had told where they see the node, in ms */
   after?: number
   wrong: string[]
 }
@@ -159,9 +135,7 @@ export async function testDiscovery (implementation: Implementation, settings: S
   return implementation === 'js' ? failures : []
 }
 
-/**
- * Each in a machine of its own
- */
+/** Each in a machine of its own */
 async function startPublicPeers (lab: Lab, count: number): Promise<Array<Script<PublicPeer>>> {
   return Promise.all(Array.from({ length: count }, async (_, i) => {
     const address = `${FIRST_NETWORK + i}.0.0.1`
@@ -209,9 +183,7 @@ async function discover (lab: Lab, implementation: Implementation, n: number, ro
   }
 }
 
-/**
- * As soon as it is this address, or after the time that this may take
- */
+/** As soon as it is this address, or after the time that this may take */
 async function whatIsAnnounced (node: Peer, expected: string): Promise<string[]> {
   const announced = async (): Promise<string[]> => (await stateOf(node)).announced
   await until(async () => (await announced()).join() === expected, TIMEOUT).catch(() => {})

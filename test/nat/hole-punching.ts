@@ -16,9 +16,7 @@ const AIM = 15 * 2 * 20
 
 const COLUMNS = ['first', 'second', 'with', 'expected', 'direct', 'at the first attempt', 'simultaneous opens', 'relayed to direct: median', 'worst', 'because']
 
-/**
- * Plays scenes, so many at a time, and prints what became of them. Returns what is wrong
- */
+/** Plays scenes, so many at a time, and prints what became of them. Returns what is wrong */
 export async function testHolePunching (scenes: Scene[], concurrency: number): Promise<string[]> {
   const played = await pMap(scenes, play, { concurrency })
 
@@ -71,9 +69,7 @@ function whatFailed (played: Played): string[] {
   return failed <= mayFail ? [] : [`Failed in ${failed} hole punches of ${rounds.length}, where ${mayFail} may: ${nameOf(played)}`]
 }
 
-/**
- * A time says more of the machine than of the code, so none fails the run
- */
+/** A time says more of the machine than of the code, so none fails the run */
 function printTimes (played: Played[]): void {
   const times = timesOf(played.filter(({ scene: { names, special } }) => special == null && isConePair(...names)).flatMap(({ rounds }) => rounds))
 

@@ -33,9 +33,7 @@ import type { Implementation } from '../interop/implementations.ts'
 
 const TRANSPORTS: Implementation[] = ['js', '@libp2p/tcp']
 
-/**
- * How many scenes are played at a time where nobody looks at how long it takes
- */
+/** How many scenes are played at a time where nobody looks at how long it takes */
 const CONCURRENCY = 3
 
 /**
@@ -101,18 +99,14 @@ for (const part of parts) {
 
 end(failures)
 
-/**
- * As asked for, or the usual ones
- */
+/** As asked for, or the usual ones */
 function weather (): Array<Parameters<typeof lossy>[1] & { latency: number }> {
   const asked = loss == null && jitter == null ? WEATHER : latencies.map(latency => ({ latency, loss: loss ?? 0, jitter: jitter ?? 0 }))
 
   return asked.map(each => ({ ...each, seed }))
 }
 
-/**
- * @throws {Error} if it is not a number from 0 to `max`
- */
+/** @throws {Error} if it is not a number from 0 to `max` */
 function parseAmount (name: string, value: string | undefined, max: number): number | undefined {
   const amount = value == null || value.trim() === '' ? NaN : Number(value)
 

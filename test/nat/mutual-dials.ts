@@ -4,18 +4,14 @@ import { inMs, print } from '../kit/print.ts'
 import { median } from '../kit/statistics.ts'
 import type { MutualDial, TwoPeersInit } from '../interop/two-peers.ts'
 
-/**
- * At which address each peer is dialed, and what it listens on
- */
+/** At which address each peer is dialed, and what it listens on */
 const CASES = [
   { host: '11.0.0.N', bind: '11.0.0.N' },
   { host: '11.0.0.N', bind: '0.0.0.0' },
   { host: '2b00::N', bind: '2b00::N' }
 ]
 
-/**
- * The transports, and the peer programs that have them
- */
+/** The transports, and the peer programs that have them */
 const TRANSPORTS = { reuseportTcp: 'js', '@libp2p/tcp': '@libp2p/tcp' } as const
 
 const COLUMNS = ['transport', 'both listen on', 'one-way latency', 'rounds', 'simultaneous opens', 'dials', 'rejected', 'time to connected: median', 'worst', 'echoes failed', 'median']

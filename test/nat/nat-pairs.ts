@@ -1,19 +1,13 @@
 import type { NatMapping } from '../../src/index.ts'
 import type { NatKind } from '../lab/nat-rules.ts'
 
-/**
- * What becomes of a relayed connection
- */
+/** What becomes of a relayed connection */
 export type Outcome = 'direct' | 'relayed'
 
-/**
- * A's NAT, B's NAT, and what is to become of their relayed connection
- */
+/** A's NAT, B's NAT, and what is to become of their relayed connection */
 export type NatPair = [a: NatKind, b: NatKind, expected: Outcome]
 
-/**
- * What is expected in theory. Roles make no difference to it
- */
+/** What is expected in theory. Roles make no difference to it */
 export const NAT_PAIRS: NatPair[] = [
   // one of them can be dialed by anybody: it has no NAT, or one whose filter lets
   // everybody in (RFC 4787, section 5, "endpoint-independent filtering"). So the
@@ -60,9 +54,7 @@ export interface Expected {
 const CONE: Expected = { mapping: 'endpoint-independent', candidates: 1 }
 const SYMMETRIC: Expected = { mapping: 'endpoint-dependent', candidates: 3 }
 
-/**
- * The lab has no four observers that IPv6 counts as such
- */
+/** The lab has no four observers that IPv6 counts as such */
 export const EXPECTED: Record<NatKind, Expected | undefined> = {
   none: CONE,
   'full-cone': CONE,
@@ -76,9 +68,7 @@ export const EXPECTED: Record<NatKind, Expected | undefined> = {
   hairpin: CONE
 }
 
-/**
- * Is this between two NATs that map endpoint-independently?
- */
+/** Is this between two NATs that map endpoint-independently? */
 export function isConePair (...kinds: string[]): boolean {
   return kinds.every(kind => kind === 'full-cone' || kind === 'port-restricted')
 }

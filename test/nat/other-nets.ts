@@ -3,9 +3,7 @@ import type { Scene } from './scene.ts'
 
 const [FIRST, SECOND] = MACHINES
 
-/**
- * Nets that are not two NATs with the same way to the relay
- */
+/** Nets that are not two NATs with the same way to the relay */
 const NETS: Array<Pick<Scene, 'names' | 'sides' | 'expected' | 'because' | 'lab'>> = [
   {
     names: ['refusing NAT', 'port-restricted'],
@@ -120,9 +118,7 @@ const NETS: Array<Pick<Scene, 'names' | 'sides' | 'expected' | 'because' | 'lab'
   }
 ]
 
-/**
- * Each in both roles
- */
+/** Each in both roles */
 export function otherNets (runs: number): Scene[] {
   // it takes long to find out that there is no way
   return NETS.map(net => ({ ...net, runs: net.expected === 'direct' ? 2 * runs : 2, dials: 'in turn' }))

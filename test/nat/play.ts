@@ -13,9 +13,7 @@ import type { Implementation } from '../interop/implementations.ts'
 import type { Peer } from '../interop/peer.ts'
 import type { Lab } from '../lab/lab.ts'
 
-/**
- * After so many rounds that went wrong the others are not played
- */
+/** After so many rounds that went wrong the others are not played */
 const ENOUGH = 5
 
 /**
@@ -47,9 +45,7 @@ interface Stage {
   relayBytes?(): Promise<number>
 }
 
-/**
- * Plays all rounds of a scene
- */
+/** Plays all rounds of a scene */
 export async function play (scene: Scene): Promise<Played> {
   const { runs, lab: options, sides, atOnce = 1, isPrivate } = scene
   const lab = createLab({ latency: LATENCY, ...options })
@@ -93,18 +89,14 @@ function privacy (isPrivate?: boolean): string[] {
   return isPrivate === true ? ['--psk', '1'] : []
 }
 
-/**
- * A datagram from another port each time. It ends with its stdin
- */
+/** A datagram from another port each time. It ends with its stdin */
 function makeOtherFlows ({ machine, otherFlows }: Side): { stop(): Promise<unknown> } | undefined {
   return otherFlows == null
     ? undefined
     : startProgram(...machine.commandLine('bash', '-c', `while read -t ${1 / otherFlows}; [ $? -gt 128 ]; do echo > /dev/udp/${RELAY}/9; done`), () => {})
 }
 
-/**
- * The peers are new in each round, so nobody knows them from before
- */
+/** The peers are new in each round, so nobody knows them from before */
 async function playRound (stage: Stage, n: number): Promise<Round> {
   const dialer = stage.scene.dials === 'in turn' ? n % 2 : 0
   const { drop } = stage.scene
@@ -127,9 +119,7 @@ function relayOf ({ sides, relay }: Stage, i: number): string {
   return relay[sides[i].relay ?? 'ip4']
 }
 
-/**
- * Only js-peer can listen on the relay from the start
- */
+/** Only js-peer can listen on the relay from the start */
 async function start ({ scene: { isPrivate }, sides }: Stage, i: number, n: number, onRelay: string[]): Promise<Peer> {
   const { machine, implementation = 'js', families = ['ip4'], isAnnounced } = sides[i]
   const port = FIRST_PORTS[i] + n
@@ -149,9 +139,7 @@ async function start ({ scene: { isPrivate }, sides }: Stage, i: number, n: numb
   })
 }
 
-/**
- * Where a peer listens, as the lab calls it
- */
+/** Where a peer listens, as the lab calls it */
 function endOf (i: number, n: number): string {
   return `11.0.0.${MACHINES[i]}:${FIRST_PORTS[i] + n}`
 }
@@ -162,9 +150,7 @@ function endOfRelay (stage: Stage, i: number): string {
   return `${host}:${port}`
 }
 
-/**
- * @returns what is wrong with what it has found out by that
- */
+/** @returns what is wrong with what it has found out by that */
 async function askObservers ({ sides, observers }: Stage, peer: Peer, i: number): Promise<string[]> {
   const { asks = 0, asksAtOnce = observers.length, expected, implementation } = sides[i]
 

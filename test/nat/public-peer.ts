@@ -13,9 +13,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { startNode } from '../kit/node.ts'
 import { serve } from '../kit/serve.ts'
 
-/**
- * How long a dial may take, in ms
- */
+/** How long a dial may take, in ms */
 const TIMEOUT = 3_000
 
 const [address] = process.argv.slice(2)

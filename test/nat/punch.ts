@@ -13,9 +13,7 @@ import type { Peer, PeerEvent } from '../interop/peer.ts'
 const TIMEOUT = 17_000
 const END_TIMEOUT = 60_000
 
-/**
- * How long it may take until only the right connections are open, in ms
- */
+/** How long it may take until only the right connections are open, in ms */
 const CLOSE_TIMEOUT = 10_000
 
 /**
@@ -41,15 +39,11 @@ const OTHERWISE_QUIET = 2_400
 export interface Round {
   outcome?: Outcome | 'lost'
 
-  /**
-   * From the relayed connection to the direct one on both ends, in ms
-   */
+  /** From the relayed connection to the direct one on both ends, in ms */
   time?: number
   attempts?: number
 
-  /**
-   * Why this is not as it should be, if it is not
-   */
+  /** Why this is not as it should be, if it is not */
   wrong: string[]
 }
 
@@ -65,9 +59,7 @@ interface Cast {
   relayBytes?(): Promise<number>
 }
 
-/**
- * Dials a peer and waits until that has told at which address it sees this one
- */
+/** Dials a peer and waits until that has told at which address it sees this one */
 export async function meet (peer: Peer, address: string): Promise<void> {
   const since = peer.mark()
   await peer.ask('dial', address)
@@ -88,9 +80,7 @@ export async function stateOf (peer: Peer): Promise<State> {
   return peer.ask<State>('state')
 }
 
-/**
- * A dials B over the relay, and both punch. Then all that must be so is verified
- */
+/** A dials B over the relay, and both punch. Then all that must be so is verified */
 export async function punch (scene: Scene, { a, b, relayOfA, relayOfB, relayBytes }: Cast): Promise<Round> {
   if (scene.isConnected === true) {
     await dialRelayed(scene, a, relayOfA)
@@ -131,9 +121,7 @@ export async function punch (scene: Scene, { a, b, relayOfA, relayOfB, relayByte
   return { outcome, attempts, wrong, time: Math.max(...direct.map(({ at = NaN }) => at)) - (relayed.at ?? NaN) }
 }
 
-/**
- * On a network that loses frames a dial may take longer than libp2p allows
- */
+/** On a network that loses frames a dial may take longer than libp2p allows */
 async function dialRelayed ({ lab }: Scene, peer: Peer, address: string): Promise<void> {
   for (let dials = 1; ; dials++) {
     try {
@@ -180,9 +168,7 @@ async function whatTheySay (b: Peer, a: Peer): Promise<string> {
   return `: ${error}`
 }
 
-/**
- * The peers must have one connection
- */
+/** The peers must have one connection */
 async function whatIsOpen (a: Peer, b: Peer, outcome: Outcome): Promise<string[]> {
   const open = (): number[] => [[a, b], [b, a]].flatMap(([one, other]) => [one.connectionsTo(other.id, false), one.connectionsTo(other.id, true)])
   const expected = outcome === 'direct' ? '1,0,1,0' : '0,1,0,1'
@@ -192,9 +178,7 @@ async function whatIsOpen (a: Peer, b: Peer, outcome: Outcome): Promise<string[]
   return found.join() === expected ? [] : [`A has ${found[0]} direct and ${found[1]} relayed connections, B ${found[2]} and ${found[3]}`]
 }
 
-/**
- * Waits until the relay has been quiet for so many ms, but not for ever. Then it must stay quiet
- */
+/** Waits until the relay has been quiet for so many ms, but not for ever. Then it must stay quiet */
 async function whatTheRelayTransfers (run: () => Promise<void>, quiet: number, count: () => Promise<number> = async () => 0): Promise<string[]> {
   let before = NaN
 

@@ -27,9 +27,7 @@ const nodes = await Promise.all(listen.map(async mas => startNode({
 })))
 
 const relay = {
-  /**
-   * The nodes' multiaddrs, the relay's first
-   */
+  /** The nodes' multiaddrs, the relay's first */
   addresses: (): string[] => nodes.flatMap((node, i) => listen[i].split(',').map(ma => `${ma}/p2p/${node.peerId}`))
 }
 

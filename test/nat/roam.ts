@@ -10,9 +10,7 @@ import type { Scene } from './scene.ts'
 import type { Peer } from '../interop/peer.ts'
 import type { Roaming } from '../lab/lab.ts'
 
-/**
- * One way, in ms
- */
+/** One way, in ms */
 const LATENCY = 20
 
 const PORT = 4001
@@ -29,9 +27,7 @@ interface Network {
   what: string
   change?(roaming: Roaming): Promise<void>
 
-  /**
-   * Where others see the laptop
-   */
+  /** Where others see the laptop */
   external: string
 }
 
@@ -99,9 +95,7 @@ export async function testRoaming (): Promise<string[]> {
   return found.flatMap(({ network: { what }, wrong }) => wrong.map(each => `Failed on the move, ${what}: ${each}`))
 }
 
-/**
- * The laptop is connected to its relay again, and a peer dials it
- */
+/** The laptop is connected to its relay again, and a peer dials it */
 async function visit (network: Network, relay: string, roamer: Peer, partner: Peer): Promise<Found> {
   await meet(roamer, relay)
   const { candidates, mappings } = await stateOf(roamer)

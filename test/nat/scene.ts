@@ -3,35 +3,23 @@ import type { Implementation } from '../interop/implementations.ts'
 import type { Lab, LabOptions } from '../lab/lab.ts'
 import type { Namespace } from '../lab/namespace.ts'
 
-/**
- * One way, in ms, if not said otherwise
- */
+/** One way, in ms, if not said otherwise */
 export const LATENCY = 20
 
-/**
- * What the machines of the two peers are called in their addresses
- */
+/** What the machines of the two peers are called in their addresses */
 export const MACHINES = [11, 12]
 
-/**
- * One of the two peers
- */
+/** One of the two peers */
 export interface Side {
   machine: Namespace
 
-  /**
-   * This package if not said otherwise
-   */
+  /** This package if not said otherwise */
   implementation?: Implementation
 
-  /**
-   * What it listens on. IPv4 by default
-   */
+  /** What it listens on. IPv4 by default */
   families?: Array<'ip4' | 'ip6'>
 
-  /**
-   * Where it reaches the relay. By IPv4 by default
-   */
+  /** Where it reaches the relay. By IPv4 by default */
   relay?: 'ip4' | 'ip6' | 'onlyIp6'
 
   /**
@@ -41,34 +29,24 @@ export interface Side {
   asks?: number
   asksAtOnce?: number
 
-  /**
-   * Does it announce its address, although it may not be dialable?
-   */
+  /** Does it announce its address, although it may not be dialable? */
   isAnnounced?: boolean
 
-  /**
-   * How many other new connections its machine makes through its NAT, in a second
-   */
+  /** How many other new connections its machine makes through its NAT, in a second */
   otherFlows?: number
 
-  /**
-   * What it is to find out about its NAT when it has asked
-   */
+  /** What it is to find out about its NAT when it has asked */
   expected?: Expected
 }
 
-/**
- * Two peers connect over a relay and punch a hole
- */
+/** Two peers connect over a relay and punch a hole */
 export interface Scene {
   names: [string, string]
   sides(lab: Lab): Promise<[Side, Side]>
   expected: Outcome
   runs: number
 
-  /**
-   * What is different, and why it comes out as expected
-   */
+  /** What is different, and why it comes out as expected */
   special?: string
   because?: string
 
@@ -78,9 +56,7 @@ export interface Scene {
    */
   dials?: 'first' | 'in turn'
 
-  /**
-   * Is who dials connected to the relay already?
-   */
+  /** Is who dials connected to the relay already? */
   isConnected?: boolean
   lab?: Partial<LabOptions>
 
@@ -90,9 +66,7 @@ export interface Scene {
    */
   relay?: 'limited' | 'unlimited' | 'go' | 'rust'
 
-  /**
-   * Are all in a private network?
-   */
+  /** Are all in a private network? */
   isPrivate?: boolean
 
   /**
@@ -108,8 +82,6 @@ export interface Scene {
   attempts?: number
   mayFail?: number
 
-  /**
-   * How many rounds are played at a time
-   */
+  /** How many rounds are played at a time */
   atOnce?: number
 }

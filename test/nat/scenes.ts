@@ -5,19 +5,13 @@ import type { Scene, Side } from './scene.ts'
 import type { Weather } from '../lab/lab.ts'
 import type { NatKind } from '../lab/nat-rules.ts'
 
-/**
- * In so many rounds on a network that loses frames one may stay on the relay
- */
+/** In so many rounds on a network that loses frames one may stay on the relay */
 const ROUNDS_FOR_ONE = 20
 
-/**
- * How many public nodes a peer must dial to be sure of its NAT's mapping
- */
+/** How many public nodes a peer must dial to be sure of its NAT's mapping */
 const ENOUGH_TO_ASK = 4
 
-/**
- * How far away a far peer is, in ms one way
- */
+/** How far away a far peer is, in ms one way */
 const FAR = 300
 
 export const CONES: NatPair = ['port-restricted', 'port-restricted', 'direct']
@@ -56,9 +50,7 @@ export const DROPS: Record<string, Array<Pick<Scene, 'special' | 'drop' | 'attem
   ]
 }
 
-/**
- * Two peers behind two NATs, with something different for both, or for the first
- */
+/** Two peers behind two NATs, with something different for both, or for the first */
 export function behind ([first, second, expected]: NatPair, both: Partial<Side> = {}, onlyFirst: Partial<Side> = {}): Pick<Scene, 'names' | 'sides' | 'expected'> {
   const kinds: [NatKind, NatKind] = [first, second]
 
@@ -76,9 +68,7 @@ function familyOf (kind: NatKind): Partial<Side> {
   return kind === 'firewalled-ipv6' ? { families: ['ip6'], relay: 'ip6' } : { asks: ENOUGH_TO_ASK }
 }
 
-/**
- * All pairs of NATs, and what makes a difference to some of them
- */
+/** All pairs of NATs, and what makes a difference to some of them */
 export function natPairs (runs: number): Scene[] {
   return [
     // it takes long to find out that there is no way

@@ -8,9 +8,7 @@ const PERIOD = 64 * 1_025
 const BYTES = createHash('shake256', { outputLength: PERIOD }).digest()
 const TWICE = Buffer.concat([BYTES, BYTES])
 
-/**
- * The messages of one size that follow each other, until they begin again
- */
+/** The messages of one size that follow each other, until they begin again */
 export function messagesOf (size: number): Uint8Array[] {
   const bytes = Buffer.alloc(PERIOD + size, BYTES)
 

@@ -22,14 +22,10 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 
 const PARALLEL = 50
 
-/**
- * Without an upgrade, a message is sent as two parts, as encrypters make it
- */
+/** Without an upgrade, a message is sent as two parts, as encrypters make it */
 const HEADER = 2
 
-/**
- * How many messages are sent between two looks at the clock, which is slow next to sending
- */
+/** How many messages are sent between two looks at the clock, which is slow next to sending */
 const BETWEEN_LOOKS = 64
 
 const REQUEST_SIZE = 64
@@ -50,27 +46,19 @@ interface Transports {
 }
 
 interface Dialer {
-  /**
-   * That it listens on
-   */
+  /** That it listens on */
   port: number
 
-  /**
-   * Without an upgrade
-   */
+  /** Without an upgrade */
   dial(ma: Multiaddr): Promise<MultiaddrConnection>
 
-  /**
-   * With encryption and multiplexer
-   */
+  /** With encryption and multiplexer */
   connect(ma: Multiaddr, peer: string): Promise<Connection>
 }
 
 const held: Array<Connection | MultiaddrConnection> = []
 
-/**
- * When each connection was accepted, in ms
- */
+/** When each connection was accepted, in ms */
 const accepted: number[] = []
 
 let dialer: Promise<Dialer> | undefined
@@ -165,9 +153,7 @@ export const BENCHMARKS: Record<string, (args: string[], init: NodeInit) => Prom
   }
 }
 
-/**
- * The other end of streams
- */
+/** The other end of streams */
 export async function serveBenchmarks (node: Node): Promise<void> {
   await node.handle(COUNT, stream => {
     const count = countBytes()

@@ -13,24 +13,18 @@ import type { Node, NodeInit } from './node.ts'
 import type { Connection } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
-/**
- * In ms
- */
+/** In ms */
 const TIMEOUT = 15_000
 
 type Fields = Record<string, unknown>
 
-/**
- * A command and the event that answers it: `name` when it succeeded
- */
+/** A command and the event that answers it: `name` when it succeeded */
 interface Command {
   event: string
   failure: string
   run(node: Node, args: string[]): Promise<Fields>
 
-  /**
-   * Of both events
-   */
+  /** Of both events */
   describe(args: string[]): Fields
 }
 
@@ -133,16 +127,12 @@ export async function runCommand (node: Node, init: NodeInit, line: string): Pro
   }
 }
 
-/**
- * One at a time, so nothing says which
- */
+/** One at a time, so nothing says which */
 function benchmark (name: string, init: NodeInit): Command {
   return { event: 'bench', failure: 'bench-failed', describe: () => ({}), run: async (_node, args) => BENCHMARKS[name](args, init) }
 }
 
-/**
- * Those that lead to the node itself, without its id
- */
+/** Those that lead to the node itself, without its id */
 function publicOf (addresses: Multiaddr[]): string[] {
   return addresses.filter(ma => !Circuit.matches(ma) && !isPrivate(ma)).map(ma => ma.decapsulateCode(CODE_P2P).toString())
 }

@@ -1,6 +1,4 @@
-/**
- * See ../README.md
- */
+/** See ../README.md */
 
 import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'

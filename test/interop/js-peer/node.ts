@@ -46,9 +46,7 @@ export type Node = Libp2p<{ listening: Listening, dcutr: Dcutr | object }>
 interface Listening {
   on(ma: Multiaddr): Promise<void>
 
-  /**
-   * All of them. The node itself says only those that it would announce
-   */
+  /** All of them. The node itself says only those that it would announce */
   addresses(): Multiaddr[]
 }
 
@@ -101,16 +99,12 @@ export async function startPeer ({ listen, transport, security, seed, psk, annou
   return node
 }
 
-/**
- * The hole punching service, if it is this package's
- */
+/** The hole punching service, if it is this package's */
 export function ifOurs ({ services: { dcutr } }: Node): Dcutr | undefined {
   return 'candidates' in dcutr ? dcutr : undefined
 }
 
-/**
- * @throws {Error} if there is none of that name
- */
+/** @throws {Error} if there is none of that name */
 export function transportOf (name: string): (components: any) => Transport {
   const create = TRANSPORTS[name]
 
