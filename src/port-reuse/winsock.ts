@@ -76,7 +76,7 @@ function withErrorsOfWindows (bind: Bind): Bind {
     try {
       return bind(local, options)
     } catch (err: any) {
-      throw err.code === 'EACCES' ? Object.assign(err, { code: 'EADDRINUSE' }) : err
+      throw err.code === 'EACCES' ? Object.assign(err, { code: 'EADDRINUSE', message: err.message.replace('EACCES', 'EADDRINUSE') }) : err
     }
   }
 }
