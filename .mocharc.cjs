@@ -9,4 +9,7 @@ if (execArgv.includes(`--${conditions}`)) {
   delete env.NODE_V8_COVERAGE
 }
 
-module.exports = { 'node-option': [conditions] }
+module.exports = {
+  'node-option': [conditions],
+  require: ['./test/kit/left-out.ts']
+}

@@ -3,6 +3,7 @@ import { expect } from 'aegir/chai'
 import { checkInit, initWithDefaults, withDefaults } from '../src/check-options.ts'
 import { reuseportTcp } from '../src/index.ts'
 import { startServer } from './fixtures/server.ts'
+import { HAS_SO_REUSEPORT, where } from './fixtures/system.ts'
 import { createTransport, rawUpgrader } from './kit/transport.ts'
 import type { TCPOptions } from '@libp2p/tcp'
 
@@ -179,7 +180,7 @@ describe('options', () => {
     ]
 
     cases.forEach((init, i) => {
-      it(`have their defaults when listening and dialing (${i})`, async () => {
+      where(HAS_SO_REUSEPORT).it(`have their defaults when listening and dialing (${i})`, async () => {
         const server = await startServer()
         const { transport, listen, stop } = createTransport(init)
         const { port } = await listen('/ip4/127.0.0.1/tcp/0')

@@ -10,8 +10,9 @@ import { expect } from 'aegir/chai'
 import pDefer from 'p-defer'
 import { reuseportTcp } from '../src/index.ts'
 import { startServer } from './fixtures/server.ts'
-import { HAS_SO_REUSEPORT } from './fixtures/system.ts'
+import { HAS_SO_REUSEPORT, REUSES_PORTS, where } from './fixtures/system.ts'
 import { portOf } from './kit/addresses.ts'
+import { portReuse } from './kit/port-reuse.ts'
 import { rawUpgrader } from './kit/transport.ts'
 import type { TestServer } from './fixtures/server.ts'
 import type { ReuseportTcpInit } from '../src/index.ts'
@@ -34,7 +35,7 @@ describe('differences from @libp2p/tcp', () => {
 
   const TRANSPORTS: Record<'theirs' | 'ours', Create> = {
     theirs: (init, components = {}) => tcp(init)({ logger: defaultLogger(), ...components }),
-    ours: (init, components = {}) => reuseportTcp(init)({ logger: defaultLogger(), ...components })
+    ours: (init, components = {}) => reuseportTcp({ portReuse, ...init })({ logger: defaultLogger(), ...components })
   }
 
   async function listen (transport: Transport, address: string = '/ip4/127.0.0.1/tcp/0'): Promise<Listener> {
@@ -292,9 +293,14 @@ describe('differences from @libp2p/tcp', () => {
     }]
   }
 
+  const CAN: Record<string, boolean> = {
+    'both listen': HAS_SO_REUSEPORT,
+    'from the listening port': REUSES_PORTS,
+    'two, the second from an ephemeral port': REUSES_PORTS
+  }
+
   Object.entries(ROWS).forEach(([what, [theirs, ours, attempt]]) => {
-    // without SO_REUSEPORT nobody can
-    (ours === 'both listen' && !HAS_SO_REUSEPORT ? it.skip : it)(what, async () => {
+    where(CAN[ours] ?? true).it(what, async () => {
       expect(await attempt(TRANSPORTS.theirs)).to.equal(theirs)
       expect(await attempt(TRANSPORTS.ours)).to.equal(ours)
     })

@@ -4,6 +4,7 @@ import path from 'node:path'
 import { promisify } from 'node:util'
 import { expect } from 'aegir/chai'
 import { runInNamespace } from './fixtures/namespace.ts'
+import { REUSES_PORTS_BY_DEFAULT, where } from './fixtures/system.ts'
 
 const ROOT = path.join(import.meta.dirname, '..')
 const EXAMPLES = path.join(ROOT, 'examples')
@@ -72,7 +73,7 @@ describe('examples', () => {
     return [...(line ?? '').matchAll(/\/tcp\/(\d+)/g)].map(([, port]) => Number(port))
   }
 
-  it('minimal.ts: the peer sees the port that the node listens on', async () => {
+  where(REUSES_PORTS_BY_DEFAULT).it('minimal.ts: the peer sees the port that the node listens on', async () => {
     const output = await outputOf('minimal.ts')
     const [port] = portsIn(output, 'listening on')
 
@@ -81,7 +82,7 @@ describe('examples', () => {
     expect(portsIn(output, 'the peer saw')).to.deep.equal([port])
   })
 
-  it('ephemeral-port.ts: the peer sees another port for the dial without port reuse', async () => {
+  where(REUSES_PORTS_BY_DEFAULT).it('ephemeral-port.ts: the peer sees another port for the dial without port reuse', async () => {
     const output = await outputOf('ephemeral-port.ts')
     const [port] = portsIn(output, 'listening on')
     const [ephemeral] = portsIn(output, 'reusePort: false')
@@ -99,7 +100,7 @@ describe('examples', () => {
     expect(received.reduce((sum, [, bytes]) => sum + Number(bytes), 0)).to.equal(11)
   })
 
-  it('metrics.ts: Prometheus sees the connections that were dialed and accepted', async () => {
+  where(REUSES_PORTS_BY_DEFAULT).it('metrics.ts: Prometheus sees the connections that were dialed and accepted', async () => {
     const lines = (await outputOf('metrics.ts')).split('\n')
 
     expect(lines).to.include('libp2p_tcp_dialer_events_total{event="connect"} 2')

@@ -10,7 +10,7 @@ import { expect } from 'aegir/chai'
 import { TypedEventEmitter } from 'main-event'
 import { Registry } from 'prom-client'
 import { startBlackhole, startServer } from './fixtures/server.ts'
-import { HAS_SO_REUSEPORT } from './fixtures/system.ts'
+import { HAS_MORE_LOOPBACK, HAS_SO_REUSEPORT, REUSES_PORTS, where } from './fixtures/system.ts'
 import { createTransport, rawUpgrader } from './kit/transport.ts'
 import { until } from './kit/wait.ts'
 import type { TestTransport } from './kit/transport.ts'
@@ -59,7 +59,7 @@ describe('metrics', () => {
     return `/ip${host.includes(':') ? 6 : 4}/${host}/tcp/${server.port}`
   }
 
-  it('count dials by their source', async () => {
+  where(REUSES_PORTS).it('count dials by their source', async () => {
     const server = await startServerOn('127.0.0.1')
     await local.connect(server)
     expect(await scrape('libp2p_reuseport_tcp_dials_total')).to.deep.equal({ ephemeral_no_listener: 1 })
@@ -92,7 +92,7 @@ describe('metrics', () => {
     expect(await scrape('libp2p_reuseport_tcp_dials_total')).to.have.property('unix', 1)
   })
 
-  it('show a listening port that peers do not answer', async () => {
+  where(REUSES_PORTS && HAS_MORE_LOOPBACK).it('show a listening port that peers do not answer', async () => {
     await local.listen('/ip4/127.0.0.1/tcp/0')
 
     for (const host of ['127.0.0.1', '127.0.0.2', '127.0.0.3']) {
@@ -110,7 +110,7 @@ describe('metrics', () => {
     expect(await scrape('libp2p_reuseport_tcp_endpoints')).to.deep.equal({ listening: 1, suspended: 1, observed: 0 })
   })
 
-  it('tell a dial that follows a simultaneous open', async () => {
+  where(REUSES_PORTS).it('tell a dial that follows a simultaneous open', async () => {
     await local.listen('/ip4/127.0.0.1/tcp/0')
     let connections = 0
     const server = await startServer('127.0.0.1', 0, socket => {
@@ -138,7 +138,7 @@ describe('metrics', () => {
     expect(await scrape('libp2p_reuseport_tcp_dialer_events_total')).to.deep.equal({ simultaneous_open: 1 })
   })
 
-  it('show how many addresses peers observe', async () => {
+  where(REUSES_PORTS && HAS_MORE_LOOPBACK).it('show how many addresses peers observe', async () => {
     await local.listen('/ip4/127.0.0.1/tcp/0')
 
     for (const [host, port] of Object.entries({ '127.0.0.1': 5001, '127.0.0.2': 5002 })) {
@@ -167,7 +167,7 @@ describe('metrics', () => {
     await expect(scrape('libp2p_tcp_inbound_connections_total')).to.eventually.deep.equal({ [`127.0.0.1:${port}`]: 0, [`::1:${port6}`]: 1 })
   })
 
-  ;(HAS_SO_REUSEPORT ? it : it.skip)('count the connections of all listeners that have one address', async () => {
+  where(HAS_SO_REUSEPORT).it('count the connections of all listeners that have one address', async () => {
     const peer = createTransport()
     cleanup.push(async () => peer.stop())
     const { listener, port } = await local.listen('/ip4/127.0.0.1/tcp/0')

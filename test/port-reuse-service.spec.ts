@@ -2,6 +2,7 @@ import { tcp } from '@libp2p/tcp'
 import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
 import { portReuse, reuseportTcp } from '../src/index.ts'
+import { REUSES_PORTS, where } from './fixtures/system.ts'
 import { startNode } from './kit/node.ts'
 import { until } from './kit/wait.ts'
 import type { PortReuseService } from '../src/index.ts'
@@ -22,7 +23,7 @@ describe('portReuse()', () => {
     await Promise.all(nodes.splice(0).map(async node => node.stop()))
   })
 
-  it('tells how ports are reused, and where connections were dialed from', async () => {
+  where(REUSES_PORTS).it('tells how ports are reused, and where connections were dialed from', async () => {
     const [node, peer, stock] = [await start(), await start(), await start({ transports: [tcp()], services: {} })]
     const [local] = node.getMultiaddrs().map(ma => ma.decapsulate('/p2p'))
     const [theirs] = peer.getMultiaddrs()
@@ -39,7 +40,7 @@ describe('portReuse()', () => {
     expect(node.getConnections(stock.peerId).map(connection => service.sourcePort(connection))).to.deep.equal([undefined])
   })
 
-  it('tells what peers observe, to those who listened before the start, too, and after a restart', async () => {
+  where(REUSES_PORTS).it('tells what peers observe, to those who listened before the start, too, and after a restart', async () => {
     const peer = await start()
     const node = await start({ start: false })
     const { portReuse: service } = node.services

@@ -7,6 +7,7 @@ import { expect } from 'aegir/chai'
 import { reuseportTcp } from '../src/index.ts'
 import { ReuseportTcp as BrowserTransport } from '../src/transport.browser.ts'
 import { closed, startServer } from './fixtures/server.ts'
+import { LISTS_SOCKETS, REUSES_PORTS, where } from './fixtures/system.ts'
 import { createTransport, rawUpgrader } from './kit/transport.ts'
 import type { TestServer } from './fixtures/server.ts'
 import type { TestTransport } from './kit/transport.ts'
@@ -51,7 +52,7 @@ describe('transport', () => {
     expect(local.transport.listenFilter([...fine, ...other])).to.deep.equal(fine)
   })
 
-  it('fails rather than dial from another port, if a listening port is required', async () => {
+  where(REUSES_PORTS).it('fails rather than dial from another port, if a listening port is required', async () => {
     const required = { reusePort: 'require' } as const
     await expect(local.connect(`/ip4/127.0.0.1/tcp/${server.port}`, required)).to.eventually.be.rejected()
       .with.property('name', 'DialError')
@@ -99,7 +100,7 @@ describe('transport', () => {
     })
   })
 
-  describe('socket options', () => {
+  where(LISTS_SOCKETS).describe('socket options', () => {
     /**
      * Is a keep-alive timer running at the end that has this port?
      */
@@ -110,13 +111,6 @@ describe('transport', () => {
 
       return line?.[5].startsWith('02:') ?? false
     }
-
-    before(function () {
-      if (process.platform !== 'linux') {
-        // timers of sockets can be seen only there
-        this.skip()
-      }
-    })
 
     const cases = [
       [undefined, undefined, true],

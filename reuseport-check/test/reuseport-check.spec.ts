@@ -11,6 +11,7 @@ import { yamux } from '@libp2p/yamux'
 import { expect } from 'aegir/chai'
 import { createLibp2p } from 'libp2p'
 import { startSilentServer } from './server.ts'
+import { HANDLES_SIGNALS, HAS_SHELL, REUSES_PORTS, where } from './system.ts'
 import type { SilentServer } from './server.ts'
 import type { Libp2p } from '@libp2p/interface'
 import type { ChildProcessByStdio } from 'node:child_process'
@@ -91,7 +92,7 @@ describe('reuseport-check', () => {
     return Number(/\/tcp\/(\d+)/.exec(address)?.[1])
   }
 
-  it('dials two peers of its own and says that the ports are reused', async () => {
+  where(REUSES_PORTS).it('dials two peers of its own and says that the ports are reused', async () => {
     const { code, stdout, stderr } = await run()
 
     expect(stderr, 'a progress line in a pipe').to.equal('')
@@ -111,7 +112,7 @@ describe('reuseport-check', () => {
     expect(code).to.equal(0)
   })
 
-  it('tells machines what a given peer observed, and leaves no connection behind', async () => {
+  where(REUSES_PORTS).it('tells machines what a given peer observed, and leaves no connection behind', async () => {
     const peer = await startPeer()
     const address = peer.getMultiaddrs()[0].toString()
     const port = await closedPort()
@@ -160,7 +161,7 @@ describe('reuseport-check', () => {
     }
   })
 
-  it('fails if one of the peers can not be reached, and says why', async () => {
+  where(REUSES_PORTS).it('fails if one of the peers can not be reached, and says why', async () => {
     const peer = await startPeer()
     const refusing = `/ip4/127.0.0.1/tcp/${await closedPort()}`
     const { code, stdout } = await run([refusing, peer.getMultiaddrs()[0].toString()])
@@ -171,7 +172,7 @@ describe('reuseport-check', () => {
     expect(stdout).to.include('Ports are reused: ')
   })
 
-  it('fails if the peer connects and says nothing, and says how far it came', async () => {
+  where(REUSES_PORTS).it('fails if the peer connects and says nothing, and says how far it came', async () => {
     const server = await silentServer()
     const { code, stdout } = await run(['--json', '--timeout', '0.5', `/ip4/127.0.0.1/tcp/${server.port}`])
     const { listening, peers: [{ error, reached, source }], verdict } = JSON.parse(stdout)
@@ -225,7 +226,7 @@ describe('reuseport-check', () => {
   })
 
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    it(`stops the node on ${signal}, in the middle of a dial`, async () => {
+    where(HANDLES_SIGNALS).it(`stops the node on ${signal}, in the middle of a dial`, async () => {
       const server = await silentServer()
       const child = spawned([...COMMAND, '--json', `/ip4/127.0.0.1/tcp/${server.port}`])
       const ended = end(child)
@@ -243,7 +244,7 @@ describe('reuseport-check', () => {
     })
   }
 
-  it('ends at once on a second Ctrl-C', async () => {
+  where(HANDLES_SIGNALS).it('ends at once on a second Ctrl-C', async () => {
     const { href } = new URL('../src/interruption.ts', import.meta.url)
     const child = spawned([...NODE, '--input-type=module', '--eval', `
       import { interruption } from '${href}'
@@ -262,7 +263,7 @@ describe('reuseport-check', () => {
     expect(await ended).to.deep.equal([130, null])
   })
 
-  it('does not mind if nobody reads on', async () => {
+  where(HAS_SHELL).it('does not mind if nobody reads on', async () => {
     const command = COMMAND.map(part => `'${part}'`).join(' ')
     const { stdout, stderr } = await end(spawned(['sh', '-c', `${command} | head -1`]))
     expect(stdout).to.match(/^reuseportTcp listens on port \d+.*\n$/)
@@ -273,7 +274,7 @@ describe('reuseport-check', () => {
     expect(await Promise.all([text(child.stderr), once(child, 'exit')])).to.deep.equal(['', [0, null]])
   })
 
-  it('says if its output could not be written', async () => {
+  where(HAS_SHELL).it('says if its output could not be written', async () => {
     const command = COMMAND.map(part => `'${part}'`).join(' ')
     const { code, stderr } = await end(spawned(['sh', '-c', `${command} --help > /dev/full`]))
 

@@ -16,6 +16,7 @@ import { dcutr } from '../../src/dcutr/service.ts'
 import { isPublic } from '../../src/endpoint.ts'
 import { connectMessage, SYNC } from '../fixtures/dcutr-messages.ts'
 import { startBlackhole, startServer } from '../fixtures/server.ts'
+import { REUSES_PORTS, where } from '../fixtures/system.ts'
 import { createTransport, rawUpgrader } from '../kit/transport.ts'
 import { until } from '../kit/wait.ts'
 import type { HolePunchAttempt, HolePunchEnd } from '../../src/dcutr/service.ts'
@@ -441,7 +442,7 @@ describe('dcutr', () => {
       }
     }
 
-    it('dials 32 addresses at a time that peers of one relay name, and has room for the peers of another one', async () => {
+    where(REUSES_PORTS).it('dials 32 addresses at a time that peers of one relay name, and has room for the peers of another one', async () => {
       dialOverRelays(1)
       await until(() => most >= 32)
       node.onConnect(ids[PEERS], dialedOverRelay([honest.toString()], ids[PEERS], ids[1]).relayed)
@@ -452,14 +453,14 @@ describe('dcutr', () => {
       expect(node.counts).to.include({ attempted: PEERS + 1, waited: PEERS - 4 })
     })
 
-    it('dials 64 addresses at a time that peers of many relays name', async () => {
+    where(REUSES_PORTS).it('dials 64 addresses at a time that peers of many relays name', async () => {
       dialOverRelays(50)
       await until(() => node.counts.failed_timeout === PEERS && open === 0)
 
       expect(most).to.equal(64)
     })
 
-    it('dials 16 at a time of those that peers of one relay coordinate, 32 in all, and is there for the next one', async () => {
+    where(REUSES_PORTS).it('dials 16 at a time of those that peers of one relay coordinate, 32 in all, and is there for the next one', async () => {
       const followed = async (relays: number): Promise<void> => {
         most = 0
         await Promise.all(ids.slice(1).map(async (id, i) => punchWith(node, eightOf(i), relayedConnection('outbound', id, ids[i % relays]))))
@@ -851,7 +852,7 @@ describe('dcutr', () => {
     })
   })
 
-  it('does not keep the relayed connection in memory with the direct one', async () => {
+  where(REUSES_PORTS).it('does not keep the relayed connection in memory with the direct one', async () => {
     const server = await startServer()
     const { transport, listen, stop } = createTransport()
     cleanup.push(stop, async () => server.stop())

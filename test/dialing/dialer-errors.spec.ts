@@ -1,43 +1,30 @@
 import dns from 'node:dns/promises'
 import { once } from 'node:events'
-import { setImmediate as nextTurn } from 'node:timers/promises'
-import { Worker } from 'node:worker_threads'
 import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
 import { Dials } from '../fixtures/dials.ts'
 import { freePort } from '../fixtures/free-port.ts'
-import { startBlackhole } from '../fixtures/server.ts'
+import { startBlackhole, startResettingPeer, untilReset } from '../fixtures/server.ts'
+import { RESETS_FAIL_CONNECT, REUSES_PORTS, where } from '../fixtures/system.ts'
 import { until } from '../kit/wait.ts'
 
 describe('dialer', () => {
   const dials = new Dials()
 
   describe('errors', () => {
-    it('of a peer that resets what it has accepted are no refusal of the port, and not checked from another one', async () => {
-      // in a thread, so that its RST is here before this thread looks whether it is connected
-      const peer = new Worker(`
-        const { parentPort } = require('node:worker_threads')
-        let accepted = 0
-        const server = require('node:net').createServer(socket => {
-          accepted++
-          socket.resetAndDestroy()
-        })
-        server.listen(0, '127.0.0.1', () => { parentPort.postMessage(server.address().port) })
-        parentPort.on('message', () => { parentPort.postMessage(accepted) })
-      `, { eval: true })
+    where(RESETS_FAIL_CONNECT).it('of a peer that resets what it has accepted are no refusal of the port, and not checked from another one', async () => {
+      const { peer, port } = await startResettingPeer()
       dials.cleanup.push(async () => peer.terminate())
-      const [port] = await once(peer, 'message')
       await dials.local.listen('/ip4/127.0.0.1/tcp/0')
       const outcome = dials.local.connect(`/ip4/127.0.0.1/tcp/${port}`).catch(err => err)
-      await nextTurn()
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200)
+      await untilReset()
 
       expect(await outcome).to.have.property('code', 'ECONNRESET')
       peer.postMessage('how many?')
       expect(await once(peer, 'message')).to.deep.equal([1])
     })
 
-    it('that the network gave are the result when an ephemeral port is refused as well, without a look at other listeners', async () => {
+    where(REUSES_PORTS).it('that the network gave are the result when an ephemeral port is refused as well, without a look at other listeners', async () => {
       const port = await freePort()
       await dials.local.listen('/ip4/127.0.0.1/tcp/0')
       await dials.local.listen('/ip4/0.0.0.0/tcp/0')
@@ -92,7 +79,7 @@ describe('dialer', () => {
         .with.property('name', 'AbortError')
     })
 
-    it('while a listener is starting ends the dial', async () => {
+    where(REUSES_PORTS).it('while a listener is starting ends the dial', async () => {
       const { transport, listener, listening } = dials.startListening('/ip4/127.0.0.1/tcp/0')
 
       await expect(transport.connect(multiaddr(`/ip4/127.0.0.1/tcp/${dials.server.port}`), { signal: AbortSignal.timeout(20) })).to.eventually.be.rejected()

@@ -3,11 +3,12 @@ import { expect } from 'aegir/chai'
 import { Dials } from '../fixtures/dials.ts'
 import { freePort } from '../fixtures/free-port.ts'
 import { startBlackhole, startServer } from '../fixtures/server.ts'
+import { REUSES_PORTS, where } from '../fixtures/system.ts'
 
 describe('dialer: names', () => {
   const dials = new Dials()
 
-  it('are resolved by the system', async () => {
+  where(REUSES_PORTS).it('are resolved by the system', async () => {
     const { port } = await dials.local.listen('/ip4/127.0.0.1/tcp/0')
     const another = await dials.startServer()
 
@@ -19,7 +20,7 @@ describe('dialer: names', () => {
     dns.lookup = (async () => addresses.map(address => ({ address, family: address.includes(':') ? 6 : 4 }))) as unknown as typeof dns.lookup
   }
 
-  it('are dialed as what they resolve to is dialed itself', async () => {
+  where(REUSES_PORTS).it('are dialed as what they resolve to is dialed itself', async () => {
     const { port } = await dials.local.listen('/ip4/127.0.0.1/tcp/0')
     const { port: port6 } = await dials.local.listen('/ip6/::1/tcp/0')
 
@@ -34,7 +35,7 @@ describe('dialer: names', () => {
     expect(await dials.dialServer(dials.server6, '/dns6/somewhere.test')).to.equal(port6)
   })
 
-  it('race both families when the first does not answer, each from its own source', async () => {
+  where(REUSES_PORTS).it('race both families when the first does not answer, each from its own source', async () => {
     const blackhole = await startBlackhole('::1')
     const answers = await startServer('127.0.0.1', blackhole.port)
     dials.cleanup.push(async () => blackhole.stop(), async () => answers.stop())
@@ -45,7 +46,7 @@ describe('dialer: names', () => {
     expect(await dials.dialServer(answers, '/dns/two-families.test')).to.equal(port)
   })
 
-  it('try the other family at once when the first one refuses', async () => {
+  where(REUSES_PORTS).it('try the other family at once when the first one refuses', async () => {
     const { port } = await dials.local.listen('/ip4/127.0.0.1/tcp/0')
     resolveTo('::1', '127.0.0.1')
 

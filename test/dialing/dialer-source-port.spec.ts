@@ -5,13 +5,14 @@ import pDefer from 'p-defer'
 import { Dials } from '../fixtures/dials.ts'
 import { runInNamespace } from '../fixtures/namespace.ts'
 import { startServer } from '../fixtures/server.ts'
+import { HAS_MORE_LOOPBACK, REUSES_PORTS, where } from '../fixtures/system.ts'
 import { portOf } from '../kit/addresses.ts'
 import { createTransport, rawUpgrader } from '../kit/transport.ts'
 
 describe('dialer', () => {
   const dials = new Dials()
 
-  describe('source port', () => {
+  where(REUSES_PORTS).describe('source port', () => {
     it('is ephemeral without a listener', async () => {
       const { source } = await dials.local.connect(`/ip4/127.0.0.1/tcp/${dials.server.port}`)
 
@@ -61,7 +62,7 @@ describe('dialer', () => {
       expect([...ports]).to.have.members(listeners.map(({ port }) => port))
     })
 
-    it('is on the address that the peer sees, also to another loopback address', async () => {
+    where(HAS_MORE_LOOPBACK).it('is on the address that the peer sees, also to another loopback address', async () => {
       await dials.local.listen('/ip4/127.0.0.1/tcp/0')
       const other = await dials.startServer('127.0.0.2')
 
@@ -205,7 +206,7 @@ describe('dialer', () => {
   })
 
   describe('many transports in one process', () => {
-    it('each dial from their own port', async () => {
+    where(REUSES_PORTS).it('each dial from their own port', async () => {
       const transports = Array.from({ length: 10 }, () => createTransport())
       dials.cleanup.push(...transports.map(transport => async () => transport.stop()))
       const ports = await Promise.all(transports.map(async ({ listen }) => (await listen('/ip4/0.0.0.0/tcp/0')).port))

@@ -2,6 +2,7 @@ import { noise } from '@libp2p/noise'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
 import { reuseportTcp } from '../../src/index.ts'
+import { portReuse } from './port-reuse.ts'
 import type { Libp2p, ServiceMap } from '@libp2p/interface'
 import type { Libp2pOptions } from 'libp2p'
 
@@ -12,7 +13,7 @@ import type { Libp2pOptions } from 'libp2p'
 export async function startNode <T extends ServiceMap> (options: Libp2pOptions<T> = {}): Promise<Libp2p<T>> {
   return createLibp2p({
     addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
-    transports: [reuseportTcp()],
+    transports: [reuseportTcp({ portReuse })],
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
     connectionMonitor: { enabled: false },

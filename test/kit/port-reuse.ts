@@ -2,17 +2,19 @@ import { findPortReuse } from '../../src/port-reuse/find-strategy.ts'
 import { winsock } from '../../src/port-reuse/winsock.ts'
 import type { FindPortReuse } from '../../src/port-reuse/port-reuse.ts'
 
-/** Port reuse by Winsock. Undefined elsewhere than on Windows */
-export const WINSOCK = findWinsock()
+/** Port reuse by Winsock, or the error for which it is not used here */
+const found = await findWinsock().catch((err: Error) => err)
+export const WINSOCK = found instanceof Error ? undefined : found
+export const WHY_NO_WINSOCK = found instanceof Error ? found : new Error('it is used')
 
 /** How the tests reuse ports on this machine */
 export const portReuse: FindPortReuse = WINSOCK ?? findPortReuse
 
-function findWinsock (): FindPortReuse | undefined {
-  try {
-    return winsock()
-  } catch {
-    // winsock.spec.ts says why
-    return undefined
-  }
+async function findWinsock (): Promise<FindPortReuse> {
+  const find = winsock()
+  // a dial waits for the trial, and fails if that did. Nobody is there
+  const socket = await find().connect({ host: '127.0.0.1', port: 0 }, { host: '127.0.0.1', port: 1 }, {})
+  socket.on('error', () => {}).destroy()
+
+  return find
 }

@@ -9,7 +9,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
 import { startServer } from '../fixtures/server.ts'
 import { startOtherTransport } from '../fixtures/start-other-transport.ts'
-import { HAS_SO_REUSEPORT } from '../fixtures/system.ts'
+import { ACCEPTS_WHAT_WAS_RESET, HAS_MORE_LOOPBACK, HAS_SO_REUSEPORT, REUSES_PORTS, elsewhere, where } from '../fixtures/system.ts'
 import { portOf } from '../kit/addresses.ts'
 import { createTransport, rawUpgrader } from '../kit/transport.ts'
 import { until } from '../kit/wait.ts'
@@ -175,7 +175,7 @@ describe('listener', () => {
     })
   })
 
-  ;(HAS_SO_REUSEPORT ? describe : describe.skip)('one port, several listeners', () => {
+  where(HAS_SO_REUSEPORT).describe('one port, several listeners', () => {
     it('is fine within one transport: each connection reaches one of them', async () => {
       const reached: number[] = []
       const { port } = await local.listen('/ip4/127.0.0.1/tcp/0', rawUpgrader(() => { reached.push(0) }))
@@ -224,7 +224,7 @@ describe('listener', () => {
       })
     })
 
-    it('is EADDRINUSE for the wildcard when another process has one of its addresses, although we have another one', async () => {
+    where(HAS_MORE_LOOPBACK).it('is EADDRINUSE for the wildcard when another process has one of its addresses, although we have another one', async () => {
       const child = startOtherTransport({ sharePort: true })
       cleanup.push(async () => child.kill())
       const port = await child.ask('listen', '/ip4/127.0.0.1/tcp/0')
@@ -254,7 +254,7 @@ describe('listener', () => {
   })
 
   // as for any server of Node
-  ;(HAS_SO_REUSEPORT ? describe.skip : describe)('one port, several listeners, without SO_REUSEPORT', () => {
+  elsewhere(HAS_SO_REUSEPORT).describe('one port, several listeners, without SO_REUSEPORT', () => {
     it('is EADDRINUSE, naming the address, whoever listens there', async () => {
       const { port } = await local.listen('/ip4/127.0.0.1/tcp/0')
       const sharing = createTransport({ sharePort: true })
@@ -267,7 +267,7 @@ describe('listener', () => {
       }
     })
 
-    it('dials from an ephemeral port if the wildcard and the address are both listened on', async () => {
+    where(REUSES_PORTS).it('dials from an ephemeral port if the wildcard and the address are both listened on', async () => {
       const server = await startServer()
       cleanup.push(async () => server.stop())
       const { port } = await local.listen('/ip4/127.0.0.1/tcp/0')
@@ -393,7 +393,7 @@ describe('listener', () => {
       expect(accepted).to.have.lengthOf(1)
     })
 
-    it('pauses above a number of connections, keeps its port for dials, and resumes on it', async () => {
+    where(REUSES_PORTS).it('pauses above a number of connections, keeps its port for dials, and resumes on it', async () => {
       const limited = createTransport({ closeServerOnMaxConnections: { closeAbove: 2, listenBelow: 2 } })
       cleanup.push(async () => limited.stop())
       const server = await startServer()
@@ -437,7 +437,7 @@ describe('listener', () => {
       const failed = once(listener as any, 'error')
       first.destroy()
       const [{ detail }] = await failed
-      await Promise.resolve()
+      await until(() => errors.length > 0)
       expect(detail).to.have.property('code', 'EADDRINUSE')
       expect(errors).to.deep.equal([detail])
 
@@ -505,7 +505,7 @@ describe('listener', () => {
       const sockets = await queue(port)
 
       await until(() => accepted === 20)
-      await expect(connect(port)).to.eventually.be.rejected().with.property('code', 'ECONNREFUSED')
+      await until(async () => connect(port).then(() => false, err => err.code === 'ECONNREFUSED'))
       expect(sockets.map(({ destroyed }) => destroyed)).to.not.include(true)
       expect(listener.getAddrs()).to.be.empty()
     })
@@ -567,7 +567,7 @@ describe('listener', () => {
     })
 
     // elsewhere the kernel keeps such a connection to itself
-    ;(process.platform === 'linux' ? it : it.skip)('has connections whose peer has gone by then', async () => {
+    where(ACCEPTS_WHAT_WAS_RESET).it('has connections whose peer has gone by then', async () => {
       const listening = createTransport({}, { logger: watched })
       cleanup.push(async () => listening.stop())
       const { port } = await listening.listen('/ip4/127.0.0.1/tcp/0')
@@ -591,11 +591,13 @@ describe('listener', () => {
 
   describe('unix sockets', () => {
     it('carry data both ways', async () => {
-      const addr = `/unix/${encodeURIComponent(path.join(os.tmpdir(), `reuseport-${process.pid}.sock`))}`
+      const file = encodeURIComponent(path.join(os.tmpdir(), `reuseport-${process.pid}.sock`))
+      const addr = `/unix/${file}`
       const { listener } = await local.listen(addr, rawUpgrader(connection => {
         connection.addEventListener('message', ({ data }) => { connection.send(data) })
       }))
-      expect(listener.getAddrs().map(String)).to.deep.equal([multiaddr(addr).toString()])
+      // a named pipe has a longer name
+      expect(listener.getAddrs().join()).to.include(file)
 
       const { connection, source } = await other.connect(addr)
       expect(source).to.have.property('kind', 'unix')

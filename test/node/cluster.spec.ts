@@ -7,7 +7,7 @@ import { expect } from 'aegir/chai'
 import { freePort } from '../fixtures/free-port.ts'
 import { startServer } from '../fixtures/server.ts'
 import { NODE_OPTIONS } from '../fixtures/start-other-transport.ts'
-import { HAS_SO_REUSEPORT } from '../fixtures/system.ts'
+import { HAS_SO_REUSEPORT, REUSES_PORTS, where } from '../fixtures/system.ts'
 import { talkTo } from '../kit/processes.ts'
 import { createTransport } from '../kit/transport.ts'
 import { until } from '../kit/wait.ts'
@@ -100,7 +100,7 @@ describe('the workers of a cluster', () => {
   }
 
   // signals stop a process elsewhere, too, but not Windows'
-  (HAS_SO_REUSEPORT ? it : it.skip)('accept what is in the queue before they stop to listen', async () => {
+  where(HAS_SO_REUSEPORT).it('accept what is in the queue before they stop to listen', async () => {
     const port = await freePort()
     const { worker } = await startEchoWorker('ours', `/ip4/127.0.0.1/tcp/${port}`)
 
@@ -128,7 +128,7 @@ describe('the workers of a cluster', () => {
     return worker
   }
 
-  it('share a port, and each dials from it', async () => {
+  where(REUSES_PORTS).it('share a port, and each dials from it', async () => {
     const workers = [startWorker(), startWorker()]
     const port = await freePort()
 

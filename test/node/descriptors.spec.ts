@@ -3,21 +3,15 @@ import net from 'node:net'
 import { expect } from 'aegir/chai'
 import { closed, startServer } from '../fixtures/server.ts'
 import { startOtherTransport } from '../fixtures/start-other-transport.ts'
+import { LIMITS_DESCRIPTORS, REUSES_PORTS, where } from '../fixtures/system.ts'
 import { until } from '../kit/wait.ts'
 import type { OtherTransport } from '../fixtures/other-transport.ts'
 import type { TestServer } from '../fixtures/server.ts'
 import type { Script } from '../kit/processes.ts'
 
-describe('a process that is out of descriptors', () => {
+where(LIMITS_DESCRIPTORS).describe('a process that is out of descriptors', () => {
   let child: Script<OtherTransport>
   let server: TestServer
-
-  before(function () {
-    if (process.platform === 'win32') {
-      // there is no limit to set
-      this.skip()
-    }
-  })
 
   beforeEach(async () => {
     server = await startServer()
@@ -37,7 +31,7 @@ describe('a process that is out of descriptors', () => {
     }, err => err.code)
   }
 
-  it('does not take that for a system on which ports can not be reused', async () => {
+  where(REUSES_PORTS).it('does not take that for a system on which ports can not be reused', async () => {
     await child.ask('fill')
     expect(await dial()).to.equal('EMFILE')
 
@@ -52,7 +46,7 @@ describe('a process that is out of descriptors', () => {
     await expect(child.ask('listen', `/ip4/0.0.0.0/tcp/${port}`)).to.eventually.be.rejected().with.property('code', 'EMFILE')
   })
 
-  it('looks again a while later, and not with each dial', async () => {
+  where(REUSES_PORTS).it('looks again a while later, and not with each dial', async () => {
     await child.ask('fill')
     expect(await child.ask('portReuse')).to.have.property('why').that.includes('EMFILE')
     expect(await child.ask('remembersPortReuse')).to.equal(true)
@@ -65,7 +59,7 @@ describe('a process that is out of descriptors', () => {
     await until(async () => await child.ask('accepted') === count)
   }
 
-  it('fails to dial with the error of the system, refuses who connects, and recovers', async () => {
+  where(REUSES_PORTS).it('fails to dial with the error of the system, refuses who connects, and recovers', async () => {
     const port = await child.ask('listen', '/ip4/127.0.0.1/tcp/0')
     expect(await dial()).to.equal('loopback')
 

@@ -5,6 +5,7 @@ import { createLibp2p } from 'libp2p'
 import { TypedEventEmitter } from 'main-event'
 import pDefer from 'p-defer'
 import { startServer } from '../fixtures/server.ts'
+import { HAS_MORE_LOOPBACK, REUSES_PORTS, where } from '../fixtures/system.ts'
 import { createTransport, rawUpgrader } from '../kit/transport.ts'
 import { until } from '../kit/wait.ts'
 import type { DcutrComponents } from '../../src/dcutr/service.ts'
@@ -59,7 +60,7 @@ describe('observed addresses', () => {
     }))
   }
 
-  it('are handed to the address manager once, when four observers agree', async () => {
+  where(REUSES_PORTS && HAS_MORE_LOOPBACK).it('are handed to the address manager once, when four observers agree', async () => {
     for (let i = 1; i <= 6; i++) {
       expect(handedOver).to.have.lengthOf(i <= 4 ? 0 : 1)
       identify(await connectTo(`127.0.0.${i}`), `/ip4/11.0.0.9/tcp/4001/p2p/${PEER}`)
@@ -74,7 +75,7 @@ describe('observed addresses', () => {
     }])
   })
 
-  it('show a NAT that maps us to another port for each peer. Our port may be forwarded', async () => {
+  where(REUSES_PORTS && HAS_MORE_LOOPBACK).it('show a NAT that maps us to another port for each peer. Our port may be forwarded', async () => {
     for (let i = 1; i <= 4; i++) {
       identify(await connectTo(`127.0.0.${i}`), `/ip4/11.0.0.9/tcp/${5000 + i}`)
     }
@@ -89,7 +90,7 @@ describe('observed addresses', () => {
     expect(observed()).to.be.empty()
   })
 
-  it('are told by events when they are found or gone, with the NAT mapping', async () => {
+  where(REUSES_PORTS && HAS_MORE_LOOPBACK).it('are told by events when they are found or gone, with the NAT mapping', async () => {
     const { listener, port } = await local.listen('/ip4/127.0.0.1/tcp/0')
     const told: string[] = []
     local.transport.addEventListener('external-address:found', ({ detail }) => { told.push(`${detail.external} found of ${detail.local}`) })
@@ -132,7 +133,7 @@ describe('observed addresses', () => {
     expect(observed()).to.be.empty()
   })
 
-  it('are not those of another connection to the same peer, from an ephemeral port', async () => {
+  where(REUSES_PORTS).it('are not those of another connection to the same peer, from an ephemeral port', async () => {
     const server = await startServer('127.0.0.1')
     cleanup.push(async () => server.stop())
     const address = `/ip4/127.0.0.1/tcp/${server.port}`
@@ -156,7 +157,7 @@ describe('observed addresses', () => {
   })
 
   describe('of a listener that has closed', () => {
-    it('are not reported, nor taken from connections that were dialed from it', async () => {
+    where(REUSES_PORTS).it('are not reported, nor taken from connections that were dialed from it', async () => {
       const { listener, port } = await local.listen('/ip4/127.0.0.1/tcp/0')
       const server = await startServer()
       cleanup.push(async () => server.stop())
@@ -232,7 +233,7 @@ describe('observed addresses', () => {
       await new Promise(resolve => setImmediate(resolve))
     }
 
-    it('v1 is not given any, as it would lose connections, but whoever asks for them is', async () => {
+    where(REUSES_PORTS && HAS_MORE_LOOPBACK).it('v1 is not given any, as it would lose connections, but whoever asks for them is', async () => {
       topologies[V1] = [{}]
       await agree()
 
@@ -240,7 +241,7 @@ describe('observed addresses', () => {
       expect(observed()[0].addresses).to.deep.equal(['/ip4/11.0.0.9/tcp/4001 4'])
     })
 
-    it('v2 is told of the servers that are connected directly, when it is given one', async () => {
+    where(REUSES_PORTS && HAS_MORE_LOOPBACK).it('v2 is told of the servers that are connected directly, when it is given one', async () => {
       topologies[V2] = [{ onConnect: (peer: { name: string }) => { asked.push(peer.name) } }]
       await agree()
 
@@ -249,7 +250,7 @@ describe('observed addresses', () => {
     })
   })
 
-  describe('in the address manager of libp2p', () => {
+  where(REUSES_PORTS && HAS_MORE_LOOPBACK).describe('in the address manager of libp2p', () => {
     const TRUE_ADDRESS = '/ip4/11.0.0.9/tcp/4001'
     let addressManager: NonNullable<DcutrComponents['addressManager']>
     let components: any

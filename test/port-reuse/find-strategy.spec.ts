@@ -8,7 +8,7 @@ import { ReuseportTcp } from '../../src/transport.ts'
 import { freePort } from '../fixtures/free-port.ts'
 import { runInNamespace } from '../fixtures/namespace.ts'
 import { startServer } from '../fixtures/server.ts'
-import { HAS_SO_REUSEPORT } from '../fixtures/system.ts'
+import { HAS_SO_REUSEPORT, REUSES_PORTS_BY_DEFAULT, where } from '../fixtures/system.ts'
 import { portOf } from '../kit/addresses.ts'
 import { rawUpgrader } from '../kit/transport.ts'
 import { watchLog } from '../kit/watch-log.ts'
@@ -17,13 +17,13 @@ import type { PortReuse } from '../../src/port-reuse/port-reuse.ts'
 import type { Listener } from '@libp2p/interface'
 
 describe('strategy of port reuse', () => {
-  it('is found on this system', () => {
+  where(REUSES_PORTS_BY_DEFAULT).it('is found on this system', () => {
     expect(findPortReuse().support.available).to.equal(true)
     expect(findPortReuse()).to.equal(findPortReuse())
   })
 
   // the other strategy is found out on loopback
-  ;(HAS_SO_REUSEPORT ? it : it.skip)('is found while the loopback interface is down, so that its listeners can be dialed from later on', async function () {
+  where(HAS_SO_REUSEPORT).it('is found while the loopback interface is down, so that its listeners can be dialed from later on', async function () {
     const setUp = `
       ip link add eth0 type veth peer name eth1
       ip address add 11.0.0.1/24 dev eth0

@@ -6,9 +6,10 @@ import { expect } from 'aegir/chai'
 import { otherAddress } from '../../src/port-reuse/other-address.ts'
 import { findTCPHandle } from '../../src/port-reuse/tcp-handle.ts'
 import { findKoffi, findNodeFFI } from '../../src/port-reuse/winsock-sockets.ts'
-import { afterTrial, winsock } from '../../src/port-reuse/winsock.ts'
+import { afterTrial } from '../../src/port-reuse/winsock.ts'
 import { startServer } from '../fixtures/server.ts'
-import { WINSOCK } from '../kit/port-reuse.ts'
+import { HAS_COMPILER, where } from '../fixtures/system.ts'
+import { WHY_NO_WINSOCK, WINSOCK } from '../kit/port-reuse.ts'
 import { createTransport, ruleOrWhy } from '../kit/transport.ts'
 import { dialsFromListeningPorts, listens } from './contract.ts'
 import type { Bind } from '../../src/port-reuse/bind.ts'
@@ -19,21 +20,27 @@ describe('winsock', () => {
 
     listens(portReuse)
     dialsFromListeningPorts(portReuse)
-  } else {
-    it('is refused elsewhere than on Windows', () => {
-      expect(() => winsock()).to.throw(`winsock() is for Windows. On ${process.platform}, leave the option portReuse out`)
-        .with.property('name', 'UnsupportedOperationError')
-    })
+
+    return
   }
 
-  // where there is Winsock, the contract of strategies calls its functions
-  (WINSOCK == null ? it : it.skip)('calls functions of a library', () => {
+  if (WHY_NO_WINSOCK.name !== 'UnsupportedOperationError') {
+    it.skip(`is not used here: ${WHY_NO_WINSOCK.message}`)
+
+    return
+  }
+
+  it('is refused elsewhere than on Windows', () => {
+    expect(WHY_NO_WINSOCK.message).to.match(/^winsock\(\) is for Windows. On .*, leave the option portReuse out$/)
+  })
+
+  where(HAS_COMPILER).it('calls functions of a library', () => {
     const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'winsock-'))
     const library = path.join(directory, 'winsock.so')
 
     try {
       // the C library has the other two
-      execFileSync('gcc', ['-shared', '-fPIC', '-x', 'c', '-', '-o', library], { input: '#include <unistd.h>\nint closesocket(long s) { return close(s); }' })
+      execFileSync('cc', ['-shared', '-fPIC', '-x', 'c', '-', '-o', library], { input: '#include <unistd.h>\nint closesocket(long s) { return close(s); }' })
 
       for (const ffi of [findKoffi(), findNodeFFI()].filter(ffi => ffi != null)) {
         const { socket, setsockopt, closesocket } = ffi.load(library)

@@ -7,6 +7,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
 import { toConnection } from '../../src/connection/connection.ts'
 import { startServer } from '../fixtures/server.ts'
+import { REUSES_PORTS, where } from '../fixtures/system.ts'
 import { portOf } from '../kit/addresses.ts'
 import { echo, serveEcho } from '../kit/echo.ts'
 import { startNode } from '../kit/node.ts'
@@ -143,7 +144,7 @@ describe('roles in a private network', () => {
       await expectConnected(b, a)
     })
 
-    it('do not hide from the transport what the peer observes', async () => {
+    where(REUSES_PORTS).it('do not hide from the transport what the peer observes', async () => {
       const [a, b] = [await start(), await start()]
       await expectPeer(a, b)
       await punch(b, a, 'responder')
@@ -168,7 +169,7 @@ describe('roles in a private network', () => {
   })
 
   for (const [name, encrypter] of [['noise', noise()], ['tls', tls()]] as const) {
-    it(`two plain dials that meet are followed by another one: ${name}`, async () => {
+    where(REUSES_PORTS).it(`two plain dials that meet are followed by another one: ${name}`, async () => {
       const options = { connectionEncrypters: [encrypter] }
       const [node, peer] = [await start(options), await start(options)]
       let connections = 0

@@ -1,0 +1,46 @@
+/** What this machine can do. The specs ask this, and not which system it is. It is found out by trying */
+
+import { execFileSync, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { createLibp2p } from 'libp2p'
+import { portReuse, reuseportTcp } from 'libp2p-reuseport-tcp'
+
+/** Can dials come from a listening port, if no way to reuse ports is given? */
+export const REUSES_PORTS = await reusesPorts()
+
+/** Is there a shell that redirects and pipes as POSIX says? */
+export const HAS_SHELL = hasShell()
+
+/** Can a process handle signals? */
+export const HANDLES_SIGNALS = await handlesSignals()
+
+/** `it`, if the machine can do what the test needs. Otherwise the test is left out */
+export function where (able: boolean): { it: Mocha.PendingTestFunction } {
+  return { it: able ? it : it.skip }
+}
+
+async function reusesPorts (): Promise<boolean> {
+  const { services } = await createLibp2p({ start: false, transports: [reuseportTcp()], services: { portReuse: portReuse() } })
+
+  return services.portReuse.support().available
+}
+
+function hasShell (): boolean {
+  try {
+    execFileSync('sh', ['-c', 'test -c /dev/full && exit | head -1'])
+
+    return true
+  } catch {
+    // whatever the reason is
+    return false
+  }
+}
+
+async function handlesSignals (): Promise<boolean> {
+  const child = fork('-e', ['process.once("SIGTERM", () => { process.exit(7) }); setInterval(() => {}, 1_000); process.send("ready")'])
+  await once(child, 'message')
+  child.kill('SIGTERM')
+  const [code] = await once(child, 'exit')
+
+  return code === 7
+}
