@@ -46,7 +46,7 @@ interface Part {
 
 /**
  * Once a connection is closed, its ends are in TIME_WAIT, where xnu does not allow another
- * one with the same. So whoever dials a peer again within 30 s does from an ephemeral port
+ * one with the same. So a second dial to a peer within 30 s comes from an ephemeral port
  */
 const PARTS: Record<string, Part> = {
   specs: {

@@ -100,7 +100,7 @@ describe('batch-writer', () => {
     expect(sent).to.be.at.most(512 * 1024)
   })
 
-  it('sends what was in a buffer when it was sent, whatever becomes of that afterwards', async () => {
+  it('sends the bytes that a buffer had when it was sent, even if it is changed afterwards', async () => {
     for (const size of [1, 100, 8_192, 20_000, 30_000]) {
       for (const inList of [false, true]) {
         const received = pDefer<Buffer>()

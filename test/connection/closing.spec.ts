@@ -164,7 +164,7 @@ describe('closing', () => {
       'the peer\'s FIN': async (connection, peer) => {
         peer.end()
         await once(connection as any, 'close')
-        // the connection has closed for whoever uses it, but waits until the kernel has the rest
+        // its users see a closed connection. It still waits until the kernel has the rest
         await connection.close()
       }
     }

@@ -54,7 +54,7 @@ describe('first connected', () => {
     const socket = connect(server.port)
 
     expect(await firstConnected(socket, controller.signal, rival(() => connect(server.port), 50))).to.equal(socket)
-    // a timeout later on is none of a rival's business
+    // a later timeout of the socket starts no rival
     await new Promise(resolve => socket.once('timeout', resolve))
     expect(sockets).to.have.lengthOf(1)
   })
@@ -224,7 +224,7 @@ describe('first connected', () => {
     const own = new AbortController()
     const socket = connect(blackhole.port)
     const racing = firstConnected(socket, own.signal, rival(() => connect(server.port), 10_000, () => true))
-    // the error comes in the next tick, before whoever waits for the race
+    // the error comes in the next tick, before the race is continued
     socket.destroy(new Error('no'))
     own.abort()
 
