@@ -74,8 +74,8 @@ describe('reuseport-check', () => {
     return peer
   }
 
-  async function silentServer (): Promise<SilentServer> {
-    const server = await startSilentServer()
+  async function silentServer (host?: string): Promise<SilentServer> {
+    const server = await startSilentServer(host)
     cleanup.push(async () => server.stop())
 
     return server
@@ -206,7 +206,8 @@ describe('reuseport-check', () => {
   })
 
   it('fails if the port is taken', async () => {
-    const { port } = await silentServer()
+    // macOS lets others listen on the wildcard beside an address
+    const { port } = await silentServer('0.0.0.0')
 
     expect(await run(['--port', `${port}`])).to.deep.equal({
       code: 1,

@@ -19,9 +19,9 @@ export interface SilentServer {
 }
 
 /**
- * Accepts connections on loopback, and closes those that the other end closes
+ * Accepts connections, on loopback if nothing else is said, and closes those that the other end closes
  */
-export async function startSilentServer (): Promise<SilentServer> {
+export async function startSilentServer (host: string = '127.0.0.1'): Promise<SilentServer> {
   const sockets: Socket[] = []
   const ports: Array<number | undefined> = []
   const server = net.createServer(socket => {
@@ -30,7 +30,7 @@ export async function startSilentServer (): Promise<SilentServer> {
   })
   const connected = once(server, 'connection').then(([socket]) => socket)
 
-  await once(server.listen(0, '127.0.0.1'), 'listening')
+  await once(server.listen(0, host), 'listening')
 
   return {
     port: (server.address() as AddressInfo).port,
