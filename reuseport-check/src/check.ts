@@ -1,6 +1,7 @@
 import os from 'node:os'
 import { tcp } from '@libp2p/tcp'
 import { getNetConfig } from '@libp2p/utils'
+import { multiaddr } from '@multiformats/multiaddr'
 import { reuseportTcp } from 'libp2p-reuseport-tcp'
 import { askPeer } from './ask-peer.ts'
 import { startLocalPeer } from './local-peer.ts'
@@ -9,7 +10,7 @@ import { findPublicPeers } from './public-peers.ts'
 import { OBSERVERS_NEEDED, judge } from './verdict.ts'
 import type { Options } from './command-line.ts'
 import type { Node } from './node.ts'
-import type { CheckResult, ObservedResult, PeerResult } from './result.ts'
+import type { CheckResult, InboundResult, ObservedResult, PeerResult } from './result.ts'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { ObservedEndpoint, ReuseportTcpTransport } from 'libp2p-reuseport-tcp'
 
@@ -29,10 +30,13 @@ export interface CheckOptions extends Omit<Options, 'json'> {
  * One dial follows the other. Parallel dials would affect each other's times, and libp2p joins
  * dials to the same peer.
  *
- * @throws {Error} if the port can't be listened on, if this machine has no address, if the
+ * The dials stay open. Then the other node connects to the addresses that they came from: the
+ * listener must go on accepting there, while other sockets have the same address and port.
+ *
+ * @throws {Error} if `winsock` can't be used here, if the port can't be listened on, if this machine has no address, if the
  * public peers can't be looked up, or the reason of the signal when that aborts
  */
-export async function check ({ addresses, publicPeers, port, timeout, signal, show }: CheckOptions): Promise<CheckResult> {
+export async function check ({ addresses, publicPeers, port, timeout, winsock, signal, show }: CheckOptions): Promise<CheckResult> {
   const started: Array<{ stop(): Promise<void> | void }> = []
   const start = async <T extends { stop(): Promise<void> | void }> (starting: Promise<T>): Promise<T> => {
     const result = await starting
@@ -44,7 +48,10 @@ export async function check ({ addresses, publicPeers, port, timeout, signal, sh
 
   try {
     show('starting')
-    const createTransport = reuseportTcp({ observedAddressThreshold: OBSERVERS_NEEDED })
+    const createTransport = reuseportTcp({
+      observedAddressThreshold: OBSERVERS_NEEDED,
+      portReuse: winsock ? (await import('libp2p-reuseport-tcp/winsock')).winsock() : undefined
+    })
     const transports: ReuseportTcpTransport[] = []
     const node = await start(startNode({
       transport: components => {
@@ -89,6 +96,14 @@ export async function check ({ addresses, publicPeers, port, timeout, signal, sh
       })
     }
 
+    const inbound: InboundResult[] = []
+
+    for (const address of reusedAddresses(peers)) {
+      show(`connecting to ${address}`)
+      const { reached, error } = await askPeer(plain, multiaddr(`${address}/p2p/${node.peerId}`), { timeout, signal })
+      inbound.push({ address, reached, error })
+    }
+
     show('closing')
     const [transport] = transports
     const observed = transport.observed()
@@ -100,11 +115,19 @@ export async function check ({ addresses, publicPeers, port, timeout, signal, sh
       libp2pTcpListening: endpointsOf(plain),
       localPeers,
       peers,
-      verdict: judge(peers, listening.map(endpoint => toObserved(endpoint, observed)))
+      inbound,
+      verdict: judge(peers, listening.map(endpoint => toObserved(endpoint, observed)), inbound)
     }
   } finally {
     await Promise.all(started.map(async one => one.stop()))
   }
+}
+
+/**
+ * The local ends of the dials from a listening port, each once
+ */
+function reusedAddresses (peers: PeerResult[]): string[] {
+  return [...new Set(peers.flatMap(({ source }) => source?.kind === 'reused' ? [source.address] : []))]
 }
 
 /**

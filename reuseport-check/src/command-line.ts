@@ -26,6 +26,11 @@ export interface Options {
    * How long to wait for each peer, in ms
    */
   timeout: number
+
+  /**
+   * Reuse ports by Winsock, on Windows
+   */
+  winsock: boolean
   json: boolean
 }
 
@@ -63,6 +68,7 @@ export function parseArguments (args: string[]): { options: Options, output?: st
     .option('--public', 'dial the public bootstrap nodes of the IPFS network')
     .option('--port <number>', 'listen on this port; 0 is a free one', toPort, 0)
     .option('--timeout <seconds>', 'how long to wait for each peer', toSeconds, 10)
+    .option('--winsock', 'reuse ports by Winsock (Windows only, needs koffi or Node 26.9)')
     .option('--json', 'print the result as one JSON document')
     .version(createRequire(import.meta.url)('reuseport-check/package.json').version, '--version', 'print the version')
     .helpOption('-h, --help', 'print this')
@@ -78,10 +84,10 @@ export function parseArguments (args: string[]): { options: Options, output?: st
     }
   }
 
-  const { public: publicPeers = false, port, timeout, json = false } = command.opts()
+  const { public: publicPeers = false, port, timeout, winsock = false, json = false } = command.opts()
   const [addresses = []] = command.processedArgs
 
-  return { options: { addresses, publicPeers, port, timeout: timeout * 1_000, json }, output: output === '' ? undefined : output }
+  return { options: { addresses, publicPeers, port, timeout: timeout * 1_000, winsock, json }, output: output === '' ? undefined : output }
 }
 
 /**

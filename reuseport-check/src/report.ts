@@ -78,7 +78,7 @@ function notes ({ address, error, libp2pTcp, source }: PeerResult): string[] {
   return notes.filter(note => note != null).map(note => `${endpointOf(multiaddr(address))}: ${note}`)
 }
 
-function verdict ({ libp2pTcpListening, localPeers, peers, verdict }: CheckResult): string[] {
+function verdict ({ inbound, libp2pTcpListening, localPeers, peers, verdict }: CheckResult): string[] {
   const unreached = peers.filter(({ reached }) => !reached).length
   const lines: string[] = []
 
@@ -90,6 +90,7 @@ function verdict ({ libp2pTcpListening, localPeers, peers, verdict }: CheckResul
     lines.push(reuse(peers, verdict))
   }
 
+  lines.push(...inbound.filter(({ reached }) => !reached).map(({ address, error }) => `The port accepts no connections at ${address} while dials come from there: ${error}`))
   lines.push(...libp2pTcp(libp2pTcpListening, peers))
 
   if (localPeers) {

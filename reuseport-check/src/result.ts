@@ -26,7 +26,17 @@ export interface CheckResult {
    */
   localPeers: boolean
   peers: PeerResult[]
+  inbound: InboundResult[]
   verdict: Verdict
+}
+
+/**
+ * Does the node still accept connections at the address that a dial from the listening port has?
+ */
+export interface InboundResult {
+  address: string
+  reached: boolean
+  error: string | null
 }
 
 /**
@@ -111,7 +121,8 @@ export type Share = 'all' | 'some' | 'none' | 'unknown'
 
 export interface Verdict {
   /**
-   * Were all peers reached, and dialed from a listening port?
+   * Were all peers reached, and dialed from a listening port? Did that port still accept
+   * connections?
    */
   ok: boolean
   portsReused: Share

@@ -1,4 +1,4 @@
-import type { EndpointVerdict, Likelihood, ObservedResult, PeerResult, Share, Source, Verdict } from './result.ts'
+import type { EndpointVerdict, InboundResult, Likelihood, ObservedResult, PeerResult, Share, Source, Verdict } from './result.ts'
 import type { EphemeralReason } from 'libp2p-reuseport-tcp'
 
 /**
@@ -20,11 +20,11 @@ const BLOCKED_BY_NETWORK = 3
 /**
  * Draws a conclusion from the answers of the peers
  */
-export function judge (peers: PeerResult[], observed: ObservedResult[]): Verdict {
+export function judge (peers: PeerResult[], observed: ObservedResult[], inbound: InboundResult[] = []): Verdict {
   const endpoints = observed.map(endpoint => ({ ...endpoint, holePunching: holePunching(endpoint, peers) }))
 
   return {
-    ok: peers.every(({ reached, source }) => reached && source?.kind === 'reused'),
+    ok: peers.every(({ reached, source }) => reached && source?.kind === 'reused') && inbound.every(({ reached }) => reached),
     portsReused: portsReused(peers),
     because: [...new Set(telling(peers).flatMap(source => source.kind === 'ephemeral' ? [source.message] : []))],
     endpoints,

@@ -5,7 +5,7 @@ import { check } from '../src/check.ts'
 import { startSilentServer } from './server.ts'
 
 describe('the check of reuseport-check', () => {
-  const options = { addresses: [], publicPeers: false, port: 0, timeout: 5_000, signal: new AbortController().signal, show: () => {} }
+  const options = { addresses: [], publicPeers: false, port: 0, timeout: 5_000, winsock: false, signal: new AbortController().signal, show: () => {} }
 
   /**
    * How many sockets this process has, listening ones included

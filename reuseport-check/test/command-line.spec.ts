@@ -13,12 +13,12 @@ describe('the arguments of reuseport-check', () => {
   }
 
   it('have defaults', () => {
-    expect(parseArguments([])).to.deep.equal({ options: { addresses: [], publicPeers: false, port: 0, timeout: 10_000, json: false }, output: undefined })
+    expect(parseArguments([])).to.deep.equal({ options: { addresses: [], publicPeers: false, port: 0, timeout: 10_000, winsock: false, json: false }, output: undefined })
   })
 
   it('are understood', () => {
-    expect(parse('--port', '4001', '--json', '--public', '/ip4/127.0.0.1/tcp/1', '--timeout=1.5', '--', `/dns4/example.com/tcp/65535${PEER}`))
-      .to.deep.equal({ addresses: ['/ip4/127.0.0.1/tcp/1', `/dns4/example.com/tcp/65535${PEER}`], publicPeers: true, port: 4001, timeout: 1_500, json: true })
+    expect(parse('--port', '4001', '--json', '--winsock', '--public', '/ip4/127.0.0.1/tcp/1', '--timeout=1.5', '--', `/dns4/example.com/tcp/65535${PEER}`))
+      .to.deep.equal({ addresses: ['/ip4/127.0.0.1/tcp/1', `/dns4/example.com/tcp/65535${PEER}`], publicPeers: true, port: 4001, timeout: 1_500, winsock: true, json: true })
     expect(parse('/ip6zone/lo/ip6/fe80::1/tcp/1', `/dnsaddr/example.com${PEER}`).addresses).to.have.lengthOf(2)
   })
 

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import fs from 'node:fs'
+import net from 'node:net'
 import os from 'node:os'
 import { text } from 'node:stream/consumers'
 import { identify } from '@libp2p/identify'
@@ -11,7 +12,7 @@ import { yamux } from '@libp2p/yamux'
 import { expect } from 'aegir/chai'
 import { createLibp2p } from 'libp2p'
 import { startSilentServer } from './server.ts'
-import { HANDLES_SIGNALS, HAS_SHELL, REUSES_PORTS, where } from './system.ts'
+import { HANDLES_SIGNALS, HAS_SHELL, HAS_SO_REUSEPORT, REUSES_PORTS, where } from './system.ts'
 import type { SilentServer } from './server.ts'
 import type { Libp2p } from '@libp2p/interface'
 import type { ChildProcessByStdio } from 'node:child_process'
@@ -127,7 +128,7 @@ describe('reuseport-check', () => {
     const { peers: [{ connectMs, latencyMs, libp2pTcp, ...answer }] } = result
 
     expect(portIn(remoteAddr.toString()), 'what the peer really saw').to.equal(port)
-    expect(result).to.have.all.keys('peerId', 'listening', 'portReuse', 'libp2pTcpListening', 'localPeers', 'peers', 'verdict')
+    expect(result).to.have.all.keys('peerId', 'listening', 'portReuse', 'libp2pTcpListening', 'localPeers', 'peers', 'inbound', 'verdict')
     expect(result.peerId).to.equal(remotePeer.toString())
     expect(result.localPeers).to.be.false()
     expect(result.listening).to.deep.equal([`/ip4/0.0.0.0/tcp/${port}`, ...(hasIPv6 ? [`/ip6/::/tcp/${port}`] : [])])
@@ -145,6 +146,7 @@ describe('reuseport-check', () => {
     expect(portIn(libp2pTcp.observed)).to.not.be.oneOf([port, portIn(result.libp2pTcpListening[0])])
     expect(result.portReuse.available).to.equal(true)
     expect(result.portReuse.name).to.be.a('string')
+    expect(result.inbound).to.deep.equal([{ address: `/ip4/127.0.0.1/tcp/${port}`, reached: true, error: null }])
     expect(connectMs).to.be.greaterThan(0)
     expect(latencyMs).to.be.greaterThan(0).and.lessThan(1_000)
     expect(result.verdict).to.deep.include({ ok: true, portsReused: 'all', because: [], holePunching: 'unknown' })
@@ -159,6 +161,26 @@ describe('reuseport-check', () => {
     while (peer.getConnections().length > 0) {
       await once(peer as any, 'connection:close', { signal: AbortSignal.timeout(1_000) })
     }
+  })
+
+  where(HAS_SO_REUSEPORT).it('fails if the port accepts nothing at the address that a dial came from', async () => {
+    const peer = await startPeer()
+    peer.addEventListener('connection:open', ({ detail: { remoteAddr } }) => {
+      const thief = net.createServer(socket => { socket.destroy() })
+      // the connections to the address go to this server, as it listens on nothing else
+      thief.listen({ host: '127.0.0.1', port: portIn(`${remoteAddr}`), reusePort: true })
+      cleanup.push(() => thief.close())
+    }, { once: true })
+    const { code, stdout } = await run([peer.getMultiaddrs()[0].toString()])
+
+    expect(code).to.equal(1)
+    expect(stdout).to.include('Ports are reused: ').and.match(/^The port accepts no connections at \/ip4\/127\.0\.0\.1\/tcp\/\d+ while dials come from there: \w+/m)
+  })
+
+  it('--winsock: reuses ports by Winsock, or says why that is not possible here', async () => {
+    const { stdout, stderr } = await run(['--winsock'])
+
+    expect(stdout + stderr).to.match(/^Ports (can be|are not) reused on this machine.* SO_REUSEADDR|^reuseport-check: (winsock\(\) is for Windows|Winsock can not be called)/m)
   })
 
   where(REUSES_PORTS).it('fails if one of the peers can not be reached, and says why', async () => {

@@ -4,9 +4,15 @@ import { execFileSync, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { createLibp2p } from 'libp2p'
 import { portReuse, reuseportTcp } from 'libp2p-reuseport-tcp'
+import type { PortReuseSupport } from 'libp2p-reuseport-tcp'
+
+const support = await findSupport()
 
 /** Can dials come from a listening port, if no way to reuse ports is given? */
-export const REUSES_PORTS = await reusesPorts()
+export const REUSES_PORTS = support.available
+
+/** Can another process of this user listen on the port of a listener? */
+export const HAS_SO_REUSEPORT = support.available && support.name.startsWith('SO_REUSEPORT')
 
 /** Is there a shell that redirects and pipes as POSIX says? */
 export const HAS_SHELL = hasShell()
@@ -19,10 +25,10 @@ export function where (able: boolean): { it: Mocha.PendingTestFunction } {
   return { it: able ? it : it.skip }
 }
 
-async function reusesPorts (): Promise<boolean> {
+async function findSupport (): Promise<PortReuseSupport> {
   const { services } = await createLibp2p({ start: false, transports: [reuseportTcp()], services: { portReuse: portReuse() } })
 
-  return services.portReuse.support().available
+  return services.portReuse.support()
 }
 
 function hasShell (): boolean {

@@ -41,6 +41,7 @@ describe('the verdict of reuseport-check', () => {
       libp2pTcpListening: ['/ip4/0.0.0.0/tcp/5555'],
       localPeers: false,
       peers,
+      inbound: [],
       verdict: judge(peers, observed)
     }
 

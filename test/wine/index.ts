@@ -80,12 +80,16 @@ for (const { name, preload, port, trial } of RUNS) {
     expect(`two nodes talk ${how}`, talked, `/noise, /yamux/1.0.0${how.startsWith('by a pipe') ? '' : `, ${port}`}`)
   }
 
-  // wine does not follow the link
-  const check = runOnWindows(project, [fs.realpathSync(path.join(project, 'node_modules/.bin/reuseport-check')), '--json'])
-  const { verdict } = JSON.parse(check.stdout)
-  expect('reuseport-check: exit code', check.status, 1)
-  expect('reuseport-check: ports reused', verdict.portsReused, 'none')
-  expect('reuseport-check: why not', verdict.because.join(), /ENOTSUP/)
+  for (const options of [[], ['--winsock']]) {
+    // wine does not follow the link
+    const check = runOnWindows(project, [fs.realpathSync(path.join(project, 'node_modules/.bin/reuseport-check')), '--json', ...options])
+    const { inbound, portReuse, verdict } = JSON.parse(check.stdout)
+    const works = options.length > 0 && support.available
+    expect(`reuseport-check ${options}: exit code`, check.status, works ? 0 : 1)
+    expect(`reuseport-check ${options}: ports reused`, verdict.portsReused, works ? 'all' : 'none')
+    expect(`reuseport-check ${options}: accepts where dials come from`, inbound.filter((one: any) => one.reached).length, works ? 2 : 0)
+    expect(`reuseport-check ${options}: why not`, portReuse.why ?? 'it works', options.length > 0 ? trial : /ENOTSUP/)
+  }
 
   const specs = runOnWindows(ROOT, ['--experimental-transform-types', '--no-warnings', 'node_modules/mocha/lib/cli/cli.js', '--reporter', 'json', '--timeout', '30000', '--exit', ...SPECS])
   const { stats, failures, pending } = JSON.parse(specs.stdout)
