@@ -2,8 +2,9 @@ import { findPortReuse } from '../../src/port-reuse/find-strategy.ts'
 import { winsock } from '../../src/port-reuse/winsock.ts'
 import type { FindPortReuse } from '../../src/port-reuse/port-reuse.ts'
 
-/** Port reuse by Winsock, or the error for which it is not used here */
 const found = await findWinsock().catch((err: Error) => err)
+
+/** Port reuse by Winsock on Windows, or the error for which it is not used here */
 export const WINSOCK = found instanceof Error ? undefined : found
 export const WHY_NO_WINSOCK = found instanceof Error ? found : new Error('it is used')
 
@@ -11,6 +12,10 @@ export const WHY_NO_WINSOCK = found instanceof Error ? found : new Error('it is 
 export const portReuse: FindPortReuse = WINSOCK ?? findPortReuse
 
 async function findWinsock (): Promise<FindPortReuse> {
+  if (process.env.WINSOCK === 'false') {
+    throw new Error('The environment says WINSOCK=false')
+  }
+
   const find = winsock()
   // a dial waits for the trial, and fails if that did. Nobody is there
   const socket = await find().connect({ host: '127.0.0.1', port: 0 }, { host: '127.0.0.1', port: 1 }, {})
