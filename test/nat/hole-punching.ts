@@ -22,9 +22,7 @@ export async function testHolePunching (scenes: Scene[], concurrency: number): P
 
   print(markdownTable([COLUMNS, ...played.map(cells)]), '', ...played.flatMap(whatWentWrong))
 
-  if (concurrency === 1) {
-    printTimes(played)
-  }
+  printTimes(played)
 
   return played.flatMap(whatFailed)
 }

@@ -33,8 +33,9 @@ import type { Implementation } from '../interop/implementations.ts'
 
 const TRANSPORTS: Implementation[] = ['js', '@libp2p/tcp']
 
-/** How many scenes are played at a time where nobody looks at how long it takes */
-const CONCURRENCY = 3
+/** How many scenes are played at a time. Fewer where the time that a punch takes is of interest */
+const CONCURRENCY = 4
+const FEW = 2
 
 /**
  * What a network loses, in percent, and how much longer it takes, in ms, if nothing
@@ -46,9 +47,9 @@ const MAX_SEED = 2 ** 32
 
 const PARTS: Record<string, () => Promise<string[]>> = {
   'mutual-dials': async () => testMutualDials(latencies, rounds ?? 20),
-  'hole-punching': async () => testHolePunching(natPairs(rounds ?? 3), 1),
+  'hole-punching': async () => testHolePunching(natPairs(rounds ?? 3), FEW),
   lossy: async () => testHolePunching(weather().map(each => lossy(each.latency, each, rounds ?? 8)), CONCURRENCY),
-  far: async () => testHolePunching([far(rounds ?? 2)], 1),
+  far: async () => testHolePunching([far(rounds ?? 2)], FEW),
   drops: async () => testHolePunching(dropped(drops, rounds ?? 2), CONCURRENCY),
   'ended-punches': async () => testEndedPunches(rounds ?? 1),
   counting: async () => testHolePunching(counting(rounds ?? 4), CONCURRENCY),
