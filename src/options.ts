@@ -66,6 +66,12 @@ export interface ReuseportTcpInit {
    * The environment variable `LIBP2P_TCP_REUSEPORT=false` (or `f`, or `0`) turns port reuse off,
    * as in go-libp2p. It overrides this option.
    *
+   * Platforms: on Linux, listeners set SO_REUSEPORT, so other processes of the same user can listen
+   * on their ports. With `false` they still do, as a single dial may ask for the listening port.
+   * Only the environment variable changes that. macOS is experimental: it was tried by simulation
+   * of its bind rules, not on a Mac. On Windows (without `winsock()`), Bun and Deno, each dial comes
+   * from an ephemeral port.
+   *
    * @default true
    */
   reusePort?: boolean
@@ -79,6 +85,9 @@ export interface ReuseportTcpInit {
    * worker does not notice a foreign process that listens on the port. When a worker
    * disconnects, its listeners accept the connections in their queues and then no more. Its
    * connections stay until they end.
+   *
+   * Platforms: only Linux has a SO_REUSEPORT that distributes connections. On macOS and Windows,
+   * only the workers of a cluster can share a port, by the primary process.
    *
    * @default `cluster.isWorker` of `node:cluster`
    */

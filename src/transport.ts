@@ -76,6 +76,21 @@ export interface ReuseportTcpTransport extends Transport<ReuseportTcpDialEvents>
    * Like `dial`, but without an upgrader. Returns the raw connection, which is neither encrypted
    * nor multiplexed. The counterpart of `Dial` in Go's package
    *
+   * @example
+   *
+   * ```TypeScript
+   * import { defaultLogger } from '@libp2p/logger'
+   * import { multiaddr } from '@multiformats/multiaddr'
+   * import { reuseportTcp } from 'libp2p-reuseport-tcp'
+   *
+   * const transport = reuseportTcp()({ logger: defaultLogger() })
+   * const connection = await transport.connect(multiaddr('/ip4/127.0.0.1/tcp/4001'), {
+   *   signal: AbortSignal.timeout(5_000)
+   * })
+   * connection.addEventListener('message', ({ data }) => { console.info(data.subarray()) })
+   * connection.send(new TextEncoder().encode('hello'))
+   * ```
+   *
    * @throws {Error} as `dial`
    */
   connect(ma: Multiaddr, options?: ConnectOptions): Promise<RawConnection>
@@ -85,7 +100,17 @@ export interface ReuseportTcpTransport extends Transport<ReuseportTcpDialEvents>
 
   /**
    * The listening endpoints, the addresses at which peers see them, and how a NAT maps them. A
-   * report counts while the peer is connected and ten minutes longer
+   * report counts while the peer is connected and ten minutes longer. In a node, the service
+   * `portReuse()` gives the same
+   *
+   * @example
+   *
+   * ```TypeScript
+   * for (const { local, addresses, mapping } of transport.observed()) {
+   *   // /ip4/0.0.0.0/tcp/4001 is seen at /ip4/123.123.123.123/tcp/4001, endpoint-independent
+   *   console.info(`${local} is seen at ${addresses.map(({ multiaddr }) => multiaddr)}, ${mapping}`)
+   * }
+   * ```
    */
   observed(): ObservedEndpoint[]
 
@@ -93,6 +118,15 @@ export interface ReuseportTcpTransport extends Transport<ReuseportTcpDialEvents>
    * How ports are reused on this machine, or why they are not. The answer can change if the
    * reason passes, for example a lack of descriptors. The answer does not depend on the option
    * `reusePort`
+   *
+   * @example
+   *
+   * ```TypeScript
+   * const support = transport.portReuse()
+   *
+   * // 'SO_REUSEPORT, by net.BoundSocket', or why ports can't be reused
+   * console.info(support.available ? support.name : support.why)
+   * ```
    */
   portReuse(): PortReuseSupport
 

@@ -81,7 +81,11 @@ function withErrorsOfWindows (bind: Bind): Bind {
   }
 }
 
-/** Uses `bind` if a trial shows that it can be used here */
+/**
+ * Uses `bind` if a trial shows that it can be used here
+ *
+ * @internal
+ */
 export function afterTrial (bind: Bind): FindPortReuse {
   const strategy: Strategy = {
     listen: (server, local, { backlog }) => {
