@@ -31,13 +31,6 @@ describe('who imports the package', () => {
     return inProject('node', `--input-type=${type}`, '--eval', program)
   }
 
-  it('dials from the port that the node listens on', async () => {
-    const { listening, seen } = JSON.parse(await inProject('node', 'dial.js'))
-
-    expect(listening).to.be.greaterThan(0)
-    expect(seen).to.equal(listening)
-  })
-
   for (const entry of ENTRY_POINTS) {
     it(`can require ${entry} as well`, async () => {
       const names = (expression: string): string => `process.stdout.write(Object.keys(${expression}).join())`
