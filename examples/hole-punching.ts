@@ -24,23 +24,26 @@ import { reuseportTcp } from '../src/index.ts'
 const [relay, peer] = process.argv.slice(2)
 const isRelay = relay == null
 
-const node = await createLibp2p<Record<string, unknown>>({
+const node = await createLibp2p({
   addresses: { listen: isRelay ? ['/ip4/0.0.0.0/tcp/4001'] : ['/ip4/0.0.0.0/tcp/0', '/p2p-circuit'] },
   transports: [reuseportTcp(), circuitRelayTransport()],
   connectionEncrypters: [noise()],
   streamMuxers: [yamux()],
   services: {
     identify: identify(),
-    ...(isRelay ? { relay: circuitRelayServer() } : { dcutr: dcutr() })
+    dcutr: dcutr(),
+    relay: isRelay ? circuitRelayServer() : () => undefined
   }
 })
 
 const print = (...words: unknown[]): void => { process.stdout.write(`${words.join(' ')}\n`) }
 
-print('listens on', node.getMultiaddrs()[0])
+print(isRelay ? `can be dialed at /ip4/IP-OF-THIS-HOST/tcp/4001/p2p/${node.peerId}` : `listens on ${node.getMultiaddrs()[0]}`)
 node.addEventListener('peer:identify', ({ detail }) => { print('is observed as', detail.observedAddr) })
 node.addEventListener('connection:open', ({ detail }) => { print(detail.direction, 'connection opened:', detail.remoteAddr) })
-node.addEventListener('connection:close', ({ detail }) => { print(detail.direction, 'connection closed:', detail.remoteAddr) })
+node.services.dcutr.addEventListener('hole-punch:end', ({ detail: { result } }) => {
+  print('hole punch', result.kind === 'succeeded' ? `succeeded: ${result.connection.remoteAddr}` : `failed: ${result.why}, ${result.message}`)
+})
 node.addEventListener('self:peer:update', () => {
   const overRelay = node.getMultiaddrs().find(ma => `${ma}`.includes('/p2p-circuit'))
 
@@ -48,10 +51,6 @@ node.addEventListener('self:peer:update', () => {
     print('can be dialed at', overRelay)
   }
 })
-
-if (isRelay) {
-  print(`can be dialed at /ip4/IP-OF-THIS-HOST/tcp/4001/p2p/${node.peerId}`)
-}
 
 for (const address of [relay, peer].filter(address => address != null)) {
   await node.dial(multiaddr(address))
