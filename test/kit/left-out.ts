@@ -1,10 +1,8 @@
-import type { RootHookObject } from 'mocha'
-
 /**
  * Prints at the end of a run which tests were left out, because this machine can't do what they
  * need. With LEAVE_NOTHING_OUT=true in the environment this is an error
  */
-export const mochaHooks: RootHookObject = {
+export const mochaHooks: Mocha.RootHookObject = {
   afterAll (this: Mocha.Context) {
     const leftOut: string[] = []
     this.test?.parent?.eachTest(test => {
