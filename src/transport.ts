@@ -178,7 +178,7 @@ export class ReuseportTcp extends TypedEventEmitter<PortReuseEvents> implements 
    * By the timeline object. The upgraded connection has the same timeline object as the raw
    * connection
    */
-  readonly #sourcePorts = new WeakMap<Connection['timeline'], SourcePort>()
+  readonly #dialed = new WeakMap<Connection['timeline'], Pick<DialedConnection, 'connection' | 'from'>>()
 
   constructor (components: ReuseportTcpComponents, init: ReuseportTcpInit = {}) {
     super()
@@ -289,7 +289,9 @@ export class ReuseportTcp extends TypedEventEmitter<PortReuseEvents> implements 
   }
 
   sourcePort ({ timeline }: Pick<Connection, 'timeline'>): SourcePort | undefined {
-    return this.#sourcePorts.get(timeline)
+    const dialed = this.#dialed.get(timeline)
+
+    return dialed == null ? undefined : toSourcePort(dialed.from, dialed.connection)
   }
 
   listenFilter (multiaddrs: Multiaddr[]): Multiaddr[] {
@@ -337,9 +339,8 @@ export class ReuseportTcp extends TypedEventEmitter<PortReuseEvents> implements 
 
       this.#metrics.sources?.increment({ [sourceLabel(from)]: true })
       this.#log('connected to %a, source port: %s', ma, from.kind === 'reused' ? from.rule : from.kind)
-      const source = toSourcePort(from, connection)
-      this.#sourcePorts.set(connection.timeline, source)
-      this.#progress(options, () => new CustomProgressEvent('tcp:source-port', source))
+      this.#dialed.set(connection.timeline, { connection, from })
+      this.#progress(options, () => new CustomProgressEvent('tcp:source-port', toSourcePort(from, connection)))
       throwIfAborted(signal)
 
       return { connection, socket, from, took }
