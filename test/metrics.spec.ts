@@ -10,7 +10,7 @@ import { expect } from 'aegir/chai'
 import { TypedEventEmitter } from 'main-event'
 import { Registry } from 'prom-client'
 import { startBlackhole, startServer } from './fixtures/server.ts'
-import { HAS_MORE_LOOPBACK, HAS_SO_REUSEPORT, REUSES_PORTS, where } from './fixtures/system.ts'
+import { HAS_MORE_LOOPBACK, HAS_SO_REUSEPORT, HAS_UNIX_SOCKETS, REUSES_PORTS, where } from './fixtures/system.ts'
 import { createTransport, rawUpgrader } from './kit/transport.ts'
 import { until } from './kit/wait.ts'
 import type { TestTransport } from './kit/transport.ts'
@@ -59,7 +59,7 @@ describe('metrics', () => {
     return `/ip${host.includes(':') ? 6 : 4}/${host}/tcp/${server.port}`
   }
 
-  where(REUSES_PORTS).it('count dials by their source', async () => {
+  where(REUSES_PORTS && HAS_UNIX_SOCKETS).it('count dials by their source', async () => {
     const server = await startServerOn('127.0.0.1')
     await local.connect(server)
     expect(await scrape('libp2p_reuseport_tcp_dials_total')).to.deep.equal({ ephemeral_no_listener: 1 })

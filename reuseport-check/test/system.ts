@@ -44,9 +44,10 @@ function hasShell (): boolean {
 
 async function handlesSignals (): Promise<boolean> {
   const child = fork('-e', ['process.once("SIGTERM", () => { process.exit(7) }); setInterval(() => {}, 1_000); process.send("ready")'])
-  await once(child, 'message')
+  const ended = once(child, 'exit')
+  await Promise.race([once(child, 'message'), ended])
   child.kill('SIGTERM')
-  const [code] = await once(child, 'exit')
+  const [code] = await ended
 
   return code === 7
 }
