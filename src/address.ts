@@ -6,6 +6,7 @@ import { getNetConfig, isLinkLocalIp } from '@libp2p/utils'
 import { CODE_UNIX, isMultiaddr, multiaddr } from '@multiformats/multiaddr'
 import { TCP } from '@multiformats/multiaddr-matcher'
 import { untilAborted } from './abort.ts'
+import { describe } from './describe.ts'
 import { familyOf } from './endpoint.ts'
 import type { Endpoint, Family } from './endpoint.ts'
 import type { Multiaddr } from '@multiformats/multiaddr'
@@ -27,7 +28,7 @@ export function isSupported (ma: Multiaddr): boolean {
 /** @throws {InvalidParametersError} if the multiaddr can't be listened on */
 export function parseListenAddr (ma: Multiaddr): Target {
   if (!isMultiaddr(ma)) {
-    throw new InvalidParametersError(`${String(ma)} is not a multiaddr`)
+    throw new InvalidParametersError(`${describe(ma)} is not a multiaddr`)
   }
 
   const [first] = ma.getComponents()

@@ -1,5 +1,6 @@
 import { InvalidParametersError } from '@libp2p/interface'
 import { closestMatch } from 'leven'
+import { describe, shown } from './describe.ts'
 import type { ConnectOptions, ReuseportTcpInit, ReuseportTcpSettings, TCPSocketOptions } from './options.ts'
 import type { ComponentLogger } from '@libp2p/interface'
 
@@ -22,9 +23,6 @@ export type Rules<Options> = {
 
 /** The largest delay of a timer, in ms. Node replaces a larger one by 1 ms */
 const MAX_DELAY_MS = 2 ** 31 - 1
-
-/** An error shows at most so many characters, to stay readable. No option has a longer name */
-const MAX_SHOWN = 50
 
 export const BOOLEAN: Rule = { must: 'true or false', isMet: value => typeof value === 'boolean' }
 export const COUNT: Rule = { must: 'a number from 0', isMet: value => typeof value === 'number' && value >= 0 }
@@ -122,20 +120,6 @@ function unknownOption (name: string, known: string[], path: string): string {
   const hint = closest == null ? others : `Did you mean ${byLowerCase.get(closest)}?`
 
   return `${path} has no option ${describe(name)}. ${hint}`
-}
-
-/** Describes a value without its own methods, as `toString` and `toJSON` may throw */
-function describe (value: unknown): string {
-  switch (typeof value) {
-    case 'string': return JSON.stringify(shown(value))
-    case 'object': return value === null ? 'null' : 'an object'
-    case 'function': return 'a function'
-    default: return shown(String(value))
-  }
-}
-
-function shown (text: string): string {
-  return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text
 }
 
 const SOCKET_RULES: Record<keyof TCPSocketOptions, Rule> = {
