@@ -31,7 +31,7 @@ export interface Lab {
   /** Two machines behind the same router, which is 11.0.0.N, each in a LAN of its own */
   twoHostsBehind(kind: RouterKind, n: number): Promise<[Namespace, Namespace]>
 
-  /** What becomes of the network of a machine that {@link hostBehind} has put behind a router */
+  /** Changes the network of a machine that {@link hostBehind} has put behind a router */
   roam(host: Namespace): Roaming
 
   /** How many TCP simultaneous opens crossed the public segment so far */
@@ -50,8 +50,8 @@ export interface Lab {
 }
 
 /**
- * What happens to who is on the move. Its TCP connections are dead after that, but for a
- * short time without a link
+ * Changes of the network of a machine. Its TCP connections are dead after each of them, unless
+ * the link was down for a short time only
  */
 export interface Roaming {
   /** The router gets 11.0.0.N as its address instead of the one it has */
@@ -124,7 +124,7 @@ export function createLab ({ latency, jitter = 0, loss = 0, seed = 0, isWholeInt
   const routers = new Map<Namespace, Router>()
   const routes: Route[] = []
 
-  /** A route goes with the link, and with the only address */
+  /** Linux removes the routes when the link goes down, and with the last address */
   const goOnline = async (namespace: Namespace): Promise<void> => {
     await namespace.run('ip', 'link', 'set', 'public', 'up')
 
@@ -224,7 +224,7 @@ export function createLab ({ latency, jitter = 0, loss = 0, seed = 0, isWholeInt
           await host.run('ip', 'link', 'set', 'public', 'down')
           await delay(time)
           await host.run('ip', 'link', 'set', 'public', 'up')
-          // it went with the link
+          // Linux has removed the route with the link
           await setDefaultRoutes(host, kind, lan)
         },
         move: async (kind, n) => {

@@ -6,8 +6,8 @@
  * - `port-restricted`: maps endpoint-independently, and lets in only who was sent
  * something: the same address and port
  * - `symmetric`: maps to another port for each destination, filters likewise
- * - `forwarded`: a symmetric one that forwards port 4001 to the machine behind it, as
- * pfSense and OPNsense are set up by those who want to be reached
+ * - `forwarded`: a symmetric one that forwards port 4001 to the machine behind it.
+ * pfSense and OPNsense can be set up like this
  * - `counting`: a symmetric one that maps each new connection to the next port
  * - `firewalled-ipv6`: IPv6 only, without NAT, with the filter of a port-restricted one
  * - `dual-stack`: a port-restricted one for IPv4, only the filter for IPv6

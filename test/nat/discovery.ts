@@ -36,7 +36,7 @@ export const SETTINGS: Setting[] = [
   ['symmetric', 'none']
 ]
 
-/** The router of machine N gets this address later: N and this */
+/** Later the router of machine N gets the address 11.0.0.(N + this number) */
 const MOVED = 100
 
 /** How many peers must have told where they see the node, before it believes them */
@@ -105,8 +105,8 @@ interface Row {
 
 /**
  * A node behind a NAT dials public peers, which tell it where they see it, and
- * AutoNAT asks them whether it can be dialed there. Returns what is wrong. Only this package has
- * something to live up to
+ * AutoNAT asks them whether it can be dialed there. Returns what is wrong. The rows of other
+ * transports can't fail
  */
 export async function testDiscovery (implementation: Implementation, settings: Setting[]): Promise<string[]> {
   const lab = createLab({ latency: LATENCY, isWholeInternet: true })

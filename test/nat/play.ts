@@ -89,7 +89,7 @@ function privacy (isPrivate?: boolean): string[] {
   return isPrivate === true ? ['--psk', '1'] : []
 }
 
-/** A datagram from another port each time. It ends with its stdin */
+/** Sends datagrams, each from a new port. The process ends with its stdin */
 function makeOtherFlows ({ machine, otherFlows }: Side): { stop(): Promise<unknown> } | undefined {
   return otherFlows == null
     ? undefined

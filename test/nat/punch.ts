@@ -104,7 +104,7 @@ export async function punch (scene: Scene, { a, b, relayOfA, relayOfB, relayByte
   }
 
   if (outcome !== 'direct') {
-    // staying on the relay is right only for those who have tried not to
+    // to stay on the relay is right only if both ends have tried to punch
     await Promise.all([[a, b], [b, a]].map(async ([one, other]) => {
       return one.implementation === '@libp2p/tcp' ? undefined : one.event({ event: 'hole-punch', peer: other.id })
     }))

@@ -18,8 +18,8 @@ const ROAMER = 11
 const PARTNER = 21
 
 /**
- * How many peers a laptop meets in each network beside its relay. Each saw it at another
- * address there
+ * How many peers the laptop dials in each network, beside its relay. They are other peers in each
+ * network
  */
 const MET = 3
 
@@ -51,7 +51,7 @@ interface Found extends Round {
 }
 
 /**
- * A laptop takes its node from network to network. As soon as it is connected to its relay
+ * A laptop with a node moves from network to network. As soon as it is connected to its relay
  * again, it must offer where it is now, and a peer that dials it over the relay must get a direct
  * connection at the first attempt. Returns what is wrong
  */

@@ -22,11 +22,10 @@ export interface Side {
   /** Where it reaches the relay. By IPv4 by default */
   relay?: 'ip4' | 'ip6' | 'onlyIp6'
 
-  /**
-   * How many public nodes beside the relay it dials, and so learns its address from, and
-   * how many of them at a time. None by default
-   */
+  /** How many public nodes it dials beside the relay. They tell it its address. None by default */
   asks?: number
+
+  /** How many of them it dials at a time. All by default */
   asksAtOnce?: number
 
   /** Does it announce its address, although it may not be dialable? */
@@ -35,7 +34,7 @@ export interface Side {
   /** How many other new connections its machine makes through its NAT, in a second */
   otherFlows?: number
 
-  /** What it is to find out about its NAT when it has asked */
+  /** What it must find out about its NAT from the nodes that it asks */
   expected?: Expected
 }
 
@@ -51,12 +50,12 @@ export interface Scene {
   because?: string
 
   /**
-   * Who dials over the relay, and so is the initiator of the direct connection. The first
+   * The peer that dials over the relay. It is the initiator of the direct connection. The first
    * one by default
    */
   dials?: 'first' | 'in turn'
 
-  /** Is who dials connected to the relay already? */
+  /** Is the dialing peer connected to the relay before it dials the other one? */
   isConnected?: boolean
   lab?: Partial<LabOptions>
 
@@ -70,8 +69,8 @@ export interface Scene {
   isPrivate?: boolean
 
   /**
-   * Frames that are lost in each round, given where who dials over the relay, the other one and
-   * the relay listen
+   * Frames that are lost in each round, given where the peer that dials over the relay, the other
+   * one and the relay listen
    */
   drop?(ends: Record<'dialer' | 'dialed' | 'relay', string>): Parameters<Lab['drop']>
 

@@ -27,8 +27,8 @@ export const PRIVATE_PAIRS: NatPair[] = [
 ]
 
 /**
- * Frames that are lost in each round. Who dials over the relay is the initiator of the direct
- * connection:
+ * Frames that are lost in each round. The peer that dials over the relay is the initiator of the
+ * direct connection:
  *
  * - `first-syn-to-relay`: the first SYN of one of the peers to the relay. Linux sends it
  * again after 1,000 ms
@@ -111,8 +111,8 @@ export function dropped (names: string[], runs: number): Scene[] {
 }
 
 /**
- * A symmetric NAT that gives each new connection the next port. From those that it had, a peer
- * can guess which one the punch will have
+ * A symmetric NAT that gives each new connection the next port. From the ports of its last
+ * connections a peer can guess which port the punch will have
  */
 export function counting (runs: number): Scene[] {
   const because = 'the port of the punch is one of the next after those that were observed'

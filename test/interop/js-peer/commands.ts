@@ -132,7 +132,7 @@ function benchmark (name: string, init: NodeInit): Command {
   return { event: 'bench', failure: 'bench-failed', describe: () => ({}), run: async (_node, args) => BENCHMARKS[name](args, init) }
 }
 
-/** Those that lead to the node itself, without its id */
+/** The public addresses that are not relayed ones, without the peer id */
 function publicOf (addresses: Multiaddr[]): string[] {
   return addresses.filter(ma => !Circuit.matches(ma) && !isPrivate(ma)).map(ma => ma.decapsulateCode(CODE_P2P).toString())
 }

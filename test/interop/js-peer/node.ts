@@ -58,7 +58,7 @@ export async function startPeer ({ listen, transport, security, seed, psk, annou
     addresses: { listen, appendAnnounce: announce },
     transports: [transportOf(transport), circuitRelayTransport()],
     connectionEncrypters: [encrypterOf(security)],
-    // who counts what a relay has to do should find nothing when there is nothing to do
+    // so a relay transfers nothing while the peers do nothing
     streamMuxers: [yamux({ enableKeepAlive: false })],
     services: {
       identify: identify(),
