@@ -292,9 +292,10 @@ export class Observed {
     const key = keyOf(local)
     const [votes, dials] = isListening(local) ? [this.#observations.votes(local), this.#observations.dials(local)] : [new Votes(), []]
     const mapping = mappingOf(dials, threshold)
-    // a single inbound peer can name any address
-    const believed = bestFirst(votes.addresses, dials).filter(({ dialed, observers }) => dialed > 0 || observers >= threshold)
-    const addresses = new Map(believed.map(({ external }) => [keyOf(external), external]))
+    // a single inbound peer can name any address. In the order of the votes these are the last ones
+    const end = votes.addresses.findIndex(({ dialed, observers }) => dialed === 0 && observers < threshold)
+    const believed = end === -1 ? votes.addresses : votes.addresses.slice(0, end)
+    const addresses = new Map(bestFirst(believed, dials).map(({ external }) => [keyOf(external), external]))
     const last: Told = this.#told.get(key) ?? { local, mapping: 'unknown', addresses: new Map() }
 
     // before the events, as their listeners may cause the next call
