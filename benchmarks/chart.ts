@@ -70,7 +70,7 @@ export function drawChart (results: Results): string {
     ],
     series: [
       ...[rates, costs].flatMap(ratioSeries),
-      costLine('ours', costsOf(results.samples, 'js'), OURS),
+      costLine('ours', costsOf(results.samples, 'ours'), OURS),
       costLine('@libp2p/tcp', costsOf(results.samples, '@libp2p/tcp'), THEIRS)
     ]
   })
@@ -93,9 +93,7 @@ function names (gridIndex: number, data: string[]): object {
   return { ...axis(gridIndex), type: 'category', inverse: true, data, axisLabel: { color: INK } }
 }
 
-/**
- * The powers of two around 1 and all shown values
- */
+/** The powers of two around 1 and all shown values */
 function ratioRange (bars: Bar[]): { min: number, max: number } {
   const values = bars.flatMap(({ range }) => range)
 
@@ -136,10 +134,8 @@ const drawRange: CustomSeriesRenderItem = (_params, api) => {
   return { type: 'line', shape: { x1, y1: y, x2, y2: y }, style: { stroke: api.visual('color'), lineWidth: 6, opacity: 0.35 } }
 }
 
-/**
- * Pairs: the number of live connections, and the µs of a dial
- */
-function costsOf (samples: Samples, contestant: 'js' | '@libp2p/tcp'): Array<[number, number]> {
+/** Pairs: the number of live connections, and the µs of a dial */
+function costsOf (samples: Samples, contestant: 'ours' | '@libp2p/tcp'): Array<[number, number]> {
   return Object.entries(samples)
     .filter(([name]) => name.startsWith('live-'))
     .map<[number, number]>(([name, { [contestant]: seconds = [] }]) => [Number(name.slice('live-'.length)), 1e6 * median(seconds)])

@@ -6,9 +6,7 @@ import { readFileSync } from 'node:fs'
  */
 const PER_SECOND = 100
 
-/**
- * The CPU time, user and system, that these processes have used so far, in seconds. Linux only
- */
+/** The CPU time, user and system, that these processes have used so far, in seconds. Linux only */
 export function cpuSeconds (pids: number[]): number {
   return pids.reduce((sum, pid) => {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf-8')

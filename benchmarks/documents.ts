@@ -24,16 +24,12 @@ export function write (results: Results): string[] {
   return Object.keys(files)
 }
 
-/**
- * @returns the files that do not match results.json
- */
+/** @returns the files that do not match results.json */
 export function check (): string[] {
   return Object.entries(documentsOf(read())).filter(([file, text]) => textOf(file) !== text).map(([file]) => file)
 }
 
-/**
- * The results of the last run of all rows
- */
+/** The results of the last run of all rows */
 export function read (): Results {
   return JSON.parse(textOf(RESULTS))
 }

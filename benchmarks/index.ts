@@ -1,9 +1,8 @@
 /**
- * Where the figures of README.md and docs/performance.md come from: measures this transport next to `@libp2p/tcp`, go-libp2p and rust-libp2p, in turn, on
- * loopback, with the peers of test/interop. It needs Linux. Without `go` or `cargo`, their
- * columns are left out. A run of all rows with at least 5 pairs writes results.json, the chart,
- * and the figures in README.md and docs/performance.md. Any other run only prints. The exit code
- * is 1 if a benchmark failed.
+ * Measures this transport next to `@libp2p/tcp`, in turn, on loopback: where the figures of
+ * README.md and docs/performance.md come from. It needs Linux. A run of all rows with at least 5
+ * pairs writes them, the chart, and results.json. Any other run only prints. The exit code is 1 if
+ * a measurement failed.
  *
  * - `npm run bench`
  * - `npm run bench -- --rows dials,send`: all rows whose names begin with one of these words
@@ -15,13 +14,11 @@
  */
 
 import { parseArgs } from 'node:util'
-import { build } from '../test/interop/implementations.ts'
 import { parseCount, parseOrExit } from '../test/kit/arguments.ts'
 import { print } from '../test/kit/print.ts'
 import { check, read, write } from './documents.ts'
-import { measureInTurn } from './in-turn.ts'
 import { formatRun, formatTables } from './report.ts'
-import { ENOUGH_PAIRS, describeRun } from './results.ts'
+import { ENOUGH_PAIRS, describeRun, measureInTurn } from './results.ts'
 import { ROWS } from './rows.ts'
 import type { Results } from './results.ts'
 import type { Row } from './rows.ts'
@@ -50,14 +47,12 @@ if (options.check) {
 async function run (rows: Row[], pairs: number): Promise<void> {
   const results: Results = { ...describeRun(), samples: {} }
   const failures: string[] = []
-  const missing = await buildPeers(rows)
 
   for (const row of rows) {
-    const contestants = row.contestants.filter(contestant => !missing.includes(contestant))
     process.stdout.write(`${row.name}: `)
 
     try {
-      Object.assign(results.samples, await measureInTurn({ ...row, contestants }, pairs, () => { process.stdout.write('.') }))
+      Object.assign(results.samples, await measureInTurn(row, pairs, () => { process.stdout.write('.') }))
     } catch (err: any) {
       failures.push(`FAILED: ${row.name}, ${err.message}`)
     }
@@ -72,22 +67,6 @@ async function run (rows: Row[], pairs: number): Promise<void> {
   }
 
   fail(failures)
-}
-
-/**
- * @returns the peers that can not be built here
- */
-async function buildPeers (rows: Row[]): Promise<string[]> {
-  const missing: string[] = []
-
-  for (const contestant of new Set(rows.flatMap(({ contestants }) => contestants))) {
-    await build(contestant).catch((err: Error) => {
-      missing.push(contestant)
-      print(`Not measured: ${contestant}. ${err.message}`)
-    })
-  }
-
-  return missing
 }
 
 /**

@@ -1,36 +1,32 @@
 /**
- * Each measurement starts its own peers (see test/interop/README.md), with an empty heap and
- * no compiled code. It fails if something that should happen did not happen
+ * Each measurement starts processes of its own (peer.ts), with an empty heap and no compiled code.
+ * It fails if something that should happen did not happen
  */
 
 import assert from 'node:assert/strict'
 import { setTimeout as delay } from 'node:timers/promises'
-import { startPeer } from '../test/interop/peer.ts'
-import { portOf } from '../test/kit/addresses.ts'
+import { startScript } from '../test/kit/processes.ts'
 import { median } from '../test/kit/statistics.ts'
 import { until } from '../test/kit/wait.ts'
 import { cpuSeconds } from './cpu-time.ts'
-import { startWitness } from './witness.ts'
-import type { Witness } from './witness.ts'
-import type { Implementation } from '../test/interop/implementations.ts'
-import type { Peer, PeerEvent } from '../test/interop/peer.ts'
+import { Witness } from './witness.ts'
+import type { BenchPeer } from './peer.ts'
+import type { Script } from '../test/kit/processes.ts'
 
-export type Measure<T> = (contestant: Implementation) => Promise<T>
+/** The two that are compared with each other */
+export const CONTESTANTS = ['ours', '@libp2p/tcp'] as const
 
-/**
- * The figure of each metric, in its unit
- */
+export type Contestant = typeof CONTESTANTS[number]
+export type Measure<T> = (contestant: Contestant) => Promise<T>
+
+/** The figure of each metric, in its unit */
 export type Figures = Record<string, number>
 
-/**
- * What is measured of an operation
- */
+/** What is measured of an operation */
 export interface Speed {
   perSecond: number
 
-  /**
-   * The CPU time of both ends for each operation, user and system, in seconds
-   */
+  /** The CPU time of both ends for each operation, user and system, in seconds */
   cpuSeconds: number
 }
 
@@ -41,69 +37,69 @@ export interface Speed {
  */
 export const WARM_UP = { dials: 60_000, connections: 1_000, ms: 1_500 }
 
-/**
- * How long is measured after that, in ms. It is enough for several garbage collections
- */
+/** How long is measured after that, in ms. It is enough for several garbage collections */
 const DURATION = 1_500
 const DIAL_DURATION = 4_000
 
-/**
- * How many dials are measured together
- */
+/** How many dials are measured together */
 const DIALS = 1_000
 const CONNECTIONS = 200
 
-/**
- * How many connections wait at once for the listener. They fit into its queue
- */
+/** How many connections wait at once for the listener. They fit into its queue */
 const ACCEPTS = 500
 
-/**
- * How many connections are kept open to measure their cost
- */
+/** How many connections are kept open to measure their cost */
 const IDLE = 2_500
 const UPGRADED = 1_000
 const LIVE = 16_000
 const LIVE_STEP = 2_000
 
-/**
- * How many batches of dials are measured at each step
- */
+/** How many batches of dials are measured at each step */
 const LIVE_BATCHES = 5
 
-/**
- * How long it takes until upgraded connections are quiet, in ms
- */
+/** How long it takes until upgraded connections are quiet, in ms */
 const SETTLED = 2_000
 
-/**
- * See test/interop/README.md
- */
-interface Bench extends PeerEvent {
-  port: number
-  seconds: number
-  cpuSeconds: number
-  messages: number
-  received: number
-  responses: number
-  accepted: number
-  rssBytes: number
+/** A process that is measured */
+interface Measured {
+  peer: Script<BenchPeer>
 
-  /**
-   * Of JS only
-   */
-  heapBytes?: number
+  /** What it listens on */
+  port: number
+
+  /** Expects as many connections from this port as there must be */
+  expectSources(sources: number[], count: number): void
 }
 
-/**
- * Messages or bytes per second over a connection without an upgrade, to a plain socket
- */
+/** The other end of connections without an upgrade, and where it listens */
+interface Raw extends Measured {
+  witness: Witness
+  to: number
+}
+
+/** The other end of upgraded connections */
+interface Upgraded extends Measured {
+  target: Script<BenchPeer>
+  to: { port: number, id: string }
+}
+
+interface Bench {
+  seconds: number
+  cpuSeconds: number
+}
+
+interface Memory {
+  rssBytes: number
+  heapBytes: number
+}
+
+/** Messages or bytes per second over a connection without an upgrade, to a plain socket */
 export function measureSends (size: number, unit: 'messages' | 'bytes'): Measure<Speed> {
-  return withWitness(async (peer, witness) => warmedUp(async ms => {
+  return withWitness(async ({ peer, witness, to, expectSources }) => warmedUp(async ms => {
     const { cpu, result: { messages, seconds } } = await withCpu([peer, witness], async () => {
-      const { messages, port } = await peer.ask<Bench>('bench-send', size, ms, witness.port)
+      const messages = await peer.ask('send', size, ms, to)
       const seconds = await witness.received(messages * size)
-      expectSources(peer, await witness.accepted(1), 1, port)
+      expectSources(await witness.accepted(1), 1)
 
       return { messages, seconds }
     })
@@ -112,54 +108,50 @@ export function measureSends (size: number, unit: 'messages' | 'bytes'): Measure
   }))
 }
 
-/**
- * Messages or bytes per second over one stream, in one direction
- */
+/** Messages or bytes per second over one stream, in one direction */
 export function measureStream (size: number, unit: 'messages' | 'bytes'): Measure<Speed> {
-  return withTarget(async (peer, target) => warmedUp(async ms => {
-    const { cpu, result: { messages, received, seconds } } = await withCpu([peer, target], async () => peer.ask<Bench>('bench-stream', size, ms, portOf(target.endpoint), target.id))
+  return withTarget(async ({ peer, target, to }) => warmedUp(async ms => {
+    const { cpu, result: { messages, received, seconds } } = await withCpu([peer, target], async () => peer.ask('stream', size, ms, to.port, to.id))
     assert.equal(received, messages * size, 'bytes that arrived')
 
     return { perSecond: messages * (unit === 'bytes' ? size : 1) / seconds, cpuSeconds: cpu / messages }
   }))
 }
 
-/**
- * Requests with a response per second, one at a time on each stream
- */
+/** Requests with a response per second, one at a time on each stream */
 export function measureRoundTrips (streams: number): Measure<Speed> {
-  return withTarget(async (peer, target) => warmedUp(async ms => {
-    const { cpu, result: { responses, seconds } } = await withCpu([peer, target], async () => peer.ask<Bench>('bench-request', streams, ms, portOf(target.endpoint), target.id))
+  return withTarget(async ({ peer, target, to }) => warmedUp(async ms => {
+    const { cpu, result: { responses, seconds } } = await withCpu([peer, target], async () => peer.ask('request', streams, ms, to.port, to.id))
 
     return { perSecond: responses / seconds, cpuSeconds: cpu / responses }
   }))
 }
 
-export const measureDials = withWitness(async (peer, witness): Promise<Speed> => {
-  await warmUpDials(peer, witness)
+export const measureDials = withWitness(async (raw): Promise<Speed> => {
+  await warmUpDials(raw)
 
-  return speedOf(DIALS, await withCpu([peer, witness], async () => repeatFor(DIAL_DURATION, async () => dialAndClose(peer, witness))))
+  return speedOf(DIALS, await withCpu([raw.peer, raw.witness], async () => repeatFor(DIAL_DURATION, async () => dialAndClose(raw))))
 })
 
 /**
  * The CPU time of the process that dials, for a dial while 0 to 16,000 other connections are
  * open
  */
-export const measureLive = withWitness(async (peer, witness): Promise<Figures> => {
+export const measureLive = withWitness(async (raw): Promise<Figures> => {
   const figures: Figures = {}
-  await warmUpDials(peer, witness)
+  await warmUpDials(raw)
 
   for (let live = 0; live <= LIVE; live += LIVE_STEP) {
     let seconds = 0
 
     for (let i = 0; i < LIVE_BATCHES; i++) {
-      seconds += (await dialAndClose(peer, witness, live)).cpuSeconds
+      seconds += (await dialAndClose(raw, live)).cpuSeconds
     }
 
     figures[`live-${live}`] = seconds / LIVE_BATCHES / DIALS
 
     if (live < LIVE) {
-      await dial(peer, witness, live, LIVE_STEP)
+      await dial(raw, live, LIVE_STEP)
     }
   }
 
@@ -170,19 +162,20 @@ export const measureLive = withWitness(async (peer, witness): Promise<Figures> =
  * The memory that each connection without an upgrade adds to a process. One half was dialed,
  * the other half accepted
  */
-export const measureMemory = withWitness(async (peer, witness): Promise<Figures> => {
+export const measureMemory = withWitness(async (raw): Promise<Figures> => {
+  const { peer, port, witness } = raw
   // compiled code is not part of a connection's memory
-  await dialAndClose(peer, witness, 0, IDLE)
+  await dialAndClose(raw, 0, IDLE)
 
-  const before = await peer.ask<Bench>('bench-memory')
-  const { port } = await dial(peer, witness, 0, IDLE)
+  const before = await peer.ask('memory')
+  await dial(raw, 0, IDLE)
 
   for (let accepted = 0; accepted < IDLE; accepted += ACCEPTS) {
     await witness.connect(port, ACCEPTS)
-    await peer.ask('bench-accept', ACCEPTS)
+    await peer.ask('accept', ACCEPTS)
   }
 
-  const after = await peer.ask<Bench>('bench-memory')
+  const after = await peer.ask('memory')
   await witness.open(2 * IDLE)
 
   return memoryOf('', before, after, 2 * IDLE)
@@ -192,24 +185,21 @@ export const measureMemory = withWitness(async (peer, witness): Promise<Figures>
  * Connections per second that the listener accepts, without an upgrade. The process is stopped
  * until they are queued, so that only the listener's work is measured
  */
-export const measureAccepts = withWitness(async (peer, witness): Promise<Speed> => {
-  const { port } = await peer.ask<Bench>('bench-listen')
-
+export const measureAccepts = withWitness(async (raw): Promise<Speed> => {
   return warmedUp(async ms => {
-    const { cpu, result } = await withCpu([peer, witness], async () => repeatFor(ms, async () => accept(peer, witness, port)))
+    const { cpu, result } = await withCpu([raw.peer, raw.witness], async () => repeatFor(ms, async () => accept(raw)))
 
     return { perSecond: 1 / median(result), cpuSeconds: cpu / ACCEPTS / result.length }
   })
 })
 
-/**
- * @returns how many seconds each of the connections took
- */
-async function accept (peer: Peer, witness: Witness, port: number): Promise<number> {
-  peer.signal('SIGSTOP')
-  await witness.connect(port, ACCEPTS).finally(() => { peer.signal('SIGCONT') })
+/** @returns how many seconds each of the connections took */
+async function accept ({ peer, port, witness }: Raw): Promise<number> {
+  const pid = Number(peer.pid)
+  process.kill(pid, 'SIGSTOP')
+  await witness.connect(port, ACCEPTS).finally(() => { process.kill(pid, 'SIGCONT') })
 
-  const { accepted, seconds } = await peer.ask<Bench>('bench-accept', ACCEPTS)
+  const { accepted, seconds } = await peer.ask('accept', ACCEPTS)
   assert.equal(accepted, ACCEPTS, 'accepted connections')
   witness.disconnect()
   await witness.open(0)
@@ -217,34 +207,23 @@ async function accept (peer: Peer, witness: Witness, port: number): Promise<numb
   return seconds / (ACCEPTS - 1)
 }
 
-/**
- * Connections with noise and yamux
- */
-export const measureConnections = withTarget(async (peer, target): Promise<Figures> => {
-  const inbound = { event: 'connected', direction: 'inbound' }
-  // rust-libp2p listens on another port each time
-  const ports = new Set<number>()
+/** Connections with noise and yamux */
+export const measureConnections = withTarget(async ({ peer, port, target, to, expectSources }): Promise<Figures> => {
   let connections = 0
 
-  const open = (): number => connections - target.count({ ...inbound, event: 'disconnected' })
-
   const connect = async (count: number): Promise<Bench> => {
-    const bench = await peer.ask<Bench>('bench-dial', count, portOf(target.endpoint), target.id)
+    const bench = await peer.ask('dial', count, to.port, to.id)
     connections += count
-    ports.add(bench.port)
-    await until(() => target.count(inbound) >= connections)
-
-    const fromPorts = [...ports].reduce((sum, port) => sum + target.count({ ...inbound, remote: `/ip4/127.0.0.1/tcp/${port}` }), 0)
-    assert.equal(target.count(inbound), connections, 'connections that the target saw')
-    assert.equal(fromPorts, fromListeningPort(peer, connections), 'connections from the listening port')
+    await until(async () => (await target.ask('upgradedFrom')).length >= connections)
+    expectSources(await target.ask('upgradedFrom'), connections)
 
     return bench
   }
 
   const connectAndClose = async (): Promise<Bench> => {
     const bench = await connect(CONNECTIONS)
-    await peer.ask('bench-close', CONNECTIONS)
-    await until(() => open() === 0)
+    await peer.ask('close', CONNECTIONS)
+    await until(async () => await target.ask('open') === 0)
 
     return bench
   }
@@ -255,11 +234,11 @@ export const measureConnections = withTarget(async (peer, target): Promise<Figur
 
   const speed = speedOf(CONNECTIONS, await withCpu([peer, target], async () => repeatFor(DIAL_DURATION, connectAndClose)))
 
-  const before = await peer.ask<Bench>('bench-memory')
+  const before = await peer.ask('memory')
   await connect(UPGRADED)
   await delay(SETTLED)
-  const after = await peer.ask<Bench>('bench-memory')
-  assert.equal(open(), UPGRADED, 'connections that are still open')
+  const after = await peer.ask('memory')
+  assert.equal(await target.ask('open'), UPGRADED, 'connections that are still open')
 
   return { ...figuresOf('connections', speed), ...memoryOf('connections-', before, after, UPGRADED) }
 })
@@ -268,28 +247,26 @@ export function figuresOf (name: string, { perSecond, cpuSeconds }: Speed): Figu
   return { [name]: perSecond, [`${name}-cpu`]: cpuSeconds }
 }
 
-/**
- * Dials while this many connections are open, and checks that the witness saw the dials
- */
-async function dial (peer: Peer, witness: Witness, live: number, count: number = DIALS): Promise<Bench> {
-  const bench = await peer.ask<Bench>('bench-dial', count, witness.port)
-  expectSources(peer, await witness.accepted(count), count, bench.port)
+/** Dials while this many connections are open, and checks that the witness saw the dials */
+async function dial ({ peer, witness, to, expectSources }: Raw, live: number, count: number = DIALS): Promise<Bench> {
+  const bench = await peer.ask('dial', count, to)
+  expectSources(await witness.accepted(count), count)
   await witness.open(live + count)
 
   return bench
 }
 
-async function dialAndClose (peer: Peer, witness: Witness, live: number = 0, count: number = DIALS): Promise<Bench> {
-  const bench = await dial(peer, witness, live, count)
-  await peer.ask('bench-close', count)
-  await witness.open(live)
+async function dialAndClose (raw: Raw, live: number = 0, count: number = DIALS): Promise<Bench> {
+  const bench = await dial(raw, live, count)
+  await raw.peer.ask('close', count)
+  await raw.witness.open(live)
 
   return bench
 }
 
-async function warmUpDials (peer: Peer, witness: Witness): Promise<void> {
+async function warmUpDials (raw: Raw): Promise<void> {
   for (let dials = 0; dials < WARM_UP.dials; dials += DIALS) {
-    await dialAndClose(peer, witness)
+    await dialAndClose(raw)
   }
 }
 
@@ -303,34 +280,20 @@ function speedOf (count: number, { cpu, result: batches }: { cpu: number, result
   return { perSecond: count * batches.length / seconds, cpuSeconds: cpu / count / batches.length }
 }
 
-function memoryOf (prefix: string, before: Bench, after: Bench, connections: number): Figures {
+function memoryOf (prefix: string, before: Memory, after: Memory, connections: number): Figures {
   return {
     [`${prefix}rss`]: (after.rssBytes - before.rssBytes) / connections,
-    ...(before.heapBytes == null || after.heapBytes == null ? {} : { [`${prefix}heap`]: (after.heapBytes - before.heapBytes) / connections })
+    [`${prefix}heap`]: (after.heapBytes - before.heapBytes) / connections
   }
 }
 
-/**
- * @returns also the CPU time that both ends have used for the task, in seconds
- */
-async function withCpu <T> (ends: Array<{ pid: number }>, task: () => Promise<T>): Promise<{ cpu: number, result: T }> {
-  const pids = ends.map(({ pid }) => pid)
+/** @returns also the CPU time that both ends have used for the task, in seconds */
+async function withCpu <T> (ends: Array<{ pid?: number }>, task: () => Promise<T>): Promise<{ cpu: number, result: T }> {
+  const pids = ends.map(({ pid }) => Number(pid))
   const before = cpuSeconds(pids)
   const result = await task()
 
   return { cpu: cpuSeconds(pids) - before, result }
-}
-
-function expectSources (peer: Peer, sources: number[], count: number, port: number): void {
-  assert.equal(sources.length, count, 'connections that arrived')
-  assert.equal(sources.filter(source => source === port).length, fromListeningPort(peer, count), 'connections from the listening port')
-}
-
-/**
- * How many of the connections must come from the listening port
- */
-function fromListeningPort ({ implementation }: Peer, connections: number): number {
-  return implementation === '@libp2p/tcp' ? 0 : connections
 }
 
 async function warmedUp <T> (measure: (ms: number) => Promise<T>): Promise<T> {
@@ -339,9 +302,7 @@ async function warmedUp <T> (measure: (ms: number) => Promise<T>): Promise<T> {
   return measure(DURATION)
 }
 
-/**
- * Repeats `task` for this many ms
- */
+/** Repeats `task` for this many ms */
 async function repeatFor <T> (ms: number, task: () => Promise<T>): Promise<T[]> {
   const end = performance.now() + ms
   const results: T[] = []
@@ -353,24 +314,34 @@ async function repeatFor <T> (ms: number, task: () => Promise<T>): Promise<T[]> 
   return results
 }
 
-function withWitness <T> (measure: (peer: Peer, witness: Witness) => Promise<T>): Measure<T> {
+function withWitness <T> (measure: (raw: Raw) => Promise<T>): Measure<T> {
   return async contestant => {
-    const witness = await startWitness()
+    const witness = new Witness()
+    const to = await witness.listen()
 
-    return withPeer(contestant, async peer => measure(peer, witness)).finally(() => { witness.stop() })
+    return withPeer(contestant, async measured => measure({ ...measured, witness, to })).finally(() => { witness.stop() })
   }
 }
 
-/**
- * Also starts a target, a second peer of the same kind
- */
-function withTarget <T> (measure: (peer: Peer, target: Peer) => Promise<T>): Measure<T> {
-  return async contestant => withPeer(contestant, async target => withPeer(contestant, async peer => measure(peer, target)))
+function withTarget <T> (measure: (upgraded: Upgraded) => Promise<T>): Measure<T> {
+  return async contestant => withPeer(contestant, async measured => {
+    const target = start(contestant, 'serve')
+
+    return target.ask('serve').then(async to => measure({ ...measured, target, to })).finally(async () => target.stop())
+  })
 }
 
-async function withPeer <T> (implementation: Implementation, use: (peer: Peer) => Promise<T>): Promise<T> {
-  const machine: Parameters<typeof startPeer>[0]['machine'] = { commandLine: (command, ...args) => [command, args] }
-  const peer = await startPeer({ implementation, machine, host: '127.0.0.1', bind: '0.0.0.0', port: 0 })
+async function withPeer <T> (contestant: Contestant, use: (measured: Measured) => Promise<T>): Promise<T> {
+  const peer = start(contestant)
+  const expectSources: Measured['expectSources'] = (sources, count) => {
+    assert.equal(sources.length, count, 'connections that arrived')
+    assert.equal(sources.filter(source => source === port).length, contestant === 'ours' ? count : 0, 'connections from the listening port')
+  }
+  const port = await peer.ask('listen')
 
-  return use(peer).finally(async () => peer.stop())
+  return use({ peer, port, expectSources }).finally(async () => peer.stop())
+}
+
+function start (contestant: Contestant, ...args: string[]): Script<BenchPeer> {
+  return startScript(new URL('peer.ts', import.meta.url), [contestant, ...args], { execArgv: ['--expose-gc'] })
 }

@@ -1,16 +1,12 @@
 import { markdownTable } from 'markdown-table'
-import { median } from '../test/kit/statistics.ts'
-import { judge, rangeOfMedian } from './results.ts'
-import { ROWS, cpuOf } from './rows.ts'
+import { judge } from './results.ts'
+import { ROWS } from './rows.ts'
 import type { Compared, Judged, Results } from './results.ts'
 import type { Metric, Row } from './rows.ts'
-import type { Implementation } from '../test/interop/implementations.ts'
 
 const PREFIXES: Array<[number, string]> = [[1e9, 'G'], [1e6, 'M'], [1e3, 'k'], [1, ''], [1e-3, 'm'], [1e-6, 'µ'], [1e-9, 'n']]
 
-/**
- * What the README says of these metrics, all of connections with noise and yamux
- */
+/** What the README says of these metrics, all of connections with noise and yamux */
 const HIGHLIGHTS: Record<string, string> = {
   connections: 'times as many connections per second',
   'stream-100': 'times as many messages of 100 bytes on a stream',
@@ -18,27 +14,17 @@ const HIGHLIGHTS: Record<string, string> = {
   'connections-rss': 'times the memory for a connection'
 }
 
-const COLUMNS: Record<Implementation, string> = { js: 'ours', '@libp2p/tcp': '@libp2p/tcp', go: 'go-libp2p', rust: 'rust-libp2p' }
-
-/**
- * The tables as Markdown, which is also readable on a terminal
- */
+/** The tables as Markdown, which is also readable on a terminal */
 export function formatTables (results: Results): string {
   return [
     ...comparedTable('With noise and yamux, as a node uses connections:', judgeAll(results, ({ isUpgraded }) => isUpgraded)),
-    ...comparedTable('Without an upgrade, so without encryption:', judgeAll(results, ({ isUpgraded }) => !isUpgraded)),
-    ...sideBySideTable(results)
+    ...comparedTable('Without an upgrade, so without encryption:', judgeAll(results, ({ isUpgraded }) => !isUpgraded))
   ].join('\n\n')
 }
 
-/**
- * When, where and in comparison with what the figures were measured
- */
-export function formatRun ({ date, machine, node, samples, versions, warmUp }: Results): string {
-  const measured = new Set<string>(Object.values(samples).flatMap(Object.keys))
-  const others = Object.entries(versions).filter(([name]) => measured.has(name)).map(([name, version]) => `${COLUMNS[name as Implementation]} ${version}`)
-
-  return `Measured on ${date}, on Node ${node}, ${machine}, next to ${new Intl.ListFormat('en').format(others)}. Warm-up of each measurement: ${warmUp.dials.toLocaleString('en')} dials, ${warmUp.connections.toLocaleString('en')} connections with an upgrade, or ${warmUp.ms / 1_000} s of the rest.`
+/** When, where and in comparison with what the figures were measured */
+export function formatRun ({ date, machine, node, version, warmUp }: Results): string {
+  return `Measured on ${date}, on Node ${node}, ${machine}, next to @libp2p/tcp ${version}. Warm-up of each measurement: ${warmUp.dials.toLocaleString('en')} dials, ${warmUp.connections.toLocaleString('en')} connections with an upgrade, or ${warmUp.ms / 1_000} s of the rest.`
 }
 
 export function formatHighlights (results: Results): string {
@@ -47,7 +33,7 @@ export function formatHighlights (results: Results): string {
   const dial = judged.find(({ name }) => name === 'dials')?.cpu
 
   return [
-    `Next to \`@libp2p/tcp\` ${results.versions['@libp2p/tcp']}, on the same machine, with noise and yamux: ${new Intl.ListFormat('en').format(highlights)}.`,
+    `Next to \`@libp2p/tcp\` ${results.version}, on the same machine, with noise and yamux: ${new Intl.ListFormat('en').format(highlights)}.`,
     ...dial == null ? [] : [`A dial alone takes ${percent(dial.ratio)} CPU time${dial.verdict === 'worse' ? ', because its socket is bound to the listening port first' : ` (${dial.verdict})`}.`]
   ].join('\n')
 }
@@ -73,40 +59,12 @@ function formatCompared (unit: Metric['unit'], { lost, ours, pairs, range, ratio
   return [formatFigure(unit, ours), formatFigure(unit, theirs), `${median} (${low} – ${high})`, `${lost} of ${pairs}`]
 }
 
-/**
- * The table of the metrics that were measured with all implementations
- */
-function sideBySideTable ({ samples }: Results): string[] {
-  const metrics: Metric[] = ROWS.flatMap(({ metrics }) => metrics).flatMap(metric => [metric, { name: cpuOf(metric), title: `${metric.title}, CPU`, unit: 's', better: 'lower' } as const])
-    .filter(({ name }) => samples[name]?.go != null || samples[name]?.rust != null)
-  const columns = Object.keys(COLUMNS) as Implementation[]
-
-  return metrics.length === 0
-    ? []
-    : ['Next to the others:', table(['', ...Object.values(COLUMNS), 'spread'], metrics.map(metric => {
-        const all = columns.map(contestant => samples[metric.name][contestant] ?? [])
-        const spreads = all.filter(values => values.length > 0).map(values => {
-          const [low, high] = rangeOfMedian(values)
-
-          return (high - low) / median(values)
-        })
-
-        return [metric.title, ...all.map(values => formatFigure(metric.unit, median(values))), `${Math.ceil(100 * Math.max(...spreads))} %`]
-      }))]
-}
-
 function table (columns: string[], rows: string[][]): string {
   return markdownTable([columns, ...rows], { align: columns.map((title, i) => i === 0 || title === '' ? 'l' : 'r') })
 }
 
-/**
- * A figure with three digits, and with a prefix
- */
+/** A figure with three digits, and with a prefix */
 function formatFigure (unit: Metric['unit'], figure: number): string {
-  if (Number.isNaN(figure)) {
-    return ''
-  }
-
   const [factor, prefix] = PREFIXES.find(([factor]) => figure >= factor) ?? [1, '']
   const scaled = figure / factor
 

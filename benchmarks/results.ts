@@ -1,20 +1,19 @@
 import { readFileSync } from 'node:fs'
 import os from 'node:os'
 import { median } from '../test/kit/statistics.ts'
-import { WARM_UP } from './measure.ts'
+import { CONTESTANTS, WARM_UP } from './measure.ts'
 import { cpuOf } from './rows.ts'
-import type { Figures } from './measure.ts'
-import type { Metric } from './rows.ts'
-import type { Implementation } from '../test/interop/implementations.ts'
+import type { Contestant } from './measure.ts'
+import type { Metric, Row } from './rows.ts'
 
-/**
- * The content of results.json
- */
+/** The content of results.json */
 export interface Results {
   date: string
   machine: string
   node: string
-  versions: Record<Exclude<Implementation, 'js'>, string>
+
+  /** Of `@libp2p/tcp` */
+  version: string
   warmUp: typeof WARM_UP
   samples: Samples
 }
@@ -23,17 +22,13 @@ export interface Results {
  * The measured values of each metric and contestant. Values with the same index were measured
  * directly one after the other
  */
-export type Samples = Record<string, Partial<Record<Implementation, number[]>>>
+export type Samples = Record<string, Record<Contestant, number[]>>
 
 export type Verdict = 'better' | 'equal' | 'worse' | 'not known'
 
-/**
- * The pairs of measurements of one figure: ours and that of `@libp2p/tcp`
- */
+/** The pairs of measurements of one figure: ours and that of `@libp2p/tcp` */
 export interface Compared {
-  /**
-   * The medians. They show the size of the figures, and nothing is concluded from them
-   */
+  /** The medians. They show the size of the figures, and nothing is concluded from them */
   ours: number
   theirs: number
 
@@ -45,9 +40,7 @@ export interface Compared {
   range: [number, number]
   pairs: number
 
-  /**
-   * In how many pairs our figure is the worse one
-   */
+  /** In how many pairs our figure is the worse one */
   lost: number
   verdict: Verdict
 }
@@ -55,33 +48,54 @@ export interface Compared {
 export interface Judged extends Metric {
   figure: Compared
 
-  /**
-   * The CPU time of both ends for each operation, if it was measured
-   */
+  /** The CPU time of both ends for each operation, if it was measured */
   cpu?: Compared
   verdict: Verdict
 }
 
-/**
- * With fewer pairs there is no range of 95 %
- */
+/** With fewer pairs there is no range of 95 % */
 export const ENOUGH_PAIRS = 5
 
-/**
- * If 1 is in the range, and the range goes no further than this, the figures are equal
- */
+/** If 1 is in the range, and the range goes no further than this, the figures are equal */
 const EQUAL = 0.05
 
-export function addFigures (samples: Samples, contestant: Implementation, figures: Figures): void {
-  for (const [name, figure] of Object.entries(figures)) {
-    samples[name] ??= {}
-    samples[name][contestant] = [...samples[name][contestant] ?? [], figure]
-  }
-}
+/**
+ * If the pairs of a row leave open what is better, so many times as many are measured. It is
+ * decided once: who measures until a result appears finds one
+ */
+const MORE = 2
 
 /**
- * Returns nothing if the metric was not measured
+ * Measures the contestants in turn, every other time in reverse order. So a change on the
+ * machine affects both
+ *
+ * @throws {Error} if a measurement fails
  */
+export async function measureInTurn ({ measure, metrics: [first] }: Row, pairs: number, onMeasure: () => void): Promise<Samples> {
+  const samples: Samples = {}
+  let wanted = pairs
+
+  for (let pair = 0; pair < wanted; pair++) {
+    for (const contestant of pair % 2 === 0 ? CONTESTANTS : CONTESTANTS.toReversed()) {
+      onMeasure()
+
+      for (const [name, figure] of Object.entries(await measure(contestant))) {
+        samples[name] ??= { ours: [], '@libp2p/tcp': [] }
+        samples[name][contestant].push(figure)
+      }
+    }
+
+    const judged = judge(first, samples)
+
+    if (pair + 1 === pairs && judged != null && isNoisy(judged)) {
+      wanted = MORE * pairs
+    }
+  }
+
+  return samples
+}
+
+/** Returns nothing if the metric was not measured */
 export function judge (metric: Metric, samples: Samples): Judged | undefined {
   const figure = compare(metric.better, samples[metric.name])
   const cpu = compare('lower', samples[cpuOf(metric)])
@@ -89,11 +103,9 @@ export function judge (metric: Metric, samples: Samples): Judged | undefined {
   return figure == null ? undefined : { ...metric, figure, cpu, verdict: verdictOf(figure, cpu) }
 }
 
-/**
- * The ratio of each pair counts. A change on the machine between two pairs does not affect it
- */
-export function compare (better: Metric['better'], { js = [], '@libp2p/tcp': tcp = [] }: Samples[string] = {}): Compared | undefined {
-  const ratios = tcp.slice(0, js.length).map((figure, i) => js[i] / figure)
+/** The ratio of each pair counts. A change on the machine between two pairs does not affect it */
+export function compare (better: Metric['better'], { ours = [], '@libp2p/tcp': theirs = [] }: Partial<Samples[string]> = {}): Compared | undefined {
+  const ratios = theirs.slice(0, ours.length).map((figure, i) => ours[i] / figure)
 
   if (ratios.length === 0) {
     return
@@ -101,7 +113,7 @@ export function compare (better: Metric['better'], { js = [], '@libp2p/tcp': tcp
 
   const lost = ratios.filter(ratio => better === 'higher' ? ratio < 1 : ratio > 1).length
   const [ratio, low, high] = [median(ratios), ...rangeOfMedian(ratios)].map(ratio => rounded(better, ratio))
-  const compared = { ours: median(js), theirs: median(tcp), ratio, range: [low, high] as [number, number], pairs: ratios.length, lost }
+  const compared = { ours: median(ours), theirs: median(theirs), ratio, range: [low, high] as [number, number], pairs: ratios.length, lost }
 
   if (isWorse(compared)) {
     return { ...compared, verdict: 'worse' }
@@ -110,10 +122,8 @@ export function compare (better: Metric['better'], { js = [], '@libp2p/tcp': tcp
   return { ...compared, verdict: ratios.length < ENOUGH_PAIRS ? 'not known' : verdictOfRange(compared) }
 }
 
-/**
- * Do the measurements leave open what is better?
- */
-export function isNoisy ({ figure, cpu }: Judged): boolean {
+/** Do the measurements leave open what is better? */
+function isNoisy ({ figure, cpu }: Judged): boolean {
   return [figure, cpu].every(compared => compared == null || verdictOfRange(compared) === 'not known')
 }
 
@@ -133,9 +143,7 @@ function verdictOf (figure: Compared, cpu?: Compared): Verdict {
   return cpu.verdict === 'not known' ? figure.verdict : cpu.verdict
 }
 
-/**
- * Most pairs are lost, even if by little
- */
+/** Most pairs are lost, even if by little */
 function isWorse ({ lost, pairs }: Pick<Compared, 'lost' | 'pairs'>): boolean {
   return lost > pairs / 2
 }
@@ -160,16 +168,14 @@ function rounded (better: Metric['better'], ratio: number): number {
  * value is above the true median with a probability of one half. With 5 values, the range is
  * from the smallest to the largest
  */
-export function rangeOfMedian (values: number[]): [number, number] {
+function rangeOfMedian (values: number[]): [number, number] {
   const sorted = values.toSorted((a, b) => a - b)
   const cut = Math.max(0, Math.floor(sorted.length / 2 - 0.98 * Math.sqrt(sorted.length)))
 
   return [sorted[cut], sorted[sorted.length - 1 - cut]]
 }
 
-/**
- * The versions and the machine of this run
- */
+/** The versions and the machine of this run */
 export function describeRun (): Omit<Results, 'samples'> {
   const cpus = os.cpus()
 
@@ -177,21 +183,7 @@ export function describeRun (): Omit<Results, 'samples'> {
     date: new Date().toISOString().slice(0, 10),
     machine: `${cpus.length} × ${cpus[0]?.model ?? os.arch()}, ${os.type()} ${os.release()}`,
     node: process.version.slice(1),
-    versions: {
-      '@libp2p/tcp': versionIn('node_modules/@libp2p/tcp/package.json', /"version": "(.+)"/),
-      go: versionIn('test/interop/go-peer/go.mod', /go-libp2p v(\S+)/),
-      rust: versionIn('test/interop/rust-peer/Cargo.lock', /name = "libp2p"\nversion = "(.+)"/)
-    },
+    version: JSON.parse(readFileSync(new URL('../node_modules/@libp2p/tcp/package.json', import.meta.url), 'utf-8')).version,
     warmUp: WARM_UP
   }
-}
-
-function versionIn (file: string, pattern: RegExp): string {
-  const version = pattern.exec(readFileSync(new URL(`../${file}`, import.meta.url), 'utf-8'))?.[1]
-
-  if (version == null) {
-    throw new Error(`${file} does not say which version it is`)
-  }
-
-  return version
 }

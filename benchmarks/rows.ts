@@ -1,6 +1,5 @@
 import { figuresOf, measureAccepts, measureConnections, measureDials, measureLive, measureMemory, measureRoundTrips, measureSends, measureStream } from './measure.ts'
 import type { Figures, Measure, Speed } from './measure.ts'
-import type { Implementation } from '../test/interop/implementations.ts'
 
 export interface Metric {
   name: string
@@ -9,30 +8,17 @@ export interface Metric {
   better: 'higher' | 'lower'
 }
 
-/**
- * Some metrics that are measured together
- */
+/** Some metrics that are measured together */
 export interface Row {
   name: string
 
-  /**
-   * Are the connections upgraded, with noise and yamux, as those of a node?
-   */
+  /** Are the connections upgraded, with noise and yamux, as those of a node? */
   isUpgraded: boolean
   metrics: Metric[]
-  contestants: Implementation[]
   measure: Measure<Figures>
 }
 
-/**
- * The two contestants that are compared with each other
- */
-export const JS: Implementation[] = ['js', '@libp2p/tcp']
-const ALL: Implementation[] = [...JS, 'go', 'rust']
-
-/**
- * All rows. What a node does comes first
- */
+/** All rows. What a node does comes first */
 export const ROWS: Row[] = [
   {
     name: 'connections',
@@ -42,7 +28,6 @@ export const ROWS: Row[] = [
       { name: 'connections-rss', title: 'memory of a connection', unit: 'B', better: 'lower' },
       { name: 'connections-heap', title: 'heap of a connection', unit: 'B', better: 'lower' }
     ],
-    contestants: ALL,
     measure: measureConnections
   },
   upgraded('stream-100', 'stream, messages of 100 bytes', '/s', measureStream(100, 'messages')),
@@ -53,14 +38,12 @@ export const ROWS: Row[] = [
     name: 'dials',
     isUpgraded: false,
     metrics: [{ name: 'dials', title: 'dials without an upgrade', unit: '/s', better: 'higher' }],
-    contestants: ALL,
     measure: async contestant => figuresOf('dials', await measureDials(contestant))
   },
   {
     name: 'live',
     isUpgraded: false,
     metrics: [{ name: 'live-16000', title: 'CPU of a dial next to 16,000 others', unit: 's', better: 'lower' }],
-    contestants: JS,
     measure: measureLive
   },
   raw('accepts', 'accepted without an upgrade', '/s', measureAccepts),
@@ -71,7 +54,6 @@ export const ROWS: Row[] = [
       { name: 'rss', title: 'memory without an upgrade', unit: 'B', better: 'lower' },
       { name: 'heap', title: 'heap without an upgrade', unit: 'B', better: 'lower' }
     ],
-    contestants: JS,
     measure: measureMemory
   },
   raw('send-64', 'bursts of 64 bytes, unencrypted', '/s', measureSends(64, 'messages')),
@@ -80,9 +62,7 @@ export const ROWS: Row[] = [
   raw('send-16m', 'bursts of 16 MiB, unencrypted', 'B/s', measureSends(16_777_216, 'bytes'))
 ]
 
-/**
- * The name under which the CPU time of each operation is stored
- */
+/** The name under which the CPU time of each operation is stored */
 export function cpuOf ({ name }: Pick<Metric, 'name'>): string {
   return `${name}-cpu`
 }
@@ -96,7 +76,6 @@ function raw (name: string, title: string, unit: Metric['unit'], measure: Measur
     name,
     isUpgraded: false,
     metrics: [{ name, title, unit, better: 'higher' }],
-    contestants: JS,
     measure: async contestant => figuresOf(name, await measure(contestant))
   }
 }

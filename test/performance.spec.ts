@@ -8,9 +8,7 @@ import { median } from './kit/statistics.ts'
 import type { Samples, Verdict } from '../benchmarks/results.ts'
 import type { Metric } from '../benchmarks/rows.ts'
 
-/**
- * docs/performance.md says nothing that benchmarks/results.json contradicts
- */
+/** docs/performance.md says nothing that benchmarks/results.json contradicts */
 describe('performance', () => {
   const { samples } = read()
   const page = textOf('docs/performance.md')
@@ -21,12 +19,10 @@ describe('performance', () => {
     return fs.readFileSync(path.join(import.meta.dirname, '..', file), 'utf-8')
   }
 
-  /**
-   * How often our figure was the worse one, computed without the code that judges
-   */
+  /** How often our figure was the worse one, computed without the code that judges */
   function pairsOf (name: string, better: Metric['better']): { ratio: number, pairs: number, lost: number } {
-    const { js = [], '@libp2p/tcp': tcp = [] } = samples[name]
-    const ratios = tcp.map((figure, i) => js[i] / figure)
+    const { ours, '@libp2p/tcp': theirs } = samples[name]
+    const ratios = theirs.map((figure, i) => ours[i] / figure)
 
     return { ratio: median(ratios), pairs: ratios.length, lost: ratios.filter(ratio => better === 'higher' ? ratio < 1 : ratio > 1).length }
   }
@@ -80,8 +76,8 @@ describe('performance', () => {
   for (const [verdict, rates, cpu] of verdicts) {
     it(`is ${verdict}: rates ${rates}${cpu == null ? '' : `, CPU ${cpu}`}`, () => {
       const samples: Samples = {
-        row: { js: rates, '@libp2p/tcp': rates.map(() => 1) },
-        ...(cpu == null ? {} : { 'row-cpu': { js: cpu.map(ratio => 1 / ratio), '@libp2p/tcp': cpu.map(() => 1) } })
+        row: { ours: rates, '@libp2p/tcp': rates.map(() => 1) },
+        ...(cpu == null ? {} : { 'row-cpu': { ours: cpu.map(ratio => 1 / ratio), '@libp2p/tcp': cpu.map(() => 1) } })
       }
 
       expect(judge({ name: 'row', title: 'a row', unit: '/s', better: 'higher' }, samples)?.verdict).to.equal(verdict)

@@ -4,9 +4,8 @@ import { execa } from 'execa'
 
 /** The command line of each peer program */
 export const IMPLEMENTATIONS = {
-  // what it measures of its memory is what garbage collection leaves
-  js: [process.execPath, '--expose-gc', folder('js-peer/index.ts')],
-  '@libp2p/tcp': [process.execPath, '--expose-gc', folder('js-peer/index.ts'), '--transport', '@libp2p/tcp'],
+  js: [process.execPath, folder('js-peer/index.ts')],
+  '@libp2p/tcp': [process.execPath, folder('js-peer/index.ts'), '--transport', '@libp2p/tcp'],
   go: [cached('go-peer')],
   rust: [cached('rust-target/release/rust-peer')]
 }

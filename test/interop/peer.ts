@@ -91,9 +91,7 @@ const ANSWERS = {
 /** The events by which the number of connections to a peer changes */
 const CHANGES: Record<string, number> = { connected: 1, disconnected: -1 }
 
-const BENCH_ANSWERS = { done: 'bench', failed: 'bench-failed', field: undefined }
-
-export type CommandName = keyof typeof ANSWERS | `bench-${string}`
+export type CommandName = keyof typeof ANSWERS
 
 export async function startPeer ({ implementation, machine, host, port, bind = host.includes(':') ? '::' : '0.0.0.0', flags = [] }: PeerInit): Promise<Peer> {
   const family = host.includes(':') ? 6 : 4
@@ -140,7 +138,7 @@ export async function startPeer ({ implementation, machine, host, port, bind = h
     address: `${endpoint}/p2p/${id}`,
     mark: () => events.length,
     async ask <T extends PeerEvent> (name: CommandName, ...args: Array<string | number>) {
-      const { done, failed, field } = ANSWERS[name as keyof typeof ANSWERS] ?? BENCH_ANSWERS
+      const { done, failed, field } = ANSWERS[name]
       const since = events.length
       child.tell([name, ...args].join(' '))
 

@@ -54,12 +54,6 @@ func obey(h host.Host, line string) {
 	case "close", "abort":
 		// go-libp2p sets SO_LINGER to 0, so what it closes it aborts
 		closeAll(h, args[0])
-	case "bench-dial":
-		benchDial(h, args[0], args[1], args[2])
-	case "bench-close":
-		benchClose(args[0])
-	case "bench-memory":
-		benchMemory()
 	default:
 		log.Printf("no such command: %s", command)
 	}

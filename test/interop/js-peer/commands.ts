@@ -6,10 +6,9 @@ import { CODE_P2P, multiaddr } from '@multiformats/multiaddr'
 import { Circuit } from '@multiformats/multiaddr-matcher'
 import { isRelayed, relayedAddress } from '../../kit/addresses.ts'
 import { echo } from '../../kit/echo.ts'
-import { BENCHMARKS } from './bench.ts'
 import { tell } from './events.ts'
 import { ifOurs } from './node.ts'
-import type { Node, NodeInit } from './node.ts'
+import type { Node } from './node.ts'
 import type { Connection } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
@@ -109,9 +108,9 @@ const COMMANDS: Record<string, Command> = {
   }
 }
 
-export async function runCommand (node: Node, init: NodeInit, line: string): Promise<void> {
+export async function runCommand (node: Node, line: string): Promise<void> {
   const [name, ...args] = line.trim().split(/\s+/)
-  const command = BENCHMARKS[name] == null ? COMMANDS[name] : benchmark(name, init)
+  const command = COMMANDS[name]
 
   if (command == null) {
     process.stderr.write(`There is no command ${name}\n`)
@@ -125,11 +124,6 @@ export async function runCommand (node: Node, init: NodeInit, line: string): Pro
   } catch (err: any) {
     tell({ event: failure, ...describe(args), error: `${err.message}` })
   }
-}
-
-/** One at a time, so nothing says which */
-function benchmark (name: string, init: NodeInit): Command {
-  return { event: 'bench', failure: 'bench-failed', describe: () => ({}), run: async (_node, args) => BENCHMARKS[name](args, init) }
 }
 
 /** The public addresses that are not relayed ones, without the peer id */

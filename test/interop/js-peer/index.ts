@@ -2,10 +2,8 @@
 
 import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
-import { serveBenchmarks } from './bench.ts'
 import { runCommand } from './commands.ts'
 import { startPeer } from './node.ts'
-import type { NodeInit } from './node.ts'
 
 const { values } = parseArgs({
   options: {
@@ -23,13 +21,11 @@ const { values } = parseArgs({
 const commands = createInterface({ input: process.stdin })
 commands.on('close', () => { process.exit() })
 
-const init: NodeInit = {
+const node = await startPeer({
   ...values,
   seed: values.seed == null ? undefined : Number(values.seed),
   psk: values.psk == null ? undefined : Number(values.psk),
   relayServer: values['relay-server']
-}
-const node = await startPeer(init)
-await serveBenchmarks(node)
+})
 
-commands.on('line', line => { void runCommand(node, init, line) })
+commands.on('line', line => { void runCommand(node, line) })

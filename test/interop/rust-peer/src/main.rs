@@ -1,6 +1,5 @@
 //! An interop peer made of rust-libp2p. What it does is specified in ../../README.md
 
-mod bench;
 mod echo;
 mod events;
 mod flags;

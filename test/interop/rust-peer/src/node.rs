@@ -112,12 +112,12 @@ async fn next_event(
     if must { swarm.next().await } else { timeout(SETTLED, swarm.next()).await.ok()? }
 }
 
-pub fn tcp() -> tcp::tokio::Transport {
+fn tcp() -> tcp::tokio::Transport {
     tcp::tokio::Transport::new(tcp::Config::default())
 }
 
 /// Secures and muxes connections as `SwarmBuilder` does
-pub fn upgrade<T>(raw: T, key: &Keypair, security: Security) -> Boxed<(PeerId, StreamMuxerBox)>
+fn upgrade<T>(raw: T, key: &Keypair, security: Security) -> Boxed<(PeerId, StreamMuxerBox)>
 where
     T: Transport<Error: Send + Sync, Dial: Send, ListenerUpgrade: Send> + Send + Unpin + 'static,
     T::Output: AsyncRead + AsyncWrite + Send + Unpin + 'static,

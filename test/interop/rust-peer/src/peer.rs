@@ -11,24 +11,23 @@ use std::{
 use libp2p::{
     Multiaddr, PeerId, Swarm,
     core::transport::ListenerId,
-    identity::Keypair,
     multiaddr::Protocol,
     swarm::{
         ConnectionId,
         dial_opts::{DialOpts, PeerCondition},
     },
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::{
     sync::{mpsc::UnboundedSender, oneshot::Receiver},
     time::timeout,
 };
 
 use crate::{
-    bench, echo,
+    echo,
     events::{answer, describe, emit},
     flags::Flags,
-    node::{self, Behaviour, Security},
+    node::{self, Behaviour},
 };
 
 const ECHO_TIMEOUT: Duration = Duration::from_secs(60);
@@ -67,8 +66,6 @@ struct Connection {
 
 pub struct Peer {
     pub swarm: Swarm<Behaviour>,
-    key: Keypair,
-    security: Security,
     relay_server: bool,
     inputs: UnboundedSender<Input>,
     connections: BTreeMap<ConnectionId, Connection>,
@@ -83,8 +80,6 @@ impl Peer {
     pub async fn start(flags: &Flags, inputs: UnboundedSender<Input>) -> Result<Self, String> {
         let mut peer = Self {
             swarm: node::build(&flags.key, flags.security, flags.relay_server),
-            key: flags.key.clone(),
-            security: flags.security,
             relay_server: flags.relay_server,
             inputs,
             connections: BTreeMap::new(),
@@ -122,31 +117,10 @@ impl Peer {
             ["echo", peer, length] => self.echo(peer.parse().ok()?, length.parse().ok()?),
             // rust-libp2p has one way of closing
             ["close" | "abort", peer] => self.close(peer.parse().ok()?),
-            ["bench-dial", count, port, peer @ ..] => {
-                let (count, port) = (count.parse().ok()?, port.parse().ok()?);
-                let peer = peer.first().map(|peer| peer.parse()).transpose().ok()?;
-
-                self.bench(bench::dial(count, port, peer, self.key.clone(), self.security));
-            }
-            ["bench-close", count] => {
-                let count = count.parse().ok()?;
-
-                self.bench(async move { bench::close(count) });
-            }
-            ["bench-memory"] => self.bench(async { bench::memory() }),
             _ => return None,
         }
 
         Some(())
-    }
-
-    fn bench(&self, run: impl Future<Output = Result<Value, String>> + Send + 'static) {
-        tokio::spawn(async {
-            match run.await {
-                Ok(fields) => emit("bench", fields),
-                Err(error) => emit("bench-failed", json!({ "error": error })),
-            }
-        });
     }
 
     fn dial_at(&self, address: String, at: u64) {

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 
 /**
- * What benchmarks send is an endless repetition of these bytes, so that who receives knows
- * each of them. Messages of a power of two begin at 1,025 different places
+ * What is sent is an endless repetition of these bytes, so that the receiver knows each of them.
+ * Messages of a power of two begin at 1,025 different places
  */
 const PERIOD = 64 * 1_025
 const BYTES = createHash('shake256', { outputLength: PERIOD }).digest()
@@ -20,8 +20,8 @@ export function messagesOf (size: number): Uint8Array[] {
 }
 
 /**
- * Returns a function that takes what arrives and says how much has arrived so far. It
- * throws an Error if that is not what was sent
+ * Returns a function that takes what arrives and says how much has arrived so far. It throws an
+ * Error if that is not what was sent
  */
 export function countBytes (): (chunk: Uint8Array) => number {
   let received = 0
