@@ -14,9 +14,7 @@ const SOCKET_OPTIONS = {
   allowHalfOpen: 'no'
 }
 
-/**
- * A value for each option that can't be meant
- */
+/** A value for each option that can't be meant */
 const REFUSED = {
   reusePort: 'require',
   sharePort: 0,
@@ -38,9 +36,7 @@ function inside (option: string): Record<string, unknown> {
   return Object.fromEntries(Object.entries(SOCKET_OPTIONS).map(([name, value]) => [`${option}.${name}`, value]))
 }
 
-/**
- * `{ a: { b: value } }` for `a.b`, with what has to be beside `b`
- */
+/** `{ a: { b: value } }` for `a.b`, with what has to be beside `b` */
 function optionsWith (path: string, value: unknown): any {
   const [name, inner] = path.split('.')
 

@@ -20,9 +20,7 @@ import type { Listener, MultiaddrConnection, Transport } from '@libp2p/interface
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { Socket } from 'node:net'
 
-/**
- * The table of docs/differences.md: each row is tried with both transports
- */
+/** The table of docs/differences.md: each row is tried with both transports */
 describe('differences from @libp2p/tcp', () => {
   const DOCUMENT = fs.readFileSync(path.join(import.meta.dirname, '../docs/differences.md'), 'utf-8')
   const cleanup: Array<() => unknown> = []
@@ -53,9 +51,7 @@ describe('differences from @libp2p/tcp', () => {
     return Object.assign(server, { address: multiaddr(`/ip4/127.0.0.1/tcp/${server.port}`) })
   }
 
-  /**
-   * A connection, and the other end of it, which keeps its half open and does not read
-   */
+  /** A connection, and the other end of it, which keeps its half open and does not read */
   async function open (transport: Transport): Promise<{ connection: MultiaddrConnection, peer: Socket }> {
     const server = await serve()
     const connection = await transport.dial(server.address, { upgrader: rawUpgrader(), signal: AbortSignal.timeout(5_000) }) as unknown as MultiaddrConnection
@@ -64,9 +60,7 @@ describe('differences from @libp2p/tcp', () => {
     return { connection, peer: await server.socket(0) }
   }
 
-  /**
-   * What is sent is more than the kernel takes, and the last of it stays in the queue
-   */
+  /** What is sent is more than the kernel takes, and the last of it stays in the queue */
   async function queueData (connection: MultiaddrConnection): Promise<number> {
     connection.send(new Uint8Array(20_000_000))
     await delay(20)
@@ -82,9 +76,7 @@ describe('differences from @libp2p/tcp', () => {
     ])
   }
 
-  /**
-   * By what is tried: what becomes of it there, what here, and how that is found out
-   */
+  /** By what is tried: what becomes of it there, what here, and how that is found out */
   const ROWS: Record<string, [theirs: string, ours: string, attempt: (create: Create) => Promise<string>]> = {
     'a node that listens dials': ['from an ephemeral port', 'from the listening port', async create => {
       const transport = create()

@@ -9,14 +9,10 @@ import { REUSES_PORTS_BY_DEFAULT, where } from './fixtures/system.ts'
 const ROOT = path.join(import.meta.dirname, '..')
 const EXAMPLES = path.join(ROOT, 'examples')
 
-/**
- * How long one may take, in ms
- */
+/** How long one may take, in ms */
 const TIMEOUT = 15_000
 
-/**
- * It has three ends, so a fixture runs it
- */
+/** It has three ends, so a fixture runs it */
 const HOLE_PUNCHING = 'hole-punching.ts'
 
 describe('examples', () => {
@@ -43,9 +39,7 @@ describe('examples', () => {
     return `${await outputs.get(name)}`
   }
 
-  /**
-   * Runs the command that an example's header says
-   */
+  /** Runs the command that an example's header says */
   async function run (name: string): Promise<string> {
     const [, command] = / \* - `(.*)`\n/.exec(await read(name)) ?? []
     expect(command).to.match(new RegExp(`\\bnode examples/${name}"?$`))
@@ -64,9 +58,7 @@ describe('examples', () => {
     return (await fs.readdir(EXAMPLES)).filter(name => name.endsWith('.ts'))
   }
 
-  /**
-   * The TCP ports of the addresses in the line that begins with this
-   */
+  /** The TCP ports of the addresses in the line that begins with this */
   function portsIn (output: string, start: string): number[] {
     const line = output.split('\n').find(line => line.startsWith(start))
 

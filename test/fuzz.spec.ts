@@ -32,9 +32,7 @@ describe('fuzzed input', () => {
     fc.constantFrom(null, undefined, NaN, Infinity, -1, 0, 2 ** 31, '1000', [], {}, () => {})
   )
 
-  /**
-   * Loopback hosts and nonsense only: no address of anybody else
-   */
+  /** Loopback hosts and nonsense only: no address of anybody else */
   const host = fc.constantFrom('/ip4/127.0.0.1', '/ip4/127.0.0.9', '/ip6/::1', '/ip4/0.0.0.0', '/ip6/::', '/ip6/::ffff:127.0.0.1', '/dns4/localhost', '/dns/localhost', '/dnsaddr/localhost', '/ip6zone/lo/ip6/::1', '')
   const suffix = fc.array(fc.constantFrom('/tcp/0', '/tcp/PORT', '/udp/PORT', '/ws', '/tls', '/p2p-circuit', '/quic-v1', '/http', '/p2p/12D3KooWJRSrypvnpHgc6ZAgyCni4KcSmbV7uGRaMw5LgMKT18fq', '/ipcidr/8', '/unix/%2Fnowhere%2Fa', '/ip4/127.0.0.1', '/sni/localhost'), { maxLength: 3 })
 

@@ -16,9 +16,7 @@ import { until } from './kit/wait.ts'
 import type { TestTransport } from './kit/transport.ts'
 import type { Libp2pEvents } from '@libp2p/interface'
 
-/**
- * As Prometheus scrapes them
- */
+/** As Prometheus scrapes them */
 describe('metrics', () => {
   const cleanup: Array<() => Promise<unknown>> = []
   let events: TypedEventEmitter<Libp2pEvents>
@@ -39,9 +37,7 @@ describe('metrics', () => {
     await Promise.all(cleanup.splice(0).map(async fn => fn()))
   })
 
-  /**
-   * The values of one metric, by label
-   */
+  /** The values of one metric, by label */
   async function scrape (name: string): Promise<Record<string, number>> {
     const lines = (await registry.metrics()).split('\n').filter(line => line.startsWith(`${name}{`))
 

@@ -3,14 +3,10 @@ import { runInNamespace } from './fixtures/namespace.ts'
 
 const FIXTURE = 'bootstrap-nodes.ts'
 
-/**
- * In networks of their own, as peers in different ones are different observers
- */
+/** In networks of their own, as peers in different ones are different observers */
 const BOOTSTRAP_NODES = ['12.0.0.1', '13.0.0.1', '14.0.0.1', '15.0.0.1', '16.0.0.1']
 
-/**
- * This machine is 11.0.0.23
- */
+/** This machine is 11.0.0.23 */
 const ROUTES = `
   ip address add 11.0.0.23/32 dev lo
   ${BOOTSTRAP_NODES.map(address => `ip route add local ${address} dev lo src 11.0.0.23`).join('\n')}

@@ -12,9 +12,7 @@ import type { AddressInfo, ServerOpts, Socket, SocketConstructorOpts } from 'nod
 
 const PEER_ID = '12D3KooWJRSrypvnpHgc6ZAgyCni4KcSmbV7uGRaMw5LgMKT18fq'
 
-/**
- * Behaviours that the tests of `@libp2p/tcp` assert and that no other test here does
- */
+/** Behaviours that the tests of `@libp2p/tcp` assert and that no other test here does */
 describe('as in the suite of @libp2p/tcp', () => {
   const cleanup: Array<() => unknown> = []
 
@@ -22,9 +20,7 @@ describe('as in the suite of @libp2p/tcp', () => {
     await Promise.all(cleanup.splice(0).map(fn => fn()))
   })
 
-  /**
-   * A connection made of a socket that somebody else accepted, and the other end
-   */
+  /** A connection made of a socket that somebody else accepted, and the other end */
   async function accept ({ server: serverOptions = {}, client: clientOptions = {}, inactivityTimeout = 5_000 }: { server?: ServerOpts, client?: SocketConstructorOpts, inactivityTimeout?: number } = {}): Promise<{ connection: RawConnection, socket: Socket, client: Socket }> {
     const server = net.createServer(serverOptions)
     server.listen(0, '127.0.0.1')

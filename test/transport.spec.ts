@@ -102,9 +102,7 @@ describe('transport', () => {
   })
 
   where(LISTS_SOCKETS).describe('socket options', () => {
-    /**
-     * Is a keep-alive timer running at the end that has this port?
-     */
+    /** Is a keep-alive timer running at the end that has this port? */
     async function keptAlive (port: number): Promise<boolean> {
       const [, ...lines] = (await fs.readFile('/proc/net/tcp', 'utf-8')).trim().split('\n')
       const line = lines.map(line => line.trim().split(/\s+/))
@@ -150,9 +148,7 @@ describe('transport', () => {
   })
 
   describe('the error log', () => {
-    /**
-     * The lines that a transport writes to it, without the errors
-     */
+    /** The lines that a transport writes to it, without the errors */
     async function errorsOf (create: (components: { logger: ComponentLogger }) => Transport<any>): Promise<string[]> {
       const lines: string[] = []
       const log: Logger = Object.assign(() => {}, {

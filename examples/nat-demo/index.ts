@@ -12,14 +12,10 @@ import type { DemoNode } from './node.ts'
 import type { Lab } from '../../test/lab/lab.ts'
 import type { Relay } from '../../test/nat/relay.ts'
 
-/**
- * How long a packet takes from one machine to another, in ms
- */
+/** How long a packet takes from one machine to another, in ms */
 const LATENCY = 20
 
-/**
- * How often the network is checked for crossing SYNs, in ms
- */
+/** How often the network is checked for crossing SYNs, in ms */
 const LOOK_INTERVAL = 5
 
 await requireLab()
@@ -72,9 +68,7 @@ async function play (): Promise<void> {
   }
 }
 
-/**
- * Prints a line when two SYNs cross
- */
+/** Prints a line when two SYNs cross */
 async function lookForSyns (lab: Lab, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     if (await lab.simultaneousOpens() > 0) {

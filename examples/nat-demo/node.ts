@@ -21,9 +21,7 @@ import { storyteller } from './tell.ts'
 import type { Connection } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
-/**
- * How long each step may take, in ms
- */
+/** How long each step may take, in ms */
 const TIMEOUT = 15_000
 
 const [name, storyStart, relay, ...listen] = process.argv.slice(2)
@@ -76,9 +74,7 @@ await node.start()
 tell(`listens on ${short(node.getMultiaddrs().filter(ma => !isLoopback(ma)))}`)
 
 const demoNode = {
-  /**
-   * The address at which others dial this node over the relay
-   */
+  /** The address at which others dial this node over the relay */
   async relayedAddress (): Promise<string> {
     return relayedAddress(node, TIMEOUT)
   },
@@ -91,9 +87,7 @@ const demoNode = {
     return roundTrip(await relayed.promise, AbortSignal.timeout(TIMEOUT))
   },
 
-  /**
-   * Waits until there is a direct connection, and no other
-   */
+  /** Waits until there is a direct connection, and no other */
   async directRoundTrip (): Promise<number> {
     await relayedClosed.promise
 
@@ -114,9 +108,7 @@ function isToRelay ({ remoteAddr }: Connection): boolean {
   return remoteAddr.equals(multiaddr(relay))
 }
 
-/**
- * Addresses without the peer id. Relayed addresses are left out
- */
+/** Addresses without the peer id. Relayed addresses are left out */
 function short (addresses: readonly Multiaddr[]): string {
   return addresses.filter(ma => !Circuit.matches(ma)).map(ma => ma.decapsulateCode(CODE_P2P).toString()).join(', ')
 }

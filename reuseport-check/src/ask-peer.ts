@@ -7,14 +7,10 @@ import type { Connection, OpenConnectionProgressEvents } from '@libp2p/interface
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { ReuseportTcpDialEvents, SourcePort } from 'libp2p-reuseport-tcp'
 
-/**
- * How many round trips are measured. Their median is reported
- */
+/** How many round trips are measured. Their median is reported */
 const PINGS = 5
 
-/**
- * The size of a ping in bytes, as in the ping protocol
- */
+/** The size of a ping in bytes, as in the ping protocol */
 const PING_LENGTH = 32
 
 /**
@@ -102,9 +98,7 @@ function inMs (duration: number): number {
   return Number(duration.toFixed(2))
 }
 
-/**
- * If several addresses were tried, the error of each one
- */
+/** If several addresses were tried, the error of each one */
 function messageOf (err: Error, step: string): string {
   if (err instanceof AggregateError) {
     return [...new Set(err.errors.map(err => messageOf(err, step)))].join('; ')

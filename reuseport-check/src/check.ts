@@ -17,9 +17,7 @@ import type { ObservedEndpoint, ReuseportTcpTransport } from 'libp2p-reuseport-t
 export interface CheckOptions extends Omit<Options, 'json'> {
   signal: AbortSignal
 
-  /**
-   * Called with a text at each step
-   */
+  /** Called with a text at each step */
   show(step: string): void
 }
 
@@ -123,16 +121,12 @@ export async function check ({ addresses, publicPeers, port, timeout, winsock, s
   }
 }
 
-/**
- * The local ends of the dials from a listening port, each once
- */
+/** The local ends of the dials from a listening port, each once */
 function reusedAddresses (peers: PeerResult[]): string[] {
   return [...new Set(peers.flatMap(({ source }) => source?.kind === 'reused' ? [source.address] : []))]
 }
 
-/**
- * libp2p lists the addresses of all interfaces instead of the wildcard
- */
+/** libp2p lists the addresses of all interfaces instead of the wildcard */
 function endpointsOf (node: Node): string[] {
   const endpoints = node.getMultiaddrs().map(ma => {
     const { type, port } = getNetConfig(ma)
@@ -154,9 +148,7 @@ function toObserved (listening: string, observed: ObservedEndpoint[]): ObservedR
   }
 }
 
-/**
- * Is the external address an address of this machine, with the port unchanged?
- */
+/** Is the external address an address of this machine, with the port unchanged? */
 function isSameEndpoint (external: Multiaddr, local: Multiaddr): boolean {
   const { host, port } = getNetConfig(external)
 

@@ -7,36 +7,24 @@ import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
 export interface Options {
-  /**
-   * Multiaddrs of different TCP endpoints
-   */
+  /** Multiaddrs of different TCP endpoints */
   addresses: Multiaddr[]
 
-  /**
-   * Dial the public bootstrap nodes of the IPFS network, too
-   */
+  /** Dial the public bootstrap nodes of the IPFS network, too */
   publicPeers: boolean
 
-  /**
-   * The port to listen on. 0: a free port
-   */
+  /** The port to listen on. 0: a free port */
   port: number
 
-  /**
-   * How long to wait for each peer, in ms
-   */
+  /** How long to wait for each peer, in ms */
   timeout: number
 
-  /**
-   * Reuse ports by Winsock, on Windows
-   */
+  /** Reuse ports by Winsock, on Windows */
   winsock: boolean
   json: boolean
 }
 
-/**
- * The exit code if the arguments are wrong
- */
+/** The exit code if the arguments are wrong */
 export const USAGE_ERROR = 2
 
 const NOTES = `
@@ -90,9 +78,7 @@ export function parseArguments (args: string[]): { options: Options, output?: st
   return { options: { addresses, publicPeers, port, timeout: timeout * 1_000, winsock, json }, output: output === '' ? undefined : output }
 }
 
-/**
- * These options work even if the other arguments are wrong
- */
+/** These options work even if the other arguments are wrong */
 export function wantsJson (args: string[]): boolean {
   return args.slice(0, args.includes('--') ? args.indexOf('--') : undefined).includes('--json')
 }
@@ -115,9 +101,7 @@ function toSeconds (text: string): number {
   return seconds
 }
 
-/**
- * The address without the id of the peer. A /dnsaddr keeps it, as many peers may share one
- */
+/** The address without the id of the peer. A /dnsaddr keeps it, as many peers may share one */
 export function endpointOf (ma: Multiaddr): string {
   return (DNSADDR.exactMatch(ma) ? ma : ma.decapsulateCode(CODE_P2P)).toString()
 }

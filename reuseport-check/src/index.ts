@@ -54,9 +54,7 @@ async function main (): Promise<number> {
   }
 }
 
-/**
- * On a terminal only
- */
+/** On a terminal only */
 function show (step: string): void {
   if (process.stderr.isTTY) {
     spinner.start().text = step

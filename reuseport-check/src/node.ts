@@ -15,14 +15,10 @@ export type Node = Libp2p<{ identify: Identify, ping: Ping }>
 export interface NodeOptions {
   transport: NonNullable<Libp2pOptions['transports']>[number]
 
-  /**
-   * The multiaddrs to listen on
-   */
+  /** The multiaddrs to listen on */
   listen: string[]
 
-  /**
-   * How long a dial may take, in ms
-   */
+  /** How long a dial may take, in ms */
   timeout?: number
 }
 

@@ -6,20 +6,14 @@ import { OBSERVERS_NEEDED, countBlocked, dialedFrom, ipVersion, portsReused, tel
 import type { CheckResult, EndpointVerdict, PeerResult, Verdict } from './result.ts'
 
 export interface ReportOptions {
-  /**
-   * The width of the terminal, if the text goes to one
-   */
+  /** The width of the terminal, if the text goes to one */
   columns?: number
 
-  /**
-   * The value of the environment variable LIBP2P_TCP_REUSEPORT
-   */
+  /** The value of the environment variable LIBP2P_TCP_REUSEPORT */
   setting?: string
 }
 
-/**
- * The result as text for the user: a table of the peers, then the verdict
- */
+/** The result as text for the user: a table of the peers, then the verdict */
 export function report (result: CheckResult, { columns = Infinity, setting }: ReportOptions = {}): string {
   const { libp2pTcpListening, listening, peers, portReuse } = result
 
@@ -41,9 +35,7 @@ function ports (endpoints: string[]): string {
 
 const TITLES = ['peer', 'dialed from', 'reused', 'peer saw', 'connected in', 'round trip', 'with @libp2p/tcp']
 
-/**
- * One line for each peer. If that is too wide, one line for each value
- */
+/** One line for each peer. If that is too wide, one line for each value */
 function table (peers: PeerResult[], columns: number): string[] {
   const rows = peers.map(({ address, connectMs, latencyMs, libp2pTcp, observed, source }) => [
     endpointOf(multiaddr(address)),
@@ -65,9 +57,7 @@ function table (peers: PeerResult[], columns: number): string[] {
   return rows.flatMap(([peer, ...values]) => [peer, ...values.map((value, i) => `  ${TITLES[i + 1].padEnd(width)}  ${value}`)])
 }
 
-/**
- * Details that do not fit into the table
- */
+/** Details that do not fit into the table */
 function notes ({ address, error, libp2pTcp, source }: PeerResult): string[] {
   const notes = [
     source?.kind === 'ephemeral' ? `not from a listening port: ${source.message}` : null,
@@ -201,18 +191,14 @@ function portOf (address: string): number | undefined {
   return tryGetNetConfig(multiaddr(address))?.port
 }
 
-/**
- * Peers may claim to see any multiaddr
- */
+/** Peers may claim to see any multiaddr */
 function hostAndPort (address: string | null): string {
   const { host, port, type } = address == null ? {} : tryGetNetConfig(multiaddr(address)) ?? {}
 
   return host == null || port == null ? address ?? '-' : `${type === 'ip6' ? `[${host}]` : host}:${port}`
 }
 
-/**
- * Some of the text comes from peers. The terminal must not take it for commands
- */
+/** Some of the text comes from peers. The terminal must not take it for commands */
 function printable (text: string): string {
   return text.replaceAll(/\p{Cc}+/gu, ' ')
 }

@@ -5,25 +5,17 @@ import type { EphemeralReason, NatMapping, PortReuseSupport, ReuseRule } from 'l
  * multiaddrs. `null` means that a value is not known
  */
 export interface CheckResult {
-  /**
-   * The id of the node that dialed. It is a new one each time
-   */
+  /** The id of the node that dialed. It is a new one each time */
   peerId: string
   listening: string[]
 
-  /**
-   * How ports are reused on this machine, or why they can't be
-   */
+  /** How ports are reused on this machine, or why they can't be */
   portReuse: PortReuseSupport
 
-  /**
-   * Where a node with `@libp2p/tcp` listened
-   */
+  /** Where a node with `@libp2p/tcp` listened */
   libp2pTcpListening: string[]
 
-  /**
-   * Were the peers started by the command, on this machine?
-   */
+  /** Were the peers started by the command, on this machine? */
   localPeers: boolean
   peers: PeerResult[]
   inbound: InboundResult[]
@@ -39,9 +31,7 @@ export interface InboundResult {
   error: string | null
 }
 
-/**
- * The result of the dial to one peer, and of the same dial with `@libp2p/tcp`
- */
+/** The result of the dial to one peer, and of the same dial with `@libp2p/tcp` */
 export interface PeerResult extends Answer {
   address: string
   libp2pTcp: Answer
@@ -50,34 +40,22 @@ export interface PeerResult extends Answer {
 export interface Answer {
   peerId: string | null
 
-  /**
-   * Was there a libp2p connection?
-   */
+  /** Was there a libp2p connection? */
   reached: boolean
 
-  /**
-   * The local end of the connection. `@libp2p/tcp` does not report it
-   */
+  /** The local end of the connection. `@libp2p/tcp` does not report it */
   source: Source | null
 
-  /**
-   * The address from which the peer was dialed, as the peer saw it
-   */
+  /** The address from which the peer was dialed, as the peer saw it */
   observed: string | null
 
-  /**
-   * The time from the start of the dial until the connection could be used, in ms
-   */
+  /** The time from the start of the dial until the connection could be used, in ms */
   connectMs: number | null
 
-  /**
-   * The median of several round trips over this connection, in ms
-   */
+  /** The median of several round trips over this connection, in ms */
   latencyMs: number | null
 
-  /**
-   * Why the other fields of this peer are missing
-   */
+  /** Why the other fields of this peer are missing */
   error: string | null
 }
 
@@ -90,20 +68,14 @@ export type Source = { address: string, port: number } & (
   { kind: 'ephemeral', why: EphemeralReason, message: string }
 )
 
-/**
- * A listening endpoint, and how peers see it
- */
+/** A listening endpoint, and how peers see it */
 export interface ObservedResult {
   listening: string
 
-  /**
-   * The public addresses at which peers saw it. The one with most observers comes first
-   */
+  /** The public addresses at which peers saw it. The one with most observers comes first */
   addresses: Array<{ address: string, observers: number }>
 
-  /**
-   * `false` if all these addresses are addresses of this machine
-   */
+  /** `false` if all these addresses are addresses of this machine */
   behindNat: boolean | null
   natMapping: NatMapping
 }
@@ -114,9 +86,7 @@ export interface EndpointVerdict extends ObservedResult {
 
 export type Likelihood = 'likely' | 'unlikely' | 'unknown'
 
-/**
- * How many dials came from a listening port. `unknown` if there was no dial
- */
+/** How many dials came from a listening port. `unknown` if there was no dial */
 export type Share = 'all' | 'some' | 'none' | 'unknown'
 
 export interface Verdict {
@@ -127,14 +97,10 @@ export interface Verdict {
   ok: boolean
   portsReused: Share
 
-  /**
-   * The different reasons why a dial came from another port
-   */
+  /** The different reasons why a dial came from another port */
   because: string[]
   endpoints: EndpointVerdict[]
 
-  /**
-   * For the endpoint with the best chance
-   */
+  /** For the endpoint with the best chance */
   holePunching: Likelihood
 }

@@ -1,14 +1,10 @@
 import type { EndpointVerdict, InboundResult, Likelihood, ObservedResult, PeerResult, Share, Source, Verdict } from './result.ts'
 import type { EphemeralReason } from 'libp2p-reuseport-tcp'
 
-/**
- * This many observers are enough to tell how a NAT maps a port
- */
+/** This many observers are enough to tell how a NAT maps a port */
 export const OBSERVERS_NEEDED = 4
 
-/**
- * The reasons for which a dial from the listening port does not get through a network
- */
+/** The reasons for which a dial from the listening port does not get through a network */
 const BLOCKED: EphemeralReason[] = ['suspended', 'faster', 'refused']
 
 /**
@@ -17,9 +13,7 @@ const BLOCKED: EphemeralReason[] = ['suspended', 'faster', 'refused']
  */
 const BLOCKED_BY_NETWORK = 3
 
-/**
- * Draws a conclusion from the answers of the peers
- */
+/** Draws a conclusion from the answers of the peers */
 export function judge (peers: PeerResult[], observed: ObservedResult[], inbound: InboundResult[] = []): Verdict {
   const endpoints = observed.map(endpoint => ({ ...endpoint, holePunching: holePunching(endpoint, peers) }))
 
@@ -73,16 +67,12 @@ function sourcesOf (peers: PeerResult[]): Source[] {
   return peers.map(({ source }) => source).filter(source => source != null)
 }
 
-/**
- * The peers that were dialed over the IP version of this endpoint
- */
+/** The peers that were dialed over the IP version of this endpoint */
 export function dialedFrom ({ listening }: Pick<ObservedResult, 'listening'>, peers: PeerResult[]): PeerResult[] {
   return peers.filter(({ source }) => source != null && ipVersion(source.address) === ipVersion(listening))
 }
 
-/**
- * `IPv4` or `IPv6`
- */
+/** `IPv4` or `IPv6` */
 export function ipVersion (address: string): string {
   return address.startsWith('/ip4/') ? 'IPv4' : 'IPv6'
 }

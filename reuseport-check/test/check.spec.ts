@@ -7,16 +7,12 @@ import { startSilentServer } from './server.ts'
 describe('the check of reuseport-check', () => {
   const options = { addresses: [], publicPeers: false, port: 0, timeout: 5_000, winsock: false, signal: new AbortController().signal, show: () => {} }
 
-  /**
-   * How many sockets this process has, listening ones included
-   */
+  /** How many sockets this process has, listening ones included */
   function sockets (): number {
     return process.getActiveResourcesInfo().filter(resource => resource.startsWith('TCP')).length
   }
 
-  /**
-   * Those of earlier tests may close as well
-   */
+  /** Those of earlier tests may close as well */
   async function expectAtMost (expected: number): Promise<void> {
     for (let i = 0; i < 100 && sockets() > expected; i++) {
       await delay(10)

@@ -21,9 +21,7 @@ import type { Readable } from 'node:stream'
 const ROOT = new URL('../../', import.meta.url)
 const NODE = [process.execPath, '--experimental-strip-types', '--no-warnings']
 
-/**
- * What `npm start` runs
- */
+/** What `npm start` runs */
 const COMMAND = [...NODE, ...JSON.parse(fs.readFileSync(new URL('package.json', ROOT), 'utf-8')).scripts.start.split(' ').slice(1)]
 
 const hasIPv6 = Object.values(os.networkInterfaces()).flat().some(own => own?.address === '::1')

@@ -5,15 +5,11 @@ import type { AddressInfo, Socket } from 'node:net'
 export interface SilentServer {
   port: number
 
-  /**
-   * The other ends of the connections, and the ports that they came from
-   */
+  /** The other ends of the connections, and the ports that they came from */
   sockets: Socket[]
   ports: Array<number | undefined>
 
-  /**
-   * Resolves with the first connection
-   */
+  /** Resolves with the first connection */
   connected: Promise<Socket>
   stop(): Promise<void>
 }

@@ -5,17 +5,13 @@ import { abortError, throwIfAborted } from '../abort.ts'
 /** The Connection Attempt Delay that RFC 8305 recommends */
 export const CONNECTION_ATTEMPT_DELAY_MS = 250
 
-/**
- * One way to get a result. When `signal` aborts, the attempt must release everything and reject
- */
+/** One way to get a result. When `signal` aborts, the attempt must release everything and reject */
 export interface Attempt<T> {
   (signal: AbortSignal): Promise<T>
 }
 
 export interface RaceOptions<T> {
-  /**
-   * How long an attempt runs before the next one starts in parallel, in ms
-   */
+  /** How long an attempt runs before the next one starts in parallel, in ms */
   delay: number
 
   signal: AbortSignal

@@ -23,14 +23,10 @@ import { compileLibrary } from '../kit/library.ts'
 const ROOT = path.join(import.meta.dirname, '../..')
 const RULES = 'rules'
 
-/**
- * How much of what a failed part wrote to stderr is shown
- */
+/** How much of what a failed part wrote to stderr is shown */
 const MAX_LINES = 100
 
-/**
- * What it comes to in xnu, in Linux, and when it was tried: `works`, or an error's code
- */
+/** What it comes to in xnu, in Linux, and when it was tried: `works`, or an error's code */
 interface Rule {
   rule: string
   xnu: string
@@ -44,9 +40,7 @@ interface Part {
   /** The libraries that the processes have. bsd-bind-rules.c if nothing else is said */
   libraries?: string[]
 
-  /**
-   * How many dials must come from a listening port, at least
-   */
+  /** How many dials must come from a listening port, at least */
   reused: number
 }
 
@@ -118,9 +112,7 @@ async function tryRules (): Promise<string[]> {
   return wrong
 }
 
-/**
- * Runs a command of the other tests and counts what the transports of all its processes log
- */
+/** Runs a command of the other tests and counts what the transports of all its processes log */
 async function play (name: string, { command: [command, ...args], libraries = ['bsd-bind-rules'], reused }: Part): Promise<string[]> {
   const child = spawn(command, args, {
     cwd: ROOT,

@@ -25,9 +25,7 @@ describe('batch-writer', () => {
     return { writer: new BatchWriter(socket, () => { drains.dispatchEvent(new Event('drain')) }), drains }
   }
 
-  /**
-   * A writer, and the other end of its socket
-   */
+  /** A writer, and the other end of its socket */
   async function open (handle: (socket: Socket) => void = () => {}): Promise<{ writer: BatchWriter, drains: EventTarget, peer: Socket }> {
     const server = await startServer('127.0.0.1', 0, handle)
     cleanup.push(async () => server.stop())

@@ -11,18 +11,14 @@ import type { TestServer } from '../fixtures/server.ts'
 import type { TestTransport } from '../kit/transport.ts'
 import type { Socket } from 'node:net'
 
-/**
- * More than the kernel takes from a sender whose peer does not read
- */
+/** More than the kernel takes from a sender whose peer does not read */
 const MANY_BYTES = 20_000_000
 
 async function sleep (ms: number): Promise<void> {
   return new Promise(resolve => setTimeout(resolve, ms))
 }
 
-/**
- * In ms, and for how much longer than that a peer takes nothing
- */
+/** In ms, and for how much longer than that a peer takes nothing */
 const SHORT_INACTIVITY = 100
 const PAUSE = 500
 
@@ -62,9 +58,7 @@ describe('closing', () => {
     return Buffer.concat(received)
   }
 
-  /**
-   * The peer must see that what it got is not all
-   */
+  /** The peer must see that what it got is not all */
   async function expectReset (peer: Socket): Promise<void> {
     if (await tellsResets()) {
       await expect(collect(peer)).to.eventually.be.rejected().with.property('code', 'ECONNRESET')
@@ -169,9 +163,7 @@ describe('closing', () => {
       }
     }
 
-    /**
-     * One connection that we accepted, as `open` for one that we dialed
-     */
+    /** One connection that we accepted, as `open` for one that we dialed */
     async function accept (init: ReuseportTcpInit): Promise<{ connection: RawConnection, peer: Socket }> {
       local = createTransport(init)
       server = await startServer()

@@ -17,9 +17,7 @@ import type { TestTransport } from '../kit/transport.ts'
 import type { Logger, MultiaddrConnection } from '@libp2p/interface'
 import type { Socket } from 'node:net'
 
-/**
- * Bytes that differ with their position
- */
+/** Bytes that differ with their position */
 function pattern (from: number, to: number): Uint8Array {
   return Uint8Array.from({ length: to - from }, (_, i) => ((from + i) * 2_654_435_761) >>> 24)
 }
@@ -43,9 +41,7 @@ describe('connection', () => {
     await Promise.all(cleanup.splice(0).map(fn => fn()))
   })
 
-  /**
-   * One connection of ours and the other end of it as a plain socket
-   */
+  /** One connection of ours and the other end of it as a plain socket */
   async function open (handle: (socket: Socket) => void = () => {}, init?: ReuseportTcpInit): Promise<{ connection: RawConnection, socket: Socket, local: TestTransport, server: TestServer }> {
     const local = createTransport(init)
     const server = await startServer('127.0.0.1', 0, handle)

@@ -10,9 +10,7 @@ import type { Connection, Libp2pEvents } from '@libp2p/interface'
 const PEER = peerIdFromString('12D3KooWJRSrypvnpHgc6ZAgyCni4KcSmbV7uGRaMw5LgMKT18fq')
 const OTHER = peerIdFromString('12D3KooWHFKTMzwerBtsVmtz4ZZEQy2heafxzWw6wNn5PPYkBxJ5')
 
-/**
- * The order of arrivals alone. Real NATs, SYNs and upgrades are in test/nat
- */
+/** The order of arrivals alone. Real NATs, SYNs and upgrades are in test/nat */
 describe('punch', () => {
   const events = new TypedEventEmitter<Libp2pEvents>()
   const controller = new AbortController()

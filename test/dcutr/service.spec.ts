@@ -59,9 +59,7 @@ describe('dcutr', () => {
     }) as any
   }
 
-  /**
-   * A connection over the relay, which we have dialed unless the direction says otherwise
-   */
+  /** A connection over the relay, which we have dialed unless the direction says otherwise */
   function relayedConnection (direction?: Connection['direction'], peer: PeerId = PEER, relay: PeerId = OTHER): Connection {
     return Object.assign(connection(`/ip4/11.0.0.1/tcp/4001/p2p/${relay}/p2p-circuit/p2p/${peer}`, direction), { remotePeer: peer })
   }
@@ -140,9 +138,7 @@ describe('dcutr', () => {
     return Object.assign(found, { service })
   }
 
-  /**
-   * Plays a peer that we have dialed over the relay, and that names these addresses
-   */
+  /** Plays a peer that we have dialed over the relay, and that names these addresses */
   async function punch (setup: Setup, addresses: string[]): Promise<any> {
     const node = await setUp(setup)
     await punchWith(node, addresses, relayedConnection())
@@ -433,9 +429,7 @@ describe('dcutr', () => {
       return Array.from({ length: 8 }, (_, i) => `/ip4/11.1.${peer}.${1 + i}/tcp/4001`)
     }
 
-    /**
-     * All but the last one name black holes, over so many relays
-     */
+    /** All but the last one name black holes, over so many relays */
     function dialOverRelays (relays: number): void {
       for (let i = 0; i < PEERS; i++) {
         node.onConnect(ids[i], dialedOverRelay(eightOf(i), ids[i], ids[i % relays]).relayed)
@@ -476,9 +470,7 @@ describe('dcutr', () => {
   })
 
   describe('of a peer with many relayed connections', () => {
-    /**
-     * One that never answers when it is asked for its addresses
-     */
+    /** One that never answers when it is asked for its addresses */
     function silent (id: PeerId = PEER): { relayed: Connection, begun: Promise<void>, over: Promise<void>, count(): number } {
       const begun = pDefer<void>()
       const over = pDefer<void>()
@@ -663,9 +655,7 @@ describe('dcutr', () => {
     let never: Array<PromiseWithResolvers<Connection>>
     let aborted: number
 
-    /**
-     * Dials that do not end, unless the signal ends them
-     */
+    /** Dials that do not end, unless the signal ends them */
     const hang: Dial = async (_, { signal }) => {
       const dialing = Promise.withResolvers<Connection>()
       never.push(dialing)
@@ -766,9 +756,7 @@ describe('dcutr', () => {
     const relay = Object.assign(connection(`/ip4/11.0.0.1/tcp/4001/p2p/${OTHER}`), { remotePeer: OTHER })
     const once = Object.assign(connection(`/ip4/11.0.0.1/tcp/4001/p2p/${OTHER}`), { id: 'once more', remotePeer: OTHER })
 
-    /**
-     * The relay is dialed once more, and says at which address it sees that
-     */
+    /** The relay is dialed once more, and says at which address it sees that */
     function setUpToLearn (setup: Setup = {}): Setup {
       const events = new TypedEventEmitter<Libp2pEvents>()
       const observed: any[] = []

@@ -20,9 +20,7 @@ describe('turns', () => {
     turns = new Turns({ ...NO_LIMITS, ...limits }, failed)
   }
 
-  /**
-   * Asks for a place by a name like `peer@relay`, or `peer@relay 2`
-   */
+  /** Asks for a place by a name like `peer@relay`, or `peer@relay 2` */
   async function ask (name: string, over: AbortSignal = signal): Promise<void> {
     const [peer, relay] = name.split(' ')[0].split('@')
     const job = pDefer<void>()

@@ -16,9 +16,7 @@ import type { Connection, Transport, Upgrader } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { Socket } from 'node:net'
 
-/**
- * What the peer is left with when the signal of a dial aborts
- */
+/** What the peer is left with when the signal of a dial aborts */
 describe('an aborted dial', () => {
   let server: TestServer
   let address: Multiaddr
@@ -41,9 +39,7 @@ describe('an aborted dial', () => {
     await server.stop()
   })
 
-  /**
-   * Invokes the callback with the socket of the next dial, before it connects
-   */
+  /** Invokes the callback with the socket of the next dial, before it connects */
   function nextSocket (callback: (socket: Socket) => void): void {
     const onSocket: diagnostics.ChannelListener = (message: any) => {
       diagnostics.unsubscribe('net.client.socket', onSocket)
@@ -52,9 +48,7 @@ describe('an aborted dial', () => {
     diagnostics.subscribe('net.client.socket', onSocket)
   }
 
-  /**
-   * Blocks until the kernel has connected the socket, which Node does not know then
-   */
+  /** Blocks until the kernel has connected the socket, which Node does not know then */
   function onceConnectedInKernel (socket: Socket, callback: () => void, ticks: number = 10): void {
     process.nextTick(() => {
       if (ticks > 0) {
@@ -69,9 +63,7 @@ describe('an aborted dial', () => {
     })
   }
 
-  /**
-   * Fails when the signal aborts, as libp2p's does, after it has told of itself
-   */
+  /** Fails when the signal aborts, as libp2p's does, after it has told of itself */
   function upgraderThat (onUpgrade: (connection: any, signal: AbortSignal) => void = () => {}): Upgrader {
     return rawUpgrader(async (connection, { signal }: any) => {
       const aborted = new Promise((resolve, reject) => { signal.addEventListener('abort', () => { reject(signal.reason) }) })

@@ -28,9 +28,7 @@ describe('first connected', () => {
     return socket
   }
 
-  /**
-   * A rival for silence only, if nothing else is said
-   */
+  /** A rival for silence only, if nothing else is said */
   function rival (start: Rival['start'], after: number = 20, checks: Rival['checks'] = () => false): Rival {
     return { after, checks, start }
   }

@@ -21,9 +21,7 @@ interface Outcomes {
   closed: string[]
 }
 
-/**
- * Each dial with the number of its sockets. The first three of `plain` are to different sites
- */
+/** Each dial with the number of its sockets. The first three of `plain` are to different sites */
 function refused (code: string): Outcomes {
   return {
     plain: [...[1, 2, 3].map(n => `${REFUSED} ${code} 11.0.0.${n}:PORT, 2`), SUSPENDED],

@@ -4,9 +4,7 @@ import { until } from './wait.ts'
 import type { Connection, Libp2p, Listener } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
-/**
- * The TCP port in an address, or of a listener; 0 if there is none
- */
+/** The TCP port in an address, or of a listener; 0 if there is none */
 export function portOf (where: string | Multiaddr | Listener | undefined): number {
   const address = typeof where === 'object' && 'getAddrs' in where ? where.getAddrs()[0] : where
 

@@ -8,9 +8,7 @@ export async function serveEcho (node: Libp2p<any>): Promise<void> {
   await node.handle(PROTOCOL, sendBack, { runOnLimitedConnection: true })
 }
 
-/**
- * Sends back all that arrives, until the other end has closed
- */
+/** Sends back all that arrives, until the other end has closed */
 export async function sendBack (stream: MessageStream): Promise<void> {
   for await (const data of stream) {
     if (!stream.send(data)) {
@@ -47,9 +45,7 @@ export async function exchange (stream: MessageStream, bytes: Uint8Array, signal
   }
 }
 
-/**
- * Does so on a stream of this very connection
- */
+/** Does so on a stream of this very connection */
 export async function echo (connection: Connection, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
   await withStream(connection, signal, async stream => exchange(stream, bytes, signal))
 }

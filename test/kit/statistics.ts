@@ -1,6 +1,4 @@
-/**
- * NaN if there are no values
- */
+/** NaN if there are no values */
 export function median (values: number[]): number {
   const sorted = values.toSorted((a, b) => a - b)
   const middle = Math.floor(sorted.length / 2)

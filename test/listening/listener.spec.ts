@@ -42,9 +42,7 @@ describe('listener', () => {
     return socket
   }
 
-  /**
-   * Has another process listen with SO_REUSEPORT and returns its port
-   */
+  /** Has another process listen with SO_REUSEPORT and returns its port */
   async function listenElsewhere (port: number = 0): Promise<number> {
     const child = startOtherTransport({ sharePort: true })
     cleanup.push(async () => child.kill())
@@ -485,9 +483,7 @@ describe('listener', () => {
   })
 
   describe('connections that wait in the queue of a shared port', () => {
-    /**
-     * They are connected when this returns, and nothing can have accepted them
-     */
+    /** They are connected when this returns, and nothing can have accepted them */
     async function queue (port: number): Promise<Socket[]> {
       const sockets = Array.from({ length: 20 }, () => net.connect({ host: '127.0.0.1', port }).on('error', () => {}))
       cleanup.push(() => { sockets.forEach(socket => { socket.destroy() }) })

@@ -1,9 +1,7 @@
 import { expect } from 'aegir/chai'
 import { runInNamespace } from '../fixtures/namespace.ts'
 
-/**
- * Whole nodes, of which one is behind a NAT
- */
+/** Whole nodes, of which one is behind a NAT */
 describe('observed addresses behind a NAT', () => {
   async function play (test: Mocha.Context, what: string): Promise<any> {
     const routes = [11, 12, 13, 14, 15, 16, 17].map(network => `ip route add local ${network}.0.0.0/8 dev lo src 10.0.0.1`)

@@ -243,9 +243,7 @@ interface NaiveObservation extends Observation {
   closing?: number
 }
 
-/**
- * The same, without any count that is kept
- */
+/** The same, without any count that is kept */
 class NaiveObservations {
   #kept: NaiveObservation[] = []
   #closings = 0
@@ -291,9 +289,7 @@ class NaiveObservations {
     })
   }
 
-  /**
-   * Up to now, without ten minutes between two of them
-   */
+  /** Up to now, without ten minutes between two of them */
   #changesOf (observer: string, now: number): number {
     const times = this.#changes.filter(change => change.observer === observer).map(change => change.now)
     const pause = [...times, now].findLastIndex((time, i, all) => i > 0 && time - all[i - 1] >= TEN_MINUTES)
@@ -301,9 +297,7 @@ class NaiveObservations {
     return times.slice(Math.max(pause, 0)).length
   }
 
-  /**
-   * Too many: those of inbound connections first, of these the closed ones
-   */
+  /** Too many: those of inbound connections first, of these the closed ones */
   #drop (kept: NaiveObservation[], max: number, order: (kept: NaiveObservation) => number): void {
     if (kept.length > max) {
       const [worst] = kept

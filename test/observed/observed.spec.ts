@@ -191,9 +191,7 @@ describe('observed addresses', () => {
     })
   })
 
-  /**
-   * The real one, with its ten slots
-   */
+  /** The real one, with its ten slots */
   describe('and AutoNAT', () => {
     const V1 = '/libp2p/autonat/1.0.0'
     const V2 = '/libp2p/autonat/2/dial-request'

@@ -7,9 +7,7 @@ const THERE: Endpoint = { host: '11.6.6.6', port: 666 }
 const ELSEWHERE: Endpoint = { host: '11.0.0.9', port: 4002 }
 
 describe('votes', () => {
-  /**
-   * Votes of so many observers
-   */
+  /** Votes of so many observers */
   function vote (votes: Votes, external: Endpoint, dialed: boolean, times: number): void {
     for (let i = 0; i < times; i++) {
       votes.count(external, dialed, 1)

@@ -4,14 +4,10 @@ import { expect } from 'aegir/chai'
 import hostedGitInfo from 'hosted-git-info'
 import { COMMAND, LIBRARY, ROOT, installed, manifestIn, run } from './installed.ts'
 
-/**
- * What each file of `src` is built into
- */
+/** What each file of `src` is built into */
 const BUILT = ['.js', '.js.map', '.d.ts', '.d.ts.map']
 
-/**
- * Below the home directory of whoever builds
- */
+/** Below the home directory of whoever builds */
 const HOME = /(?<![\w.])\/(?:home|root|Users)\//
 
 const DOCUMENTS = ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', 'package.json']
@@ -66,9 +62,7 @@ for (const [source, documents] of [[LIBRARY, ['CHANGELOG.md', ...DOCUMENTS]], [C
   })
 }
 
-/**
- * The files in a directory and below it, relative to it
- */
+/** The files in a directory and below it, relative to it */
 function filesIn (directory: string): string[] {
   return fs.readdirSync(directory, { recursive: true, withFileTypes: true })
     .filter(entry => entry.isFile())

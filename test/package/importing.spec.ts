@@ -8,9 +8,7 @@ import { ENTRY_POINTS, LIBRARY, installed, manifestIn, run } from './installed.t
 
 const { name } = manifestIn(LIBRARY)
 
-/**
- * What only hole punching needs, or only whole nodes
- */
+/** What only hole punching needs, or only whole nodes */
 const UNNEEDED = [
   '@libp2p/dcutr',
   '@libp2p/identify',

@@ -5,15 +5,11 @@ import { execa } from 'execa'
 
 export const ROOT = path.join(import.meta.dirname, '../..')
 
-/**
- * The packages of this repository, as directories
- */
+/** The packages of this repository, as directories */
 export const LIBRARY = ROOT
 export const COMMAND = path.join(ROOT, 'reuseport-check')
 
-/**
- * What users have beside them, each in the version that is installed here
- */
+/** What users have beside them, each in the version that is installed here */
 const OTHERS = [
   '@libp2p/circuit-relay-v2',
   '@libp2p/dcutr',
@@ -27,9 +23,7 @@ const OTHERS = [
   'typescript'
 ]
 
-/**
- * What users can import
- */
+/** What users can import */
 export const ENTRY_POINTS = Object.keys(manifestIn(LIBRARY).exports).map(entry => entry.replace(/^\./, manifestIn(LIBRARY).name))
 
 let project: Promise<string> | undefined
@@ -54,9 +48,7 @@ async function install (): Promise<string> {
   return project
 }
 
-/**
- * A project of its own, which is empty but for these packages
- */
+/** A project of its own, which is empty but for these packages */
 export async function projectWith (...packages: string[]): Promise<string> {
   const project = emptyDirectory()
   fs.writeFileSync(path.join(project, 'package.json'), JSON.stringify({ private: true, type: 'module' }))
@@ -65,9 +57,7 @@ export async function projectWith (...packages: string[]): Promise<string> {
   return project
 }
 
-/**
- * The code blocks of a document that are in this language
- */
+/** The code blocks of a document that are in this language */
 export function codeIn (document: string, language: string): string[] {
   const text = fs.readFileSync(path.join(ROOT, document), 'utf-8')
 
@@ -76,9 +66,7 @@ export function codeIn (document: string, language: string): string[] {
 
 const tarballs = new Map<string, Promise<string>>()
 
-/**
- * What `npm pack` makes of a package
- */
+/** What `npm pack` makes of a package */
 export async function tarball (directory: string): Promise<string> {
   const packed = tarballs.get(directory) ?? pack(directory)
   tarballs.set(directory, packed)
@@ -93,9 +81,7 @@ async function pack (directory: string): Promise<string> {
   return path.join(destination, fs.readdirSync(destination)[0])
 }
 
-/**
- * It is gone when this process ends
- */
+/** It is gone when this process ends */
 export function emptyDirectory (): string {
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'libp2p-reuseport-tcp-'))
   process.once('exit', () => { fs.rmSync(directory, { recursive: true, force: true }) })

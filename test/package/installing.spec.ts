@@ -4,9 +4,7 @@ import { expect } from 'aegir/chai'
 import { COMMAND, LIBRARY, emptyDirectory, installed, manifestIn, run, tarball } from './installed.ts'
 
 describe('npm install', () => {
-  /**
-   * How many packages npm would install in an empty project
-   */
+  /** How many packages npm would install in an empty project */
   async function packagesOf (name: string): Promise<number> {
     const directory = emptyDirectory()
     await run(directory, 'npm', 'install', '--prefer-offline', '--package-lock-only', name)

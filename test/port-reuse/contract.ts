@@ -7,9 +7,7 @@ import type { Endpoint } from '../../src/endpoint.ts'
 import type { Strategy } from '../../src/port-reuse/port-reuse.ts'
 import type { AddressInfo, Socket } from 'node:net'
 
-/**
- * Where a strategy listens, and a destination that can be dialed from there
- */
+/** Where a strategy listens, and a destination that can be dialed from there */
 const LISTENING = [['127.0.0.1', '127.0.0.1'], ['::1', '::1'], ['0.0.0.0', '127.0.0.1'], ['::', '::1']]
 
 interface Listening {
@@ -17,9 +15,7 @@ interface Listening {
   local: Endpoint
 }
 
-/**
- * Listens, and checks that the strategy says where, or leaves it to the server
- */
+/** Listens, and checks that the strategy says where, or leaves it to the server */
 async function listen (strategy: Strategy, { host, port }: Endpoint, sharePort = false): Promise<Listening> {
   const server = net.createServer()
   const listening = once(server, 'listening')
@@ -34,9 +30,7 @@ async function listen (strategy: Strategy, { host, port }: Endpoint, sharePort =
   return { server, local: { host, port: address.port } }
 }
 
-/**
- * The error of a dial, whether it is thrown or arrives as an event
- */
+/** The error of a dial, whether it is thrown or arrives as an event */
 async function failureOf (dial: () => Socket | Promise<Socket>): Promise<any> {
   try {
     const socket = await dial()
@@ -48,9 +42,7 @@ async function failureOf (dial: () => Socket | Promise<Socket>): Promise<any> {
   }
 }
 
-/**
- * What every strategy does for a listener
- */
+/** What every strategy does for a listener */
 export function listens (strategy: Strategy): void {
   for (const [host, destination] of LISTENING) {
     it(`listens at ${host}, on a port that the kernel chooses`, async () => {
@@ -109,9 +101,7 @@ export function listens (strategy: Strategy): void {
   })
 }
 
-/**
- * What every strategy does for a dial, if ports can be reused
- */
+/** What every strategy does for a dial, if ports can be reused */
 export function dialsFromListeningPorts (strategy: Strategy): void {
   for (const [host, destination] of LISTENING) {
     it(`dials from the port that is listened on at ${host}, several times at once, and the listener goes on accepting`, async () => {

@@ -62,9 +62,7 @@ describe('strategy of port reuse', () => {
     dialPort = await freePort()
   })
 
-  /**
-   * Listens as any server does, and dials from another port
-   */
+  /** Listens as any server does, and dials from another port */
   const madeUp: PortReuse = {
     support: { available: true, name: 'made up' },
     listen: (server, { host, port }, { backlog }) => {

@@ -3,9 +3,7 @@ import { isOwnAddress, routeSource } from '../../src/port-reuse/route.ts'
 import { runInNamespace } from '../fixtures/namespace.ts'
 import { HAS_SO_REUSEPORT } from '../fixtures/system.ts'
 
-/**
- * Addresses that are not loopback
- */
+/** Addresses that are not loopback */
 const ADDRESSES = `
 ip address add 11.0.0.1/32 dev lo
 ip address add 11.0.1.1/32 dev lo

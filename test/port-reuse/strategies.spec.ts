@@ -11,9 +11,7 @@ const BINDS = Object.entries({ 'net.BoundSocket': findBoundSocket(), 'the TCP ha
 
 const { support } = findPortReuse()
 
-/**
- * A kernel allows one of them, or none. `npm run test:bsd` tests the second one
- */
+/** A kernel allows one of them, or none. `npm run test:bsd` tests the second one */
 const STRATEGIES = [
   { name: 'SO_REUSEPORT', create: soReuseport },
   { name: 'another address of the port', create: otherAddress }

@@ -6,15 +6,11 @@ import { expect } from 'aegir/chai'
 import { within } from '../kit/wait.ts'
 import { reusesPorts, runtime } from './runtime.ts'
 
-/**
- * How long a process may take to be done, and then to end, in ms
- */
+/** How long a process may take to be done, and then to end, in ms */
 const DONE_LIMIT = 10_000
 const END_LIMIT = 2_000
 
-/**
- * To run a TypeScript file, and fetch nothing
- */
+/** To run a TypeScript file, and fetch nothing */
 const ARGUMENTS = {
   node: ['--experimental-strip-types', '--no-warnings'],
   bun: ['--no-install'],

@@ -22,9 +22,7 @@ import type { Socket } from 'node:net'
  */
 const CLOSE_LIMIT = 800
 
-/**
- * How much is sent, in bytes
- */
+/** How much is sent, in bytes */
 const LENGTH = 100_000
 
 const hasIPv6 = Object.values(os.networkInterfaces()).flat().some(own => own?.address === '::1')

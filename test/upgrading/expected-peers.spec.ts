@@ -23,9 +23,7 @@ describe('expected peers', () => {
 
   afterEach(() => { mock.timers.reset() })
 
-  /**
-   * Punches, until the test resolves or rejects `dialing`
-   */
+  /** Punches, until the test resolves or rejects `dialing` */
   function punch (address = `/ip4/${HOST}/tcp/4001/p2p/${PEER}`): { dialing: DeferredPromise<string>, outcome: Promise<string> } {
     const dialing = pDefer<string>()
     const ma = multiaddr(address)

@@ -6,9 +6,7 @@ import { until } from '../kit/wait.ts'
 import type { ConnectionGater, Libp2p, MultiaddrConnection } from '@libp2p/interface'
 import type { Libp2pOptions } from 'libp2p'
 
-/**
- * In ms
- */
+/** In ms */
 const TIMEOUT = 5_000
 
 /**
@@ -33,9 +31,7 @@ describe('limits of inbound connections', () => {
     return node.components.transportManager.dial(multiaddr(address), { ...options, signal: AbortSignal.timeout(TIMEOUT) })
   }
 
-  /**
-   * Stands in for the relayed connection that they have while they punch
-   */
+  /** Stands in for the relayed connection that they have while they punch */
   async function connect (node: Libp2p, peer: Libp2p): Promise<void> {
     await dial(node, peer.getMultiaddrs()[0].toString(), { reusePort: false })
   }

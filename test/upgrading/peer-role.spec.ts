@@ -14,9 +14,7 @@ import type { Libp2p, MultiaddrConnection, Upgrader } from '@libp2p/interface'
 import type { Libp2pOptions } from 'libp2p'
 import type { Socket } from 'node:net'
 
-/**
- * A line as multistream-select sends it
- */
+/** A line as multistream-select sends it */
 function line (text: string): Buffer {
   return Buffer.concat([Buffer.from([text.length + 1]), Buffer.from(`${text}\n`)])
 }
@@ -37,9 +35,7 @@ describe('simultaneous open', () => {
   describe('seen in the first bytes of the peer', () => {
     let local: TestTransport
 
-    /**
-     * Sends a proposal, reads what the peer sends, and fails
-     */
+    /** Sends a proposal, reads what the peer sends, and fails */
     function failingUpgrader (encrypter: string, expected: number): Upgrader {
       return {
         ...rawUpgrader(async (connection: MultiaddrConnection) => {

@@ -18,9 +18,7 @@ import type { Connection, Libp2p } from '@libp2p/interface'
 import type { Libp2pOptions } from 'libp2p'
 import type { Socket } from 'node:net'
 
-/**
- * In ms. More than a responder waits for an initiator
- */
+/** In ms. More than a responder waits for an initiator */
 const TIMEOUT = 5_000
 
 /**
@@ -29,9 +27,7 @@ const TIMEOUT = 5_000
  */
 const UNANSWERED_BYTES = 24 + 20 + 8
 
-/**
- * The role that DCUtR gives one end of a hole punch
- */
+/** The role that DCUtR gives one end of a hole punch */
 type Role = 'initiator' | 'responder'
 
 describe('roles in a private network', () => {
@@ -84,9 +80,7 @@ describe('roles in a private network', () => {
     })
   }
 
-  /**
-   * Punches in vain, as in front of a symmetric NAT. The peer's own dial is expected then
-   */
+  /** Punches in vain, as in front of a symmetric NAT. The peer's own dial is expected then */
   async function expectPeer (node: Libp2p, peer: Libp2p): Promise<void> {
     const { port, stop } = await startServer()
     await stop()
@@ -97,9 +91,7 @@ describe('roles in a private network', () => {
     return node.getMultiaddrs()[0].decapsulate(`/p2p/${node.peerId}`).toString()
   }
 
-  /**
-   * The two nodes have one connection, it works, and they agree on who is the initiator
-   */
+  /** The two nodes have one connection, it works, and they agree on who is the initiator */
   async function expectConnected (initiator: Libp2p, responder: Libp2p): Promise<void> {
     await until(() => initiator.getConnections().length === 1 && responder.getConnections().length === 1)
     const [outbound] = initiator.getConnections()

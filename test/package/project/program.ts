@@ -1,6 +1,4 @@
-/**
- * Names all that this package exports, the way that users do. It is compiled, not run
- */
+/** Names all that this package exports, the way that users do. It is compiled, not run */
 
 import { circuitRelayTransport } from '@libp2p/circuit-relay-v2'
 import { identify } from '@libp2p/identify'
@@ -46,9 +44,7 @@ const init: Required<ReuseportTcpInit> = {
 
 const serviceInit: DCUtRServiceInit = { timeout: 5_000, retries: 3 }
 
-/**
- * The services of a node have the types that they were given
- */
+/** The services of a node have the types that they were given */
 export async function holePuncher (): Promise<Record<string, NatMapping>> {
   const node = await createLibp2p({
     addresses: { listen: ['/ip4/0.0.0.0/tcp/4001', '/p2p-circuit'] },
@@ -106,9 +102,7 @@ export async function withoutUpgrader (components: ReuseportTcpComponents = { lo
   return duplex
 }
 
-/**
- * It is a transport like any other, and knows more
- */
+/** It is a transport like any other, and knows more */
 export function observers (transport: Transport & ReuseportTcpTransport, upgrader: Upgrader): number {
   const options: ReuseportTcpCreateListenerOptions = { upgrader, ...socketOptions }
   const listener: Listener = transport.createListener(options)
