@@ -19,6 +19,7 @@
 
 import { randomInt } from 'node:crypto'
 import { parseArgs } from 'node:util'
+import pMap from 'p-map'
 import { choose, parseCount, parseOrExit } from '../kit/arguments.ts'
 import { print } from '../kit/print.ts'
 import { end, requireLab } from '../lab/requirements.ts'
@@ -33,6 +34,9 @@ import type { Implementation } from '../interop/implementations.ts'
 
 const TRANSPORTS: Implementation[] = ['js', '@libp2p/tcp']
 
+/** How many parts are played at a time. Most of them wait most of the time */
+const PARTS_AT_ONCE = 2
+
 /** How many scenes are played at a time. Fewer where the time that a punch takes is of interest */
 const CONCURRENCY = 4
 const FEW = 2
@@ -46,7 +50,7 @@ const WEATHER = [{ latency: 20, loss: 3, jitter: 20 }, { latency: 150, loss: 5, 
 const MAX_SEED = 2 ** 32
 
 const PARTS: Record<string, () => Promise<string[]>> = {
-  'mutual-dials': async () => testMutualDials(latencies, rounds ?? 20),
+  'mutual-dials': async () => testMutualDials(latencies, rounds ?? 10),
   'hole-punching': async () => testHolePunching(natPairs(rounds ?? 3), FEW),
   lossy: async () => testHolePunching(weather().map(each => lossy(each.latency, each, rounds ?? 8)), CONCURRENCY),
   far: async () => testHolePunching([far(rounds ?? 2)], FEW),
@@ -91,14 +95,17 @@ const { parts, rounds, latencies, loss, jitter, seed, drops, transport } = parse
 
 await requireLab()
 
-const failures: string[] = []
+print(`${parts.join(', ')}. This may take minutes`, '')
 
-for (const part of parts) {
-  print(`${part}. This may take minutes`, '')
-  failures.push(...await PARTS[part]())
-}
+const failures = await pMap(parts, async part => {
+  const start = Date.now()
+  const failed = await PARTS[part]()
+  print(`That was ${part}, in ${Math.round((Date.now() - start) / 1_000)} s`, '')
 
-end(failures)
+  return failed
+}, { concurrency: PARTS_AT_ONCE })
+
+end(failures.flat())
 
 /** As asked for, or the usual ones */
 function weather (): Array<Parameters<typeof lossy>[1] & { latency: number }> {

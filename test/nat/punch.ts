@@ -23,11 +23,11 @@ const CLOSE_TIMEOUT = 10_000
 const GO_NOTICES = 5_500
 
 /**
- * How much is echoed over the direct connection, and how often in vain a relayed connection is
+ * How much is echoed over the direct connection, and how often the relay and the other peer are
  * dialed on a network that loses frames
  */
 const ECHO_LENGTH = 60_000
-const RELAYED_DIALS = 3
+const MAX_DIALS = 3
 
 /**
  * For how long nothing must come to the relay until all is done there, in ms: four round trips.
@@ -83,16 +83,16 @@ export async function stateOf (peer: Peer): Promise<State> {
 /** A dials B over the relay, and both punch. Then all that must be so is verified */
 export async function punch (scene: Scene, { a, b, relayOfA, relayOfB, relayBytes }: Cast): Promise<Round> {
   if (scene.isConnected === true) {
-    await dialRelayed(scene, a, relayOfA)
+    await askOften(scene, async () => a.ask('dial', relayOfA))
   }
 
-  await b.ask('reserve', relayOfB)
+  await askOften(scene, async () => b.ask('reserve', relayOfB))
 
   if (a.implementation === 'go' || b.implementation === 'go') {
     await delay(GO_NOTICES)
   }
 
-  await dialRelayed(scene, a, `${relayOfA}/p2p-circuit/p2p/${b.id}`)
+  await askOften(scene, async () => a.ask('dial', `${relayOfA}/p2p-circuit/p2p/${b.id}`))
 
   const [relayed, outcome] = await Promise.all([a.event({ event: 'connected', peer: b.id, relayed: true }), outcomeOf(a, b)])
   const attempts = b.implementation === 'js' ? attemptsOf(b, a) : attemptsOf(a, b)
@@ -121,14 +121,14 @@ export async function punch (scene: Scene, { a, b, relayOfA, relayOfB, relayByte
   return { outcome, attempts, wrong, time: Math.max(...direct.map(({ at = NaN }) => at)) - (relayed.at ?? NaN) }
 }
 
-/** On a network that loses frames a dial may take longer than libp2p allows */
-async function dialRelayed ({ lab }: Scene, peer: Peer, address: string): Promise<void> {
+/** On a network that loses frames a dial may take longer than libp2p allows. So it is repeated */
+async function askOften ({ lab }: Scene, ask: () => Promise<unknown>): Promise<void> {
   for (let dials = 1; ; dials++) {
     try {
-      await peer.ask('dial', address)
+      await ask()
       return
     } catch (err) {
-      if (lab?.loss == null || dials === RELAYED_DIALS) {
+      if (lab?.loss == null || dials === MAX_DIALS) {
         throw err
       }
     }
