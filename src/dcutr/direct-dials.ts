@@ -2,6 +2,7 @@ import { abortError } from '../abort.ts'
 import { CONNECTION_ATTEMPT_DELAY_MS, race } from '../dialing/race.ts'
 import { MAX_DIALS, PeerAddresses } from './peer-addresses.ts'
 import { Turns } from './turns.ts'
+import type { PunchDial } from './punch.ts'
 import type { Asker, FailedPeers } from './turns.ts'
 import type { Attempt, RaceOptions } from '../dialing/race.ts'
 import type { ReuseportTcpDialOptions } from '../options.ts'
@@ -16,23 +17,17 @@ export interface DirectDialsComponents {
   connectionGater?: ConnectionGater
 }
 
-/** One dial or several, for one purpose */
-export interface DialsInit {
+/** What is dialed, for whom, and as what */
+export interface WantedDials {
+  peer: PeerId
+  asker: Asker
+  multiaddrs: Multiaddr[]
+
   /** The role of a hole punch, which comes from the listening port. A plain dial has no role */
   role?: Role
 
   /** What the dials are for. A connection that opens after it has aborted is closed */
   signal: AbortSignal
-
-  /** Is called when an address is connected, before the upgrade */
-  onConnected?(): void
-}
-
-/** What is dialed for whom */
-export interface Wanted extends DialsInit {
-  peer: PeerId
-  asker: Asker
-  multiaddrs: Multiaddr[]
 }
 
 /** The port and the role of a dial: options of `reuseportTcp()`, which libp2p passes on to it */
@@ -71,16 +66,17 @@ export class DirectDials {
     return this.#addresses.select(peer, multiaddrs)
   }
 
-  /** An attempt for each address */
-  attempts ({ peer, asker, multiaddrs, ...init }: Wanted): Array<Attempt<Connection>> {
-    const dialInTurn = (ma: Multiaddr): Attempt<Connection> => async signal => {
-      return this.#turns(init.role).run(asker, signal, async () => this.#dial(ma, signal, init))
-    }
+  /** A dial for each address */
+  dialsOf (wanted: WantedDials): PunchDial[] {
+    const { peer, asker, multiaddrs, role } = wanted
 
-    return multiaddrs.map((ma): Attempt<Connection> => async signal => {
+    return multiaddrs.map((ma): PunchDial => async (signal, onConnected) => {
       const resolved = await this.#addresses.resolve(peer, ma, asker, signal)
+      const inTurn = resolved.map((address): Attempt<Connection> => async raced => {
+        return this.#turns(role).run(asker, raced, async () => this.#dial(address, wanted, raced, onConnected))
+      })
 
-      return race(resolved.map(dialInTurn), raceOptions(signal))
+      return race(inTurn, raceOptions(signal))
     })
   }
 
@@ -93,10 +89,12 @@ export class DirectDials {
    *
    * @throws {Error} if none may be dialed, or none answers
    */
-  async plain (wanted: Omit<Wanted, 'role'>): Promise<Connection> {
+  async plain (wanted: Omit<WantedDials, 'role'>): Promise<Connection> {
     const multiaddrs = await this.select(wanted.peer, wanted.multiaddrs)
 
-    return race(this.attempts({ ...wanted, multiaddrs }), raceOptions(wanted.signal))
+    const attempts = this.dialsOf({ ...wanted, multiaddrs }).map((dial): Attempt<Connection> => async signal => dial(signal, () => {}))
+
+    return race(attempts, raceOptions(wanted.signal))
   }
 
   /**
@@ -110,14 +108,14 @@ export class DirectDials {
     return this.#open(multiaddr, options, options.signal)
   }
 
-  async #dial (ma: Multiaddr, signal: AbortSignal, { role, signal: purpose, onConnected }: DialsInit): Promise<Connection> {
+  async #dial (ma: Multiaddr, { role, signal: purpose }: WantedDials, signal: AbortSignal, onConnected: () => void): Promise<Connection> {
     if (role == null) {
       return this.#open(ma, { signal, reusePort: false }, purpose)
     }
 
     const onProgress = ({ type }: ProgressEvent): void => {
       if (type === 'tcp:source-port') {
-        onConnected?.()
+        onConnected()
       }
     }
 

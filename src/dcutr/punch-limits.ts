@@ -1,6 +1,8 @@
 import { TimeoutError } from '@libp2p/interface'
 import { withSignals } from '../abort.ts'
-import { dataRetransmission, dialedSilence } from '../upgrading/time-limits.ts'
+import { rulesOf } from '../upgrading/roles.ts'
+import { FIRST_RETRANSMISSION_MS, dataRetransmission } from '../upgrading/time-limits.ts'
+import type { Role } from '../upgrading/roles.ts'
 import type { Connection } from '@libp2p/interface'
 
 /**
@@ -32,8 +34,15 @@ export interface PunchLimits {
   /** Until an address of the peer is connected */
   readonly connecting: number
 
-  /** From then on, until the connection is upgraded. Then again, until the peer has answered */
-  readonly upgrading: number
+  /**
+   * From then on, until the connection is upgraded
+   *
+   * @param took - how many ms it took to connect. This is a round trip or more
+   */
+  upgrading(took: number): number
+
+  /** From then on, until the peer has answered */
+  readonly answering: number
 }
 
 /**
@@ -41,17 +50,28 @@ export interface PunchLimits {
  * the relay. The direct one is rarely longer. Of two frames in a row, both may be lost: two SYNs,
  * or data that is sent again. Then a new attempt is faster than waiting
  *
+ * @param role
  * @param roundTrip - in ms
  */
-export function punchLimits (roundTrip: number): PunchLimits {
+export function punchLimits (role: Role, roundTrip: number): PunchLimits {
   const longest = Math.min(roundTrip, LONGEST_ROUND_TRIP_MS)
 
   return {
     connecting: THIRD_SYN_MS + longest + LEEWAY_MS,
-    // the silence, three round trips for multistream, noise and yamux, then data that is sent
-    // again, and again after twice the time
-    upgrading: Math.min(dialedSilence(Math.min(longest, 500)) + 3 * longest + 3 * dataRetransmission(longest), LONGEST_UPGRADE_MS)
+    upgrading: took => Math.min(rulesOf(role).silence(took) + threeRoundTrips(Math.min(longest, took)), LONGEST_UPGRADE_MS),
+    answering: Math.min(threeRoundTrips(longest), LONGEST_UPGRADE_MS)
   }
+}
+
+/**
+ * How long multistream, noise and yamux take, in ms. Data is sent again if it is lost, and after
+ * twice the time if it is lost again. If the handshake gave no round trip time, one loss takes
+ * {@link FIRST_RETRANSMISSION_MS}
+ */
+function threeRoundTrips (roundTrip: number): number {
+  const lost = dataRetransmission(roundTrip)
+
+  return 3 * roundTrip + Math.max(lost + 2 * lost, FIRST_RETRANSMISSION_MS + lost)
 }
 
 /**
@@ -65,7 +85,7 @@ export function punchLimits (roundTrip: number): PunchLimits {
  */
 export async function withPunchLimits <T> (signals: AbortSignal[], { connecting, upgrading }: PunchLimits, relayed: Connection, punch: (signal: AbortSignal, onConnected: () => void) => Promise<T>): Promise<T> {
   const expired = new AbortController()
-  const connectBy = Date.now() + connecting
+  const started = Date.now()
   let mayProlong = false
   const expire = (): void => {
     if (mayProlong && relayed.status !== 'open') {
@@ -77,11 +97,11 @@ export async function withPunchLimits <T> (signals: AbortSignal[], { connecting,
   }
   let timer = setTimeout(expire, connecting)
   const onConnected = (): void => {
-    const left = connectBy - Date.now()
+    const took = Date.now() - started
 
-    if (left > 0) {
+    if (took < connecting) {
       clearTimeout(timer)
-      timer = setTimeout(expire, Math.max(left, upgrading))
+      timer = setTimeout(expire, Math.max(connecting - took, upgrading(took)))
       mayProlong = true
     }
   }

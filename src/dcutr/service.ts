@@ -57,9 +57,9 @@ import { punch } from './punch.ts'
 import { FailedPeers, Turns } from './turns.ts'
 import type { DcutrEvents, HolePunchAttempt, HolePunchEnd, Progress } from './events.ts'
 import type { Procedure, WantedPunch } from './libp2p-dcutr.ts'
+import type { PunchDial } from './punch.ts'
 import type { Asker } from './turns.ts'
 import type { Rules } from '../check-options.ts'
-import type { Attempt } from '../dialing/race.ts'
 import type { NatMapping } from '../observed/nat-mapping.ts'
 import type { ObservedEndpoint } from '../observed/observed.ts'
 import type { ReuseportTcpTransport } from '../transport.ts'
@@ -406,11 +406,11 @@ class DcutrService extends TypedEventEmitter<DcutrEvents> implements Dcutr, Star
   async #connect ({ role, relayed, multiaddrs, roundTrip, limit }: WantedPunch, stopped: AbortSignal): Promise<Connection> {
     const peer = relayed.remotePeer
     const asker = askerOf(relayed)
-    const limits = punchLimits(roundTrip)
+    const limits = punchLimits(role, roundTrip)
     const signals = [stopped, ...limit == null ? [] : [limit]]
     const existing = this.#directConnection(peer)
     // it may be dead. So it is only one of the ways, until the peer answers over it
-    const answers: Array<Attempt<Connection>> = existing == null
+    const answers: PunchDial[] = existing == null
       ? []
       : [async signal => {
           await untilAnswered(existing, signal)
@@ -424,12 +424,13 @@ class DcutrService extends TypedEventEmitter<DcutrEvents> implements Dcutr, Star
 
     const connection = await withPunchLimits(signals, limits, relayed, async (signal, onConnected) => punch({
       peer,
-      dials: [...this.#dials.attempts({ peer, asker, multiaddrs, role, signal: stopped, onConnected }), ...answers],
+      dials: [...this.#dials.dialsOf({ peer, asker, multiaddrs, role, signal: stopped }), ...answers],
+      onConnected,
       events: this.#components.events,
       signal
     }))
 
-    await withSignals([...signals, AbortSignal.timeout(limits.upgrading)], async signal => untilAnswered(connection, signal))
+    await withSignals([...signals, AbortSignal.timeout(limits.answering)], async signal => untilAnswered(connection, signal))
 
     return connection
   }

@@ -8,7 +8,7 @@
  * sections 2 and 5; Linux' TCP_TIMEOUT_INIT). The same is true for data, if the handshake gave
  * no round trip time
  */
-const FIRST_RETRANSMISSION_MS = 1_000
+export const FIRST_RETRANSMISSION_MS = 1_000
 
 /** The delay that a busy peer or a late timer may add, in ms */
 const LEEWAY_MS = 250

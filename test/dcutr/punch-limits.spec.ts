@@ -1,10 +1,11 @@
 import { mock } from 'node:test'
 import { expect } from 'aegir/chai'
 import { punchLimits, withPunchLimits } from '../../src/dcutr/punch-limits.ts'
+import { dialedSilence } from '../../src/upgrading/time-limits.ts'
 import type { Connection } from '@libp2p/interface'
 
 describe('the limits of a punch', () => {
-  const limits = { connecting: 3_000, upgrading: 2_000 }
+  const limits = { connecting: 3_000, upgrading: () => 2_000, answering: 0 }
   let relayed: Pick<Connection, 'status'>
 
   beforeEach(() => {
@@ -59,16 +60,28 @@ describe('the limits of a punch', () => {
   })
 
   it('cover two lost frames in a row and an upgrade, near and far', () => {
-    // the third SYN leaves after 3 s; an upgrade takes three round trips, and data that is lost
-    // twice three times as long as it takes to notice
-    for (const [roundTrip, upgrading] of [[40, 3 * 40 + 3 * 240], [600, 3 * 600 + 3 * 1_800], [1_200, 10_000]]) {
-      const found = punchLimits(roundTrip)
+    // the third SYN leaves after 3 s. An upgrade takes three round trips. Data that is lost twice
+    // takes three times as long as it takes to notice, and 1,000 longer than that after a
+    // simultaneous open
+    for (const [roundTrip, upgrading] of [[40, 3 * 40 + 1_000 + 240], [600, 3 * 600 + 3 * 1_800], [1_200, 10_000]]) {
+      const found = punchLimits('initiator', roundTrip)
       expect(found.connecting).to.be.within(3_000 + roundTrip, 3_500 + roundTrip)
-      expect(found.upgrading).to.be.within(upgrading, 10_000)
+      expect(found.upgrading(roundTrip)).to.equal(upgrading)
+      expect(found.answering).to.equal(upgrading)
     }
   })
 
+  it('cover the silence of a responder', () => {
+    expect(punchLimits('responder', 40).upgrading(40)).to.equal(dialedSilence(40) + punchLimits('initiator', 40).upgrading(40))
+  })
+
+  it('follow the direct round trip if it is shorter than the one over the relay', () => {
+    expect(punchLimits('initiator', 600).upgrading(40)).to.equal(punchLimits('initiator', 40).upgrading(40))
+  })
+
   it('do not follow a round trip that a peer stretches', () => {
-    expect(punchLimits(60_000)).to.deep.equal(punchLimits(2_000))
+    for (const limit of ['connecting', 'answering'] as const) {
+      expect(punchLimits('initiator', 60_000)[limit]).to.equal(punchLimits('initiator', 2_000)[limit])
+    }
   })
 })

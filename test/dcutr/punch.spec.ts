@@ -24,7 +24,7 @@ describe('punch', () => {
   }
 
   function options (dials: PunchOptions['dials']): PunchOptions {
-    return { peer: PEER, dials, events, signal: controller.signal }
+    return { peer: PEER, dials, onConnected: () => {}, events, signal: controller.signal }
   }
 
   function arrive (detail: Connection): void {
@@ -70,6 +70,15 @@ describe('punch', () => {
   it('fails with the first error when nothing arrives', async () => {
     await expect(punch(options([async () => { throw new Error('first') }, async () => { throw new Error('second') }])))
       .to.eventually.be.rejected().with.property('message', 'first')
+  })
+
+  it('does not wait for the connection of the peer if the peer has refused one', async () => {
+    const reset: PunchOptions['dials'][0] = async (_, onConnected) => {
+      onConnected()
+      throw new Error('reset')
+    }
+    await expect(punch({ ...options([reset]), signal: AbortSignal.timeout(500) })).to.eventually.be.rejected()
+      .with.property('message', 'reset')
   })
 
   it('ends with the signal', async () => {
