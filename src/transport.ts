@@ -357,10 +357,10 @@ export class ReuseportTcp extends TypedEventEmitter<PortReuseEvents> implements 
     }
   }
 
-  #followDialed (from: DialedFrom, { localAddress }: Socket, began: number): ConnectionFollower | undefined {
+  #followDialed (from: DialedFrom, socket: Socket, began: number): ConnectionFollower | undefined {
     switch (from.kind) {
       case 'reused':
-        return this.#follow({ local: from.local, remote: from.remote, dialed: true, began, source: localAddress })
+        return this.#follow({ local: from.local, remote: from.remote, dialed: true, began, source: () => socket.localAddress })
       case 'ephemeral':
         return {
           opened: connection => { this.#observed?.opened(connection, { dialed: true, began }) },

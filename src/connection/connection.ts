@@ -76,7 +76,10 @@ export interface ConnectionFollower {
 
 /** A raw TCP or unix socket connection: not encrypted, not multiplexed */
 export interface RawConnection extends MultiaddrConnection {
-  /** The local end. A dialed unix socket has none */
+  /**
+   * The local end. A dialed unix socket has none. A closed connection only knows it if somebody
+   * has asked for it before
+   */
   readonly localAddr?: Multiaddr
 
   /**
@@ -137,7 +140,6 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
   finBeforeReset = false
   readonly #socket: Socket
   readonly #writer: BatchWriter
-  readonly #local: Partial<Endpoint>
   #follower?: ConnectionFollower
   #localAddr?: Multiaddr
 
@@ -170,8 +172,6 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
     this.#socket = socket
     this.#writer = new BatchWriter(socket, () => { this.safeDispatchEvent('drain') })
     this.#localAddr = init.localAddr
-    // read now: a closed socket no longer knows its local end
-    this.#local = { host: socket.localAddress, port: socket.localPort }
     this.#follower = init.follower
 
     const onData = (data: Uint8Array): void => {
@@ -194,9 +194,9 @@ class SocketConnection extends AbstractMultiaddrConnection implements RawConnect
     this.#follower?.opened(this)
   }
 
-  /** The multiaddr is made at the first call, because most connections never need it */
+  /** The system is asked at the first call, because most connections never need it */
   get localAddr (): Multiaddr | undefined {
-    this.#localAddr ??= addressOf(this.#local)
+    this.#localAddr ??= addressOf({ host: this.#socket.localAddress, port: this.#socket.localPort })
 
     return this.#localAddr
   }

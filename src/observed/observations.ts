@@ -134,15 +134,23 @@ export class Observations {
     return true
   }
 
-  /** The connection has closed. Its observation is forgotten ten minutes later */
-  close (connection: object, now: number = Date.now()): void {
+  /**
+   * The connection has closed. Its observation is forgotten ten minutes later
+   *
+   * @returns false if there is none, or if the connection had closed before
+   */
+  close (connection: object, now: number = Date.now()): boolean {
     const kept = this.#byConnection.get(connection)
 
-    if (kept != null && kept.closed == null) {
-      this.#byWorth[worthOf(kept)].delete(kept)
-      kept.closed = now
-      this.#byWorth[worthOf(kept)].add(kept)
+    if (kept == null || kept.closed != null) {
+      return false
     }
+
+    this.#byWorth[worthOf(kept)].delete(kept)
+    kept.closed = now
+    this.#byWorth[worthOf(kept)].add(kept)
+
+    return true
   }
 
   /** The votes about each listening endpoint that has any */

@@ -122,8 +122,8 @@ export interface OwnConnection {
   /** When the connection began to open, in ms. It is only compared to others */
   readonly began: number
 
-  /** The address of this host that the connection was dialed from */
-  readonly source?: string
+  /** Returns the address of this host that the connection was dialed from, while it is open */
+  source?(): string | undefined
 }
 
 /** What the last events said about a listening endpoint */
@@ -186,16 +186,16 @@ export class Observed {
   /** The connection has closed. Later reports of its peer are ignored */
   closed ({ timeline }: Pick<RawConnection, 'timeline'>): void {
     const own = this.#connections.get(timeline)
+    this.#connections.delete(timeline)
 
-    if (own == null) {
+    // most peers have reported nothing
+    if (own?.local == null || !this.#observations.close(own)) {
       return
     }
 
-    this.#observations.close(own)
-    this.#connections.delete(timeline)
     this.#tellExpiry()
 
-    if (own.dialed && own.local != null) {
+    if (own.dialed) {
       this.#logErrors(() => { this.#review(own.local) })
     }
   }
@@ -247,9 +247,10 @@ export class Observed {
       return
     }
 
-    const { local, remote, dialed, began, source } = own
+    const { local, remote, dialed, began } = own
 
     if (this.#init.isListening(local)) {
+      const source = own.source?.()
       const counts = this.#observations.add(own, {
         local,
         external,
