@@ -108,14 +108,15 @@ export class DirectDials {
     return this.#open(multiaddr, options, options.signal)
   }
 
-  async #dial (ma: Multiaddr, { role, signal: purpose }: WantedDials, signal: AbortSignal, onConnected: () => void): Promise<Connection> {
+  async #dial (ma: Multiaddr, { role, signal: purpose }: WantedDials, signal: AbortSignal, onConnected: (took: number) => void): Promise<Connection> {
     if (role == null) {
       return this.#open(ma, { signal, reusePort: false }, purpose)
     }
 
+    const began = performance.now()
     const onProgress = ({ type }: ProgressEvent): void => {
       if (type === 'tcp:source-port') {
-        onConnected()
+        onConnected(performance.now() - began)
       }
     }
 

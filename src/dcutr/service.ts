@@ -52,7 +52,7 @@ import { DirectDials } from './direct-dials.ts'
 import { failureOf, reasonOf } from './events.ts'
 import { AddressLearner } from './learn-address.ts'
 import { wrapDcutr } from './libp2p-dcutr.ts'
-import { punchLimits, withPunchLimits } from './punch-limits.ts'
+import { punchLimits } from './punch-limits.ts'
 import { punch } from './punch.ts'
 import { FailedPeers, Turns } from './turns.ts'
 import type { DcutrEvents, HolePunchAttempt, HolePunchEnd, Progress } from './events.ts'
@@ -422,10 +422,10 @@ class DcutrService extends TypedEventEmitter<DcutrEvents> implements Dcutr, Star
       this.#countWait(asker)
     }
 
-    const connection = await withPunchLimits(signals, limits, relayed, async (signal, onConnected) => punch({
-      peer,
+    const connection = await withSignals(signals, async signal => punch({
+      relayed,
       dials: [...this.#dials.dialsOf({ peer, asker, multiaddrs, role, signal: stopped }), ...answers],
-      onConnected,
+      limits,
       events: this.#components.events,
       signal
     }))

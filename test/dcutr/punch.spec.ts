@@ -3,6 +3,7 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
 import { TypedEventEmitter } from 'main-event'
+import { punchLimits } from '../../src/dcutr/punch-limits.ts'
 import { punch } from '../../src/dcutr/punch.ts'
 import type { PunchOptions } from '../../src/dcutr/punch.ts'
 import type { Connection, Libp2pEvents } from '@libp2p/interface'
@@ -24,7 +25,7 @@ describe('punch', () => {
   }
 
   function options (dials: PunchOptions['dials']): PunchOptions {
-    return { peer: PEER, dials, onConnected: () => {}, events, signal: controller.signal }
+    return { relayed: connection(), dials, limits: punchLimits('initiator', 40), events, signal: controller.signal }
   }
 
   function arrive (detail: Connection): void {
@@ -74,7 +75,7 @@ describe('punch', () => {
 
   it('does not wait for the connection of the peer if the peer has refused one', async () => {
     const reset: PunchOptions['dials'][0] = async (_, onConnected) => {
-      onConnected()
+      onConnected(40)
       throw new Error('reset')
     }
     await expect(punch({ ...options([reset]), signal: AbortSignal.timeout(500) })).to.eventually.be.rejected()
