@@ -1,8 +1,9 @@
 /**
  * Measures this transport next to `@libp2p/tcp`, in turn, on loopback: where the figures of
- * README.md and docs/performance.md come from. It needs Linux. A run of all rows with at least 5
- * pairs writes them, the chart, and results.json. Any other run only prints. The exit code is 1 if
- * a measurement failed.
+ * README.md and docs/performance.md come from. It needs Linux. The last row, `punch`, is not
+ * compared with anything, and needs root: it is played in the lab of network namespaces. A run of
+ * all rows with at least 5 pairs writes the figures, the chart, and results.json. Any other run only
+ * prints. The exit code is 1 if a measurement failed.
  *
  * - `npm run bench`
  * - `npm run bench -- --rows dials,send`: all rows whose names begin with one of these words
@@ -17,11 +18,13 @@ import { parseArgs } from 'node:util'
 import { parseCount, parseOrExit } from '../test/kit/arguments.ts'
 import { print } from '../test/kit/print.ts'
 import { check, read, write } from './documents.ts'
+import { measurePunch } from './punch.ts'
 import { formatRun, formatTables } from './report.ts'
 import { ENOUGH_PAIRS, describeRun, measureInTurn } from './results.ts'
 import { ROWS } from './rows.ts'
 import type { Results } from './results.ts'
-import type { Row } from './rows.ts'
+
+const NAMES = [...ROWS.map(({ name }) => name), 'punch']
 
 const options = parseOrExit(() => {
   const { values } = parseArgs({
@@ -33,7 +36,7 @@ const options = parseOrExit(() => {
     }
   })
 
-  return { ...values, pairs: parseCount('--pairs', values.pairs), rows: rowsNamed(values.rows) }
+  return { ...values, pairs: parseCount('--pairs', values.pairs), names: namesOf(values.rows) }
 })
 
 if (options.check) {
@@ -41,20 +44,26 @@ if (options.check) {
 } else if (options.write) {
   print(`Written: ${write(read()).join(', ')}`)
 } else {
-  await run(options.rows, options.pairs)
+  await run(options.names, options.pairs)
 }
 
-async function run (rows: Row[], pairs: number): Promise<void> {
+async function run (names: string[], pairs: number): Promise<void> {
   const results: Results = { ...describeRun(), samples: {} }
   const failures: string[] = []
 
-  for (const row of rows) {
-    process.stdout.write(`${row.name}: `)
+  for (const name of names) {
+    const row = ROWS.find(row => row.name === name)
+    const onMeasure = (): void => { process.stdout.write('.') }
+    process.stdout.write(`${name}: `)
 
     try {
-      Object.assign(results.samples, await measureInTurn(row, pairs, () => { process.stdout.write('.') }))
+      if (row == null) {
+        results.punch = await measurePunch(onMeasure)
+      } else {
+        Object.assign(results.samples, await measureInTurn(row, pairs, onMeasure))
+      }
     } catch (err: any) {
-      failures.push(`FAILED: ${row.name}, ${err.message}`)
+      failures.push(`FAILED: ${name}, ${err.message}`)
     }
 
     print('')
@@ -62,7 +71,7 @@ async function run (rows: Row[], pairs: number): Promise<void> {
 
   print('', formatRun(results), '', formatTables(results), '')
 
-  if (failures.length === 0 && rows.length === ROWS.length && pairs >= ENOUGH_PAIRS) {
+  if (failures.length === 0 && names.length === NAMES.length && pairs >= ENOUGH_PAIRS) {
     print(`Written: ${write(results).join(', ')}`)
   }
 
@@ -74,14 +83,14 @@ async function run (rows: Row[], pairs: number): Promise<void> {
  *
  * @throws {Error} if no row has this name
  */
-function rowsNamed (names: string): Row[] {
-  const named = names.split(',').map(prefix => ROWS.filter(({ name }) => name.startsWith(prefix)))
+function namesOf (prefixes: string): string[] {
+  const named = prefixes.split(',').map(prefix => NAMES.filter(name => name.startsWith(prefix)))
 
-  if (named.some(rows => rows.length === 0)) {
-    throw new Error(`--rows are some of ${ROWS.map(({ name }) => name).join(', ')}, not ${names}`)
+  if (named.some(names => names.length === 0)) {
+    throw new Error(`--rows are some of ${NAMES.join(', ')}, not ${prefixes}`)
   }
 
-  return ROWS.filter(row => named.flat().includes(row))
+  return NAMES.filter(name => named.flat().includes(name))
 }
 
 function fail (reasons: string[]): void {

@@ -1,6 +1,9 @@
 import { markdownTable } from 'markdown-table'
+import { median } from '../test/kit/statistics.ts'
+import { STAGES } from './punch.ts'
 import { judge } from './results.ts'
 import { ROWS } from './rows.ts'
+import type { PunchTimes } from './punch.ts'
 import type { Compared, Judged, Results } from './results.ts'
 import type { Metric, Row } from './rows.ts'
 
@@ -18,7 +21,8 @@ const HIGHLIGHTS: Record<string, string> = {
 export function formatTables (results: Results): string {
   return [
     ...comparedTable('With noise and yamux, as a node uses connections:', judgeAll(results, ({ isUpgraded }) => isUpgraded)),
-    ...comparedTable('Without an upgrade, so without encryption:', judgeAll(results, ({ isUpgraded }) => !isUpgraded))
+    ...comparedTable('Without an upgrade, so without encryption:', judgeAll(results, ({ isUpgraded }) => !isUpgraded)),
+    ...results.punch == null ? [] : punchTable(results.punch)
   ].join('\n\n')
 }
 
@@ -57,6 +61,33 @@ function formatCompared (unit: Metric['unit'], { lost, ours, pairs, range, ratio
   const [median, low, high] = [ratio, ...range].map(value => value.toFixed(2))
 
   return [formatFigure(unit, ours), formatFigure(unit, theirs), `${median} (${low} – ${high})`, `${lost} of ${pairs}`]
+}
+
+function punchTable (times: PunchTimes): string[] {
+  const stages = STAGES.map(({ name, roundTrips, path, ms, whose }) => ({ name, times: times[name], roundTrips: `${roundTrips} ${path}`, ms, whose }))
+  const all = {
+    name: 'all',
+    times: { first: sumOf(stages.map(({ times }) => times.first)), later: sumOf(stages.map(({ times }) => times.later)) },
+    roundTrips: '',
+    ms: STAGES.reduce((sum, { ms }) => sum + ms, 0),
+    whose: ''
+  }
+
+  return ['A hole punch, stage by stage:', table(
+    ['', 'first punch', 'later punch', 'round trips', 'they take', 'whose'],
+    [...stages, all].map(({ name, times: { first, later }, roundTrips, ms, whose }) => [name, formatTimes(first), formatTimes(later), roundTrips, `${ms} ms`, whose])
+  )]
+}
+
+/** The sum of each round */
+function sumOf (stages: number[][]): number[] {
+  return stages[0].map((_, round) => stages.reduce((sum, times) => sum + times[round], 0))
+}
+
+function formatTimes (times: number[]): string {
+  const [middle, low, high] = [median(times), Math.min(...times), Math.max(...times)].map(ms => Math.round(ms))
+
+  return `${middle} ms (${low} – ${high})`
 }
 
 function table (columns: string[], rows: string[][]): string {

@@ -4,6 +4,7 @@ import { median } from '../test/kit/statistics.ts'
 import { CONTESTANTS, WARM_UP } from './measure.ts'
 import { cpuOf } from './rows.ts'
 import type { Contestant } from './measure.ts'
+import type { PunchTimes } from './punch.ts'
 import type { Metric, Row } from './rows.ts'
 
 /** The content of results.json */
@@ -16,6 +17,9 @@ export interface Results {
   version: string
   warmUp: typeof WARM_UP
   samples: Samples
+
+  /** Not in a run of other rows only */
+  punch?: PunchTimes
 }
 
 /**

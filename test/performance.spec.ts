@@ -2,6 +2,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { expect } from 'aegir/chai'
 import { check, read } from '../benchmarks/documents.ts'
+import { STAGES } from '../benchmarks/punch.ts'
 import { judge } from '../benchmarks/results.ts'
 import { ROWS } from '../benchmarks/rows.ts'
 import { median } from './kit/statistics.ts'
@@ -10,7 +11,7 @@ import type { Metric } from '../benchmarks/rows.ts'
 
 /** docs/performance.md says nothing that benchmarks/results.json contradicts */
 describe('performance', () => {
-  const { samples } = read()
+  const { punch, samples } = read()
   const page = textOf('docs/performance.md')
   const chart = textOf('benchmarks/results.svg')
   const metrics = ROWS.flatMap(({ metrics }) => metrics).filter(({ name }) => samples[name] != null)
@@ -49,6 +50,17 @@ describe('performance', () => {
         expect(parseFloat(cpuRatio)).to.be.closeTo(cpu.ratio, 0.01)
         expect(verdict).to.be.oneOf(cpu.lost > cpu.pairs / 2 ? ['worse', 'not known'] : ['better', 'equal', 'worse', 'not known'])
       }
+    })
+  }
+
+  for (const { name, ms } of STAGES) {
+    it(`a hole punch, ${name}: is in the table, next to what the round trips take`, () => {
+      const [row] = page.split('\n').filter(line => line.startsWith(`| ${name} `))
+      const [, , first, later, , roundTrips] = row.split('|').map(cell => parseFloat(cell))
+
+      expect(first).to.be.closeTo(median(punch?.[name].first ?? []), 0.5)
+      expect(later).to.be.closeTo(median(punch?.[name].later ?? []), 0.5)
+      expect(roundTrips).to.equal(ms)
     })
   }
 

@@ -113,6 +113,7 @@ export async function punch (scene: Scene, { a, b, relayOfA, relayOfB, relayByte
   }
 
   const direct = await directOf(a, b)
+  await scene.onDirect?.(a, b)
   wrong.push(...await whatTheRelayTransfers(async () => {
     await echoDirectly(a, b)
     await echoDirectly(b, a)

@@ -1,5 +1,6 @@
 import type { Expected, Outcome } from './nat-pairs.ts'
 import type { Implementation } from '../interop/implementations.ts'
+import type { Peer } from '../interop/peer.ts'
 import type { Lab, LabOptions } from '../lab/lab.ts'
 import type { Namespace } from '../lab/namespace.ts'
 
@@ -80,6 +81,9 @@ export interface Scene {
    */
   attempts?: number
   mayFail?: number
+
+  /** Is called when the peer that dialed over the relay and the other one have a direct connection */
+  onDirect?(dialer: Peer, dialed: Peer): Promise<void>
 
   /** How many rounds are played at a time */
   atOnce?: number

@@ -17,9 +17,9 @@ import { isRelayed } from '../../kit/addresses.ts'
 import { serveEcho } from '../../kit/echo.ts'
 import { startNode } from '../../kit/node.ts'
 import { inPrivateNetwork } from '../../kit/private-network.ts'
-import { tell } from './events.ts'
+import { now, tell } from './events.ts'
 import type { Dcutr } from '../../../src/dcutr/service.ts'
-import type { Connection, ConnectionEncrypter, Libp2p, Transport } from '@libp2p/interface'
+import type { Connection, ConnectionEncrypter, Libp2p, StreamMiddleware, Transport } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { ServiceFactoryMap } from 'libp2p'
 
@@ -60,17 +60,21 @@ export async function startPeer ({ listen, transport, security, seed, psk, annou
     // on a network that loses frames the relay may not answer at the start
     transportManager: { faultTolerance: FaultTolerance.NO_FATAL },
     transports: [transportOf(transport), circuitRelayTransport()],
-    connectionEncrypters: [encrypterOf(security)],
+    connectionEncrypters: [components => noteTimes(encrypterOf(security)(components))],
     // so a relay transfers nothing while the peers do nothing
     streamMuxers: [yamux({ enableKeepAlive: false })],
     services: {
       identify: identify(),
       ping: ping(),
-      // only services get at the transport manager
-      listening: ({ transportManager }): Listening => ({
-        on: async ma => transportManager.listen([ma]),
-        addresses: () => transportManager.getAddrs()
-      }),
+      // only services get at the transport manager and the registrar
+      listening: ({ registrar, transportManager }): Listening => {
+        registrar.use('/libp2p/dcutr', [tellExchange])
+
+        return {
+          on: async ma => transportManager.listen([ma]),
+          addresses: () => transportManager.getAddrs()
+        }
+      },
       // ours needs port reuse
       dcutr: transport === '@libp2p/tcp' ? libp2pDcutr() : dcutr(),
       ...AUTONATS[autonat],
@@ -122,9 +126,36 @@ export function encrypterOf (security: string): (components: any) => ConnectionE
   return security === 'tls' ? tls() : noise()
 }
 
+/** The timeline of a connection then also tells when its handshake began and ended, on a dialer */
+function noteTimes (encrypter: ConnectionEncrypter): ConnectionEncrypter {
+  const secureOutbound = encrypter.secureOutbound.bind(encrypter)
+
+  encrypter.secureOutbound = async (connection, options) => {
+    const begun = now()
+    const secured = await secureOutbound(connection, options)
+    Object.assign(connection.timeline, { handshake: [begun, now()] })
+
+    return secured
+  }
+
+  return encrypter
+}
+
+/** Tells when this end has opened the stream for the exchange of addresses, and when it has the first answer */
+const tellExchange: StreamMiddleware = (stream, connection, next) => {
+  const peer = connection.remotePeer.toString()
+
+  if (stream.direction === 'outbound') {
+    tell({ event: 'exchange', state: 'opened', peer })
+    stream.addEventListener('message', () => { tell({ event: 'exchange', state: 'answered', peer }) }, { once: true })
+  }
+
+  next(stream, connection)
+}
+
 function describe (connection: Connection): Record<string, unknown> {
-  const { remoteAddr, remotePeer, direction } = connection
+  const { remoteAddr, remotePeer, direction, timeline } = connection
   const relayed = isRelayed(connection)
 
-  return { peer: remotePeer.toString(), direction, remote: `${relayed ? remoteAddr : remoteAddr.decapsulateCode(CODE_P2P)}`, relayed }
+  return { peer: remotePeer.toString(), direction, remote: `${relayed ? remoteAddr : remoteAddr.decapsulateCode(CODE_P2P)}`, relayed, timeline }
 }
