@@ -19,7 +19,7 @@ import { startNode } from '../../kit/node.ts'
 import { inPrivateNetwork } from '../../kit/private-network.ts'
 import { now, tell } from './events.ts'
 import type { Dcutr } from '../../../src/dcutr/service.ts'
-import type { Connection, ConnectionEncrypter, Libp2p, StreamMiddleware, Transport } from '@libp2p/interface'
+import type { Connection, ConnectionEncrypter, Libp2p, Transport } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { ServiceFactoryMap } from 'libp2p'
 
@@ -66,15 +66,11 @@ export async function startPeer ({ listen, transport, security, seed, psk, annou
     services: {
       identify: identify(),
       ping: ping(),
-      // only services get at the transport manager and the registrar
-      listening: ({ registrar, transportManager }): Listening => {
-        registrar.use('/libp2p/dcutr', [tellExchange])
-
-        return {
-          on: async ma => transportManager.listen([ma]),
-          addresses: () => transportManager.getAddrs()
-        }
-      },
+      // only services get at the transport manager
+      listening: ({ transportManager }): Listening => ({
+        on: async ma => transportManager.listen([ma]),
+        addresses: () => transportManager.getAddrs()
+      }),
       // ours needs port reuse
       dcutr: transport === '@libp2p/tcp' ? libp2pDcutr() : dcutr(),
       ...AUTONATS[autonat],
@@ -82,7 +78,10 @@ export async function startPeer ({ listen, transport, security, seed, psk, annou
     }
   }) as unknown as Node
 
-  node.addEventListener('connection:open', ({ detail }) => { tell({ event: 'connected', ...describe(detail) }) })
+  node.addEventListener('connection:open', ({ detail }) => {
+    tell({ event: 'connected', ...describe(detail) })
+    tellExchanges(detail)
+  })
   node.addEventListener('connection:close', ({ detail }) => { tell({ event: 'disconnected', ...describe(detail) }) })
   node.addEventListener('peer:identify', ({ detail: { peerId, observedAddr, connection } }) => {
     tell({ event: 'observed', peer: peerId.toString(), address: observedAddr?.decapsulateCode(CODE_P2P).toString(), relayed: isRelayed(connection) })
@@ -141,16 +140,25 @@ function noteTimes (encrypter: ConnectionEncrypter): ConnectionEncrypter {
   return encrypter
 }
 
-/** Tells when this end has opened the stream for the exchange of addresses, and when it has the first answer */
-const tellExchange: StreamMiddleware = (stream, connection, next) => {
+/**
+ * Tells when this end has opened a stream for the exchange of addresses, and when it has the first
+ * answer. Not by a middleware for streams: with one, libp2p 3.3 runs the handler of a protocol once
+ * more for each stream (docs/upstream.md)
+ */
+function tellExchanges (connection: Connection): void {
+  const newStream = connection.newStream.bind(connection)
   const peer = connection.remotePeer.toString()
 
-  if (stream.direction === 'outbound') {
-    tell({ event: 'exchange', state: 'opened', peer })
-    stream.addEventListener('message', () => { tell({ event: 'exchange', state: 'answered', peer }) }, { once: true })
-  }
+  connection.newStream = async (...args) => {
+    const stream = await newStream(...args)
 
-  next(stream, connection)
+    if (stream.protocol === '/libp2p/dcutr') {
+      tell({ event: 'exchange', state: 'opened', peer })
+      stream.addEventListener('message', () => { tell({ event: 'exchange', state: 'answered', peer }) }, { once: true })
+    }
+
+    return stream
+  }
 }
 
 function describe (connection: Connection): Record<string, unknown> {
