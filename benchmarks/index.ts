@@ -17,6 +17,7 @@
 import { parseArgs } from 'node:util'
 import { parseCount, parseOrExit } from '../test/kit/arguments.ts'
 import { print } from '../test/kit/print.ts'
+import { requireLab } from '../test/lab/requirements.ts'
 import { check, read, write } from './documents.ts'
 import { measurePunch } from './punch.ts'
 import { formatRun, formatTables } from './report.ts'
@@ -44,6 +45,10 @@ if (options.check) {
 } else if (options.write) {
   print(`Written: ${write(read()).join(', ')}`)
 } else {
+  if (options.names.includes('punch')) {
+    await requireLab()
+  }
+
   await run(options.names, options.pairs)
 }
 

@@ -90,8 +90,9 @@ function formatTimes (times: number[]): string {
   return `${middle} ms (${low} – ${high})`
 }
 
+/** Columns of figures are aligned to the right */
 function table (columns: string[], rows: string[][]): string {
-  return markdownTable([columns, ...rows], { align: columns.map((title, i) => i === 0 || title === '' ? 'l' : 'r') })
+  return markdownTable([columns, ...rows], { align: columns.map((_, i) => rows.every(row => /^(\d|$)/.test(row[i])) ? 'r' : 'l') })
 }
 
 /** A figure with three digits, and with a prefix */

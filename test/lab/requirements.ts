@@ -32,7 +32,7 @@ export function end (failures: string[]): never {
   process.exit(failures.length > 0 ? 1 : 0)
 }
 
-export async function whatIsMissing (): Promise<string[]> {
+async function whatIsMissing (): Promise<string[]> {
   if (process.platform !== 'linux') {
     return [`it is made of Linux network namespaces, this is ${process.platform}`]
   }
