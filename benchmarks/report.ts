@@ -34,11 +34,11 @@ export function formatRun ({ date, machine, node, version, warmUp }: Results): s
 export function formatHighlights (results: Results): string {
   const judged = judgeAll(results)
   const highlights = judged.filter(({ name }) => name in HIGHLIGHTS).map(({ figure, name, verdict }) => `${figure.ratio.toFixed(1)} ${HIGHLIGHTS[name]} (${verdict})`)
-  const dial = judged.find(({ name }) => name === 'dials')?.cpu
+  const dial = judged.find(({ name }) => name === 'dials')
 
   return [
     `Next to \`@libp2p/tcp\` ${results.version}, on the same machine, with noise and yamux: ${new Intl.ListFormat('en').format(highlights)}.`,
-    ...dial == null ? [] : [`A dial alone takes ${percent(dial.ratio)} CPU time${dial.verdict === 'worse' ? ', because its socket is bound to the listening port first' : ` (${dial.verdict})`}.`]
+    ...dial?.cpu == null ? [] : [`A dial binds its socket to the listening port first. Without an upgrade, there are ${percent(dial.figure.ratio, 'fewer')} dials per second (${dial.verdict}), and each takes ${percent(dial.cpu.ratio, 'less')} CPU time (${dial.cpu.verdict}).`]
   ].join('\n')
 }
 
@@ -104,6 +104,6 @@ function formatFigure (unit: Metric['unit'], figure: number): string {
   return `${scaled >= 100 ? Math.round(scaled) : scaled.toPrecision(3)} ${prefix}${unit}`
 }
 
-function percent (ratio: number): string {
-  return `${Math.round(Math.abs(ratio - 1) * 100)} % ${ratio < 1 ? 'less' : 'more'}`
+function percent (ratio: number, less: string): string {
+  return `${Math.round(Math.abs(ratio - 1) * 100)} % ${ratio < 1 ? less : 'more'}`
 }
