@@ -92,9 +92,7 @@ export class DirectDials {
   async plain (wanted: Omit<WantedDials, 'role'>): Promise<Connection> {
     const multiaddrs = await this.select(wanted.peer, wanted.multiaddrs)
 
-    const attempts = this.dialsOf({ ...wanted, multiaddrs }).map((dial): Attempt<Connection> => async signal => dial(signal, () => {}))
-
-    return race(attempts, raceOptions(wanted.signal))
+    return race(this.dialsOf({ ...wanted, multiaddrs }), raceOptions(wanted.signal))
   }
 
   /**
@@ -108,7 +106,7 @@ export class DirectDials {
     return this.#open(multiaddr, options, options.signal)
   }
 
-  async #dial (ma: Multiaddr, { role, signal: purpose }: WantedDials, signal: AbortSignal, onConnected: (took: number) => void): Promise<Connection> {
+  async #dial (ma: Multiaddr, { role, signal: purpose }: WantedDials, signal: AbortSignal, onConnected?: (took: number) => void): Promise<Connection> {
     if (role == null) {
       return this.#open(ma, { signal, reusePort: false }, purpose)
     }
@@ -116,7 +114,7 @@ export class DirectDials {
     const began = performance.now()
     const onProgress = ({ type }: ProgressEvent): void => {
       if (type === 'tcp:source-port') {
-        onConnected(performance.now() - began)
+        onConnected?.(performance.now() - began)
       }
     }
 

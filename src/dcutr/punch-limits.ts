@@ -1,7 +1,7 @@
 import { TimeoutError } from '@libp2p/interface'
 import { untilAborted, withSignals } from '../abort.ts'
 import { rulesOf } from '../upgrading/roles.ts'
-import { FIRST_RETRANSMISSION_MS, dataRetransmission } from '../upgrading/time-limits.ts'
+import { FIRST_RETRANSMISSION_MS, LEEWAY_MS, dataRetransmission } from '../upgrading/time-limits.ts'
 import type { Role } from '../upgrading/roles.ts'
 import type { Connection } from '@libp2p/interface'
 
@@ -10,9 +10,6 @@ import type { Connection } from '@libp2p/interface'
  * TCP_TIMEOUT_INIT), and so it does with SYN-ACKs
  */
 const THIRD_SYN_MS = 3_000
-
-/** The delay that a busy peer or a late timer may add, in ms */
-const LEEWAY_MS = 250
 
 /**
  * Longer round trips count as this long, in ms. The peer decides how long a measured round trip

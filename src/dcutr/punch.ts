@@ -14,7 +14,7 @@ import type { TypedEventTarget } from 'main-event'
  * the address is connected, before the upgrade, and says how many ms that took
  */
 export interface PunchDial {
-  (signal: AbortSignal, onConnected: (took: number) => void): Promise<Connection>
+  (signal: AbortSignal, onConnected?: (took: number) => void): Promise<Connection>
 }
 
 export interface PunchOptions {

@@ -11,7 +11,7 @@
 export const FIRST_RETRANSMISSION_MS = 1_000
 
 /** The delay that a busy peer or a late timer may add, in ms */
-const LEEWAY_MS = 250
+export const LEEWAY_MS = 250
 
 /**
  * Longer round trips count as this long, in ms. An attempt of DCUtR has five seconds for the

@@ -75,7 +75,7 @@ describe('punch', () => {
 
   it('does not wait for the connection of the peer if the peer has refused one', async () => {
     const reset: PunchOptions['dials'][0] = async (_, onConnected) => {
-      onConnected(40)
+      onConnected?.(40)
       throw new Error('reset')
     }
     await expect(punch({ ...options([reset]), signal: AbortSignal.timeout(500) })).to.eventually.be.rejected()
